@@ -1,0 +1,1 @@
+"""Compilers, one file each."""

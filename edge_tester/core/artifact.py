@@ -1,0 +1,128 @@
+"""A compiled model file together with where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge_tester.core.errors import ModelError
+from edge_tester.core.files import sha256_of
+from edge_tester.core.tensors import TensorSpec
+
+# File suffix -> format name; what a runtime or compiler says it takes.
+FORMATS = {
+    ".tflite": "tflite",
+    ".onnx": "onnx",
+    ".keras": "keras",
+    ".h5": "keras",
+    ".pt": "torchscript",
+    ".ts": "torchscript",
+    ".torchscript": "torchscript",
+    ".pt2": "torch-exported",
+    ".echo": "echo",
+}
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """What the weights of a model file are really made of, read back from it.
+
+    Attributes
+    ----------
+    elements : dict of str to int
+        Number of weight values per dtype. Biases and shape constants do not count.
+    quantized_share : float
+        Part of the weight values that are quantized integers, 0 to 1.
+    """
+
+    elements: dict[str, int]
+    quantized_share: float
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One model file and its description.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+        One of the values of :data:`FORMATS`.
+    size_bytes : int
+    sha256 : str
+        Hexadecimal.
+    inputs, outputs : tuple of TensorSpec
+        Empty where only the runtime can tell.
+    producer : str
+        Class that made it; empty for a user's own file.
+    options : dict
+        Options of the producer.
+    tool_versions : dict of str to str
+    weights : Weights or None
+        None where the format is not read back.
+    parent : Artifact or None
+        What it was made from.
+    """
+
+    path: Path
+    format: str
+    size_bytes: int
+    sha256: str
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    producer: str = ""
+    options: dict[str, Any] = {}
+    tool_versions: dict[str, str] = {}
+    weights: Weights | None = None
+    parent: Artifact | None = None
+
+    @classmethod
+    def from_file(cls, path: Path, format: str | None = None, **facts: Any) -> Artifact:
+        """Describe an existing file.
+
+        Parameters
+        ----------
+        path : Path
+        format : str, optional
+            Told from the suffix if not given.
+        **facts
+            Other attributes.
+
+        Raises
+        ------
+        ModelError
+            There is no such file, it is empty, or its format is unknown.
+        """
+        if not path.exists():
+            raise ModelError(f"Model file {path} does not exist.")
+        if path.is_dir():
+            raise ModelError(f"Model {path} is a folder; a runtime takes a file.")
+        size_bytes = path.stat().st_size
+        if size_bytes == 0:
+            raise ModelError(f"Model file {path} is empty.")
+        return cls(
+            path=path,
+            format=format or format_of(path),
+            size_bytes=size_bytes,
+            sha256=sha256_of(path),
+            **facts,
+        )
+
+
+def format_of(path: Path) -> str:
+    """Return the model format that a path's suffix (or a SavedModel folder) stands for.
+
+    Raises
+    ------
+    ModelError
+        The suffix is unknown.
+    """
+    if path.is_dir() and (path / "saved_model.pb").exists():
+        return "savedmodel"
+    found = FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise ModelError(
+            f"The format of {path} is unknown; known suffixes are {', '.join(FORMATS)} "
+            "and SavedModel folders."
+        )
+    return found

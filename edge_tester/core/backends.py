@@ -1,0 +1,77 @@
+"""The one place where optional packages are imported."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from edge_tester.core.errors import BackendMissingError
+
+# Import name -> extra of this package that installs it.
+EXTRAS = {
+    "ai_edge_litert": "tflite",
+    "ai_edge_quantizer": "tflite",
+    "h5py": "tensorflow",
+    "jinja2": "host",
+    "keras": "tensorflow",
+    "matplotlib": "host",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "torch",
+    "PIL": "host",
+    "rich": "host",
+    "sklearn": "digits",
+    "tensorboard": "tensorflow",
+    "tensorflow": "tensorflow",
+    "tf2onnx": "tensorflow",
+    "torch": "torch",
+    "yaml": "host",
+}
+
+
+def backend(name: str, needed_by: object) -> ModuleType:
+    """Import an optional package.
+
+    Parameters
+    ----------
+    name : str
+        Import name, dotted names included (``"ai_edge_litert.interpreter"``).
+    needed_by : object or str
+        Who asks: an instance, a class or a plain name for the message.
+
+    Raises
+    ------
+    BackendMissingError
+        The package is not installed. A package that is installed but broken
+        raises its own error instead, so that the cause is never hidden.
+    """
+    package = name.partition(".")[0]
+    if not available(package):
+        extra = EXTRAS.get(package, package)
+        raise BackendMissingError(
+            f"{_name_of(needed_by)} needs {package}: pip install 'edge_tester[{extra}]'"
+        )
+    return importlib.import_module(name)
+
+
+def available(*names: str) -> bool:
+    """Tell whether all these packages are installed, without importing them."""
+    return all(importlib.util.find_spec(name) is not None for name in names)
+
+
+def version(distribution: str) -> str | None:
+    """Return the installed version of a distribution, None if it is absent."""
+    # importlib.metadata costs 20 ms to import; most commands never need it.
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _name_of(needed_by: object) -> str:
+    if isinstance(needed_by, str):
+        return needed_by
+    return (needed_by if isinstance(needed_by, type) else type(needed_by)).__name__

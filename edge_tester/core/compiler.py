@@ -1,0 +1,133 @@
+"""The compiler role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from edge_tester.core.artifact import Artifact, Weights
+from edge_tester.core.backends import version
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import CompilationError, EdgeTesterError
+from edge_tester.core.files import atomic_path
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import Configurable, option
+from edge_tester.core.registry import path_of
+from edge_tester.core.tensors import Array
+
+MINIMUM_CALIBRATION_SAMPLES = 200
+
+
+class ModelCompiler(Configurable):
+    """A subclass must convert a model file and tell what its weights became.
+
+    Conformance suite: :class:`edge_tester.testing.CompilerConformance`.
+    """
+
+    input_formats: ClassVar[tuple[str, ...]]
+    """Model formats that it takes."""
+    output_format: ClassVar[str]
+    """Model format that it makes."""
+    distributions: ClassVar[tuple[str, ...]] = ()
+    """Names of the packages whose versions decide what comes out."""
+
+    compiled_model_path: Path = option(help="Where the compiled model is written")
+    model_framework: str = option(
+        "auto", help="Format of the model to compile; auto takes the model wrapper's"
+    )
+
+    def convert(
+        self, model: ModelWrapper, calibration: Iterator[list[Array]], output: Path
+    ) -> None:
+        """Compile ``model`` into the file ``output``.
+
+        Parameters
+        ----------
+        model : ModelWrapper
+        calibration : iterator of lists of ndarray, each of shape (1, ...)
+            Preprocessed inputs, one sample at a time. Nothing is loaded unless
+            it is consumed.
+        output : Path
+            An existing empty file with the suffix of ``compiled_model_path``.
+        """
+        raise NotImplementedError
+
+    def read_weights(self, path: Path) -> Weights:
+        """Read a compiled file back and count its weights by dtype."""
+        raise NotImplementedError
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether integer weights were asked for."""
+        return False
+
+    def compile(self, model: ModelWrapper, dataset: Dataset | None) -> Artifact:
+        """Compile, read back what was made, and describe it.
+
+        Parameters
+        ----------
+        model : ModelWrapper
+        dataset : Dataset or None
+            Where calibration samples come from.
+
+        Raises
+        ------
+        CompilationError
+            The conversion failed, or the result is not what was asked for.
+        """
+        owner = type(self).__name__
+        format = model.format if self.model_framework == "auto" else self.model_framework
+        if format != model.format:
+            raise CompilationError(
+                f"{owner}.model_framework is {format!r}, "
+                f"but {model.model_path} is {model.format!r}."
+            )
+        if format not in self.input_formats:
+            raise CompilationError(
+                f"{owner} takes {', '.join(self.input_formats)}, got {format!r} "
+                f"({model.model_path})."
+            )
+        parent = None if model.model_path.is_dir() else Artifact.from_file(model.model_path, format)
+        with atomic_path(self.compiled_model_path) as temporary:
+            try:
+                self.convert(model, self._calibration(model, dataset), temporary)
+                if temporary.stat().st_size == 0:
+                    raise CompilationError(f"{owner} wrote nothing for {model.model_path}.")
+                weights = self.read_weights(temporary)
+            except EdgeTesterError:
+                raise
+            except Exception as error:
+                raise CompilationError(
+                    f"{owner} could not compile {model.model_path}: {type(error).__name__}: {error}"
+                ) from error
+            if self.quantizes and weights.quantized_share == 0:
+                raise CompilationError(
+                    f"{owner} was asked for integer weights, but those of the result are "
+                    f"{', '.join(weights.elements) or 'absent'}."
+                )
+        return Artifact.from_file(
+            self.compiled_model_path,
+            self.output_format,
+            producer=path_of(type(self)),
+            options=self.to_options(),
+            tool_versions={d: v for d in self.distributions if (v := version(d))},
+            weights=weights,
+            parent=parent,
+        )
+
+    def _calibration(self, model: ModelWrapper, dataset: Dataset | None) -> Iterator[list[Array]]:
+        owner = type(self).__name__
+        if dataset is None:
+            raise CompilationError(f"{owner} needs a data set to calibrate with, got none.")
+        indices = dataset.split().calibration
+        if len(indices) < MINIMUM_CALIBRATION_SAMPLES:
+            raise CompilationError(
+                f"{owner} needs at least {MINIMUM_CALIBRATION_SAMPLES} calibration samples, "
+                f"{type(dataset).__name__} has {len(indices)} (of {len(dataset)} samples; "
+                f"calibration_fraction is {dataset.calibration_fraction:g})."
+            )
+        model.load()
+        inputs, _ = model.specs()
+        for samples in dataset.batches(indices, 1):
+            yield model.preprocess(samples.inputs, inputs)

@@ -1,0 +1,204 @@
+"""Run records: what one benchmark measured, as one versioned JSON file.
+
+Raw values are primary; statistics are computed when a record is read. The JSON
+Schema of a record is generated from the classes below (:func:`record_schema`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from edge_tester.core.errors import RecordError
+from edge_tester.core.files import write_atomically
+from edge_tester.core.tensors import TensorSpec
+
+SCHEMA_VERSION: Final = 1
+
+
+def _about(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the parts of a record."""
+
+
+class Latency(Part, frozen=True, kw_only=True):
+    """Every raw inference in order, the cold one excluded."""
+
+    target_ns: Annotated[
+        list[int],
+        _about("Time of the runtime's run by the target's own clock; authoritative [ns]"),
+    ]
+    host_ns: Annotated[
+        list[int],
+        _about("Time on the host between OK (started) and OK (finished); a cross-check only [ns]"),
+    ]
+
+
+class ColdStart(Part, frozen=True, kw_only=True):
+    """What happens once, never mixed with the steady state."""
+
+    load_ns: Annotated[int | None, _about("Loading the model on the target [ns]")] = None
+    first_inference_ns: Annotated[
+        int | None, _about("The first inference after loading, on the target [ns]")
+    ] = None
+
+
+class Memory(Part, frozen=True, kw_only=True):
+    """Resident memory of the process that ran the model."""
+
+    peak_bytes: Annotated[int | None, _about("Peak resident set of the whole process")] = None
+    before_load_bytes: Annotated[int | None, _about("Resident set before the model was loaded")] = (
+        None
+    )
+
+
+class Cpu(Part, frozen=True, kw_only=True):
+    """Processor time of the process that ran the model."""
+
+    time_ns: Annotated[
+        int | None, _about("User and system time of all its threads over the measured part [ns]")
+    ] = None
+
+
+class ModelFacts(Part, frozen=True, kw_only=True):
+    """The model that ran, as a file and as tensors."""
+
+    name: str
+    format: str
+    size_bytes: int
+    sha256: str
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    quantized_weight_share: Annotated[
+        float | None,
+        _about("Part of the weight values that are quantized integers, read back from the file"),
+    ] = None
+    weight_elements: Annotated[
+        dict[str, int], _about("Number of weight values per dtype, read back from the file")
+    ] = {}
+    parents: Annotated[
+        list[dict[str, Any]], _about("Files it was made from, nearest first: name, format, sha256")
+    ] = []
+
+
+class ClassQuality(Part, frozen=True, kw_only=True):
+    """Precision, recall and F1 of one class; None where nothing defines it."""
+
+    name: str
+    support: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Quality(Part, frozen=True, kw_only=True):
+    """How good the answers were; what does not apply to the task is None."""
+
+    task: Literal["classification", "regression", "none"]
+    samples: int
+    accuracy: Annotated[float | None, _about("Top-1 accuracy, 0 to 1")] = None
+    top5_accuracy: Annotated[float | None, _about("None below six classes")] = None
+    confusion_matrix: Annotated[
+        list[list[int]] | None, _about("Row: true class; column: predicted class; counts")
+    ] = None
+    per_class: list[ClassQuality] | None = None
+    mse: float | None = None
+    mae: float | None = None
+    r2: float | None = None
+
+
+class Predictions(Part, frozen=True, kw_only=True):
+    """Per sample, in the order of the measurement."""
+
+    index: Annotated[list[int], _about("Index of the sample in the data set")]
+    truth: list[Any] | None
+    predicted: list[Any]
+
+
+class Component(Part, frozen=True, kw_only=True):
+    """One class that took part, with all its options."""
+
+    role: str
+    name: Annotated[str, _about("Dotted path of the class")]
+    options: dict[str, Any]
+
+
+class Machine(Part, frozen=True, kw_only=True):
+    """One machine as it was during the run."""
+
+    hostname: str
+    system: str
+    architecture: str
+    cpu_model: str | None = None
+    cpu_count: int | None = None
+    governor: Annotated[str | None, _about("Frequency governor; None if not readable")] = None
+    memory_bytes: int | None = None
+    load_average: Annotated[list[float] | None, _about("1, 5 and 15 minutes")] = None
+    boot_id: Annotated[str | None, _about("The same on host and target: one machine")] = None
+    versions: Annotated[dict[str, str], _about("Python and the packages that took part")] = {}
+
+
+class RunRecord(Part, frozen=True, kw_only=True):
+    """One benchmark: what was run, where, and everything that was measured."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    created: Annotated[str, _about("Start, UTC, ISO 8601")]
+    complete: Annotated[bool, _about("False if the run was interrupted; what is here is valid")]
+    incomplete_reason: str | None = None
+    command_line: list[str]
+    batch_size: Annotated[int, _about("Samples per inference")]
+    components: list[Component]
+    model: ModelFacts
+    latency: Latency
+    cold_start: ColdStart
+    memory: Memory
+    cpu: Cpu
+    quality: Quality
+    predictions: Predictions
+    class_names: list[str] = []
+    runtime_facts: Annotated[
+        dict[str, Any], _about("What the runtime really used: kernels, providers, threads")
+    ] = {}
+    remarks: Annotated[list[str], _about("Doubts about the figures, in words")] = []
+    target: Machine
+    host: Machine
+
+
+def write_record(record: RunRecord, path: Path) -> None:
+    """Write a record atomically, as indented JSON."""
+    content = msgspec.json.format(msgspec.json.encode(record), indent=1)
+    try:
+        write_atomically(path, content + b"\n")
+    except OSError as error:
+        raise RecordError(f"The run record {path} cannot be written: {error.strerror}.") from error
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read and validate a record.
+
+    Raises
+    ------
+    RecordError
+        The file is missing or no record of this schema version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"The run record {path} cannot be read: {error.strerror}.") from error
+    try:
+        return msgspec.json.decode(content, type=RunRecord)
+    except msgspec.DecodeError as error:
+        raise RecordError(
+            f"{path} is no run record of version {SCHEMA_VERSION}: {error}"
+        ) from error
+
+
+def record_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a run record."""
+    return msgspec.json.schema(RunRecord)

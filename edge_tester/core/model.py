@@ -1,0 +1,95 @@
+"""The model wrapper role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import ModelError
+from edge_tester.core.options import Configurable, option
+from edge_tester.core.tensors import Array, TensorSpec
+
+
+class TrainingPlan(Configurable):
+    """How to train a model."""
+
+    logdir: Path | None = option(None, help="Folder for TensorBoard logs")
+    batch_size: int = option(32, minimum=1, help="Samples of one training step")
+    learning_rate: float = option(0.001, minimum=0, help="Learning rate of the optimizer")
+    num_epochs: int = option(20, minimum=1, help="Passes over the training split")
+    seed: int = option(0, minimum=0, help="Seed of the weights and of the order of samples")
+
+
+class ModelWrapper(Configurable):
+    """A subclass must load, run, save, train and export one model.
+
+    Conformance suite: :class:`edge_tester.testing.ModelWrapperConformance`.
+    """
+
+    distributions: ClassVar[tuple[str, ...]] = ()
+    """Names of the packages whose versions belong into a run record."""
+
+    model_path: Path = option(help="Model file")
+
+    @property
+    def format(self) -> str:
+        """Format of the model file, as compilers and runtimes name it."""
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Load the model from ``model_path``; does nothing if it is loaded.
+
+        Raises
+        ------
+        ModelError
+            The file is missing, corrupt or of another format.
+        """
+        raise NotImplementedError
+
+    def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        """Return the input and output specs of the loaded model."""
+        raise NotImplementedError
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """Run the model once on the host, in its own framework.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray, one per input, preprocessed, of shape (batch, ...)
+
+        Returns
+        -------
+        list of ndarray, one per output, of shape (batch, ...)
+        """
+        raise NotImplementedError
+
+    def save(self, path: Path) -> None:
+        """Save the loaded model in the framework's own format."""
+        raise ModelError(f"{type(self).__name__} cannot save: it only reads a given file.")
+
+    def train(self, dataset: Dataset, plan: TrainingPlan) -> dict[str, float]:
+        """Train from scratch and save to ``model_path``; return the final metrics."""
+        raise ModelError(f"{type(self).__name__} cannot train: it only reads a given file.")
+
+    def save_to_onnx(self, path: Path) -> None:
+        """Export the loaded model to ONNX, in one self-contained file."""
+        raise ModelError(f"{type(self).__name__} cannot export to ONNX.")
+
+    def preprocess(self, inputs: Sequence[Array], specs: Sequence[TensorSpec]) -> list[Array]:
+        """Turn the data set's values into the real values that the model takes.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray of shape (batch, ...)
+        specs : sequence of TensorSpec
+            Inputs of the model as it was compiled; quantizing is not done here.
+        """
+        return list(inputs)
+
+    def postprocess(self, outputs: Sequence[Array]) -> Array:
+        """Turn real-valued outputs into scores or values of shape (batch, ...)."""
+        return np.asarray(outputs[0])

@@ -1,0 +1,331 @@
+"""Options: declared once in a class body, used everywhere.
+
+From one line such as ::
+
+    port: int = option(12345, help="TCP port", minimum=0, maximum=65535)
+
+come the constructor keyword, the ``--port`` flag, the YAML key, the JSON Schema
+property and the line in ``-h``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+from edge_tester.core.errors import OptionError
+
+Self = TypeVar("Self", bound="Configurable")
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    choices: tuple[str, ...] | None = None,
+    unit: str | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    target_only: bool = False,
+) -> Any:
+    """Declare an option; without a default it is required.
+
+    Parameters
+    ----------
+    default : immutable value, optional
+        Value when nothing is said.
+    help : str
+        One line for people; without a full stop.
+    choices : tuple of str, optional
+        The only values allowed.
+    unit : str, optional
+        Physical unit, shown in help texts.
+    minimum, maximum : float, optional
+        Inclusive bounds of a number.
+    target_only : bool, default=False
+        Only the owner of the target may set it, where the agent is started
+        (paths and libraries of the target); a client may not.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "unit": unit,
+        "minimum": minimum,
+        "maximum": maximum,
+        "target_only": target_only,
+    }
+    return dataclasses.field(default=default, kw_only=True, metadata={"option": metadata})
+
+
+def state(default: Any = None, *, default_factory: Callable[[], Any] | None = None) -> Any:
+    """Declare an attribute that is no option: working state of an instance."""
+    if default_factory is not None:
+        return dataclasses.field(
+            init=False, repr=False, compare=False, default_factory=default_factory
+        )
+    return dataclasses.field(init=False, repr=False, compare=False, default=default)
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One declared option, as read from the class."""
+
+    name: str
+    annotation: Any
+    default: Any
+    help: str
+    choices: tuple[str, ...] | None
+    unit: str | None
+    minimum: float | None
+    maximum: float | None
+    target_only: bool
+
+    @property
+    def flag(self) -> str:
+        """Command line spelling."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def required(self) -> bool:
+        """Whether the option has no default."""
+        return self.default is dataclasses.MISSING
+
+    @property
+    def optional(self) -> bool:
+        """Whether None is allowed."""
+        return type(None) in typing.get_args(self.annotation)
+
+    @property
+    def kind(self) -> type:
+        """Element type: one of str, int, float, bool, Path."""
+        if isinstance(self.annotation, types.UnionType):
+            found = [a for a in typing.get_args(self.annotation) if a is not type(None)]
+            return typing.cast(type, found[0])
+        if self.repeated:
+            return typing.cast(type, typing.get_args(self.annotation)[0])
+        return typing.cast(type, self.annotation)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the option is a list, kept as a tuple."""
+        return typing.get_origin(self.annotation) is tuple
+
+    def checked(self, value: Any, owner: str) -> Any:
+        """Return the value in its declared type, or raise OptionError.
+
+        A conversion that could lose or invent information is refused.
+        """
+        if value is None and self.optional:
+            return None
+        if self.repeated:
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise self._refusal(owner, f"a list of {self.kind.__name__}", value)
+            return tuple(self._checked_item(item, owner) for item in value)
+        return self._checked_item(value, owner)
+
+    def _checked_item(self, value: Any, owner: str) -> Any:
+        kind: Any = self.kind
+        if kind is float and type(value) is int:
+            value = float(value)
+        elif kind is Path and isinstance(value, str) and value:
+            value = Path(value)
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise self._refusal(owner, f"of type {kind.__name__}", value)
+        if self.choices is not None and value not in self.choices:
+            raise self._refusal(owner, f"one of {', '.join(self.choices)}", value)
+        # Written so that NaN fails too.
+        if self.minimum is not None and not value >= self.minimum:
+            raise self._refusal(owner, f"at least {self.minimum:g}", value)
+        if self.maximum is not None and not value <= self.maximum:
+            raise self._refusal(owner, f"at most {self.maximum:g}", value)
+        return value
+
+    def _refusal(self, owner: str, allowed: str, value: Any) -> OptionError:
+        shown = str(value) if isinstance(value, Path) else repr(value)
+        return OptionError(f"{owner}.{self.name} must be {allowed}, got {shown}.")
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(option, state))
+class Configurable:
+    """Base of everything that has options; a subclass is a dataclass by itself.
+
+    A subclass must not define ``__init__``: construction stores and checks the
+    options and does no work.
+    """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Turn the subclass into a dataclass."""
+        super().__init_subclass__(**arguments)
+        if "__init__" in vars(cls):
+            raise TypeError(f"{cls.__name__} must not define __init__; declare options instead")
+        dataclasses.dataclass(kw_only=True)(cls)
+
+    def __post_init__(self) -> None:
+        """Check every option; a subclass that extends this calls it first."""
+        for declared in options_of(type(self)):
+            value = declared.checked(getattr(self, declared.name), type(self).__name__)
+            object.__setattr__(self, declared.name, value)
+
+    @classmethod
+    def form_argparse(cls) -> tuple[argparse.ArgumentParser, argparse._ArgumentGroup]:
+        """Return a parser with the flags of this class, and their group.
+
+        A subclass may extend both; it starts from ``super().form_argparse()``.
+        """
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        group = parser.add_argument_group(f"{cls.__name__} ({summary_of(cls)})")
+        for declared in options_of(cls):
+            _add_flag(group, declared)
+        return parser, group
+
+    @classmethod
+    def from_argparse(cls: type[Self], arguments: argparse.Namespace) -> Self:
+        """Build an instance from parsed flags."""
+        given = vars(arguments)
+        return cls.from_options({d.name: given[d.name] for d in options_of(cls) if d.name in given})
+
+    @classmethod
+    def from_options(cls: type[Self], mapping: Mapping[str, Any]) -> Self:
+        """Build an instance from a mapping of option names to values.
+
+        Raises
+        ------
+        OptionError
+            A key is unknown, a required one is missing, or a value is not allowed.
+        """
+        declared = {d.name: d for d in options_of(cls)}
+        for key in mapping:
+            if key not in declared:
+                raise OptionError(f"{cls.__name__} has no option {key!r}{hint(key, declared)}.")
+        for name, found in declared.items():
+            if found.required and name not in mapping:
+                raise OptionError(f"{cls.__name__}.{name} is required ({found.help}).")
+        return cls(**mapping)
+
+    def to_options(self) -> dict[str, Any]:
+        """Return all options with plain values that JSON and YAML can hold."""
+        return {d.name: _plain(getattr(self, d.name)) for d in options_of(type(self))}
+
+
+def options_of(cls: type[Configurable]) -> list[Option]:
+    """Return the options of a class, those of its bases first."""
+    cached = cls.__dict__.get("_declared_options")
+    if cached is None:
+        hints = typing.get_type_hints(cls)
+        cached = [
+            Option(f.name, hints[f.name], f.default, **f.metadata["option"])
+            for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+            if "option" in f.metadata
+        ]
+        cls._declared_options = cached  # type: ignore[attr-defined]
+    return typing.cast("list[Option]", cached)
+
+
+def combine(
+    parser: argparse.ArgumentParser, classes: Iterable[type[Configurable]]
+) -> argparse.ArgumentParser:
+    """Add the flags of several classes to one parser.
+
+    Raises
+    ------
+    OptionError
+        Two classes declare the same flag; the message names both.
+    """
+    owners: dict[str, str] = {}
+    for cls in classes:
+        part, group = cls.form_argparse()
+        for action in part._actions:
+            for flag in action.option_strings:
+                if flag in owners:
+                    raise OptionError(
+                        f"{flag} is declared by both {owners[flag]} and {cls.__name__}; "
+                        "they cannot be used in one command."
+                    )
+                owners[flag] = cls.__name__
+        parser._add_container_actions(part)
+    return parser
+
+
+def json_schema(cls: type[Configurable]) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the options of a class."""
+    properties = {d.name: _property_schema(d) for d in options_of(cls)}
+    return {
+        "type": "object",
+        "description": summary_of(cls),
+        "properties": properties,
+        "required": [d.name for d in options_of(cls) if d.required],
+        "additionalProperties": False,
+    }
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for a misspelt name, or all names that exist."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are {', '.join(names)}" if names else "; it has none"
+
+
+def summary_of(cls: type) -> str:
+    """Return the first line of a class's docstring without its full stop."""
+    return (cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+
+def _add_flag(group: argparse._ArgumentGroup, declared: Option) -> None:
+    text = declared.help.replace("%", "%%")
+    if declared.unit:
+        text += f" [{declared.unit}]"
+    if declared.required:
+        text += " (required)"
+    elif declared.default not in (None, ()):
+        text += f" (default: {_plain(declared.default)})"
+    # SUPPRESS keeps "not said" apart from "said"; the class supplies the default.
+    common: dict[str, Any] = {"dest": declared.name, "default": argparse.SUPPRESS, "help": text}
+    if declared.kind is bool:
+        group.add_argument(declared.flag, action=argparse.BooleanOptionalAction, **common)
+        return
+    if declared.repeated:
+        common["nargs"] = "*"
+    metavar = None if declared.choices else declared.kind.__name__.upper()
+    group.add_argument(
+        declared.flag,
+        type=declared.kind,
+        choices=declared.choices,
+        metavar=metavar,
+        required=declared.required,
+        **common,
+    )
+
+
+def _property_schema(declared: Option) -> dict[str, Any]:
+    names = {str: "string", Path: "string", int: "integer", float: "number", bool: "boolean"}
+    item: dict[str, Any] = {"type": names[declared.kind]}
+    if declared.choices:
+        item["enum"] = list(declared.choices)
+    if declared.minimum is not None:
+        item["minimum"] = declared.minimum
+    if declared.maximum is not None:
+        item["maximum"] = declared.maximum
+    schema = {"type": "array", "items": item} if declared.repeated else item
+    if declared.optional:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    unit = f" [{declared.unit}]" if declared.unit else ""
+    schema["description"] = declared.help + unit
+    if not declared.required:
+        schema["default"] = _plain(declared.default)
+    return schema
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

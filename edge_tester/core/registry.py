@@ -1,0 +1,141 @@
+"""Find plugins by name: a file in the role's folder, an entry point or a dotted path."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+
+from edge_tester.core.errors import PluginError
+from edge_tester.core.options import Configurable, hint
+
+# Role (also the folder's name) -> module and name of its base class.
+ROLES = {
+    "modelwrappers": ("edge_tester.core.model", "ModelWrapper"),
+    "compilers": ("edge_tester.core.compiler", "ModelCompiler"),
+    "runtimeprotocols": ("edge_tester.core.runtimeprotocol", "RuntimeProtocol"),
+    "runtimes": ("edge_tester.core.runtime", "Runtime"),
+    "datasets": ("edge_tester.core.dataset", "Dataset"),
+    "onnxconverters": ("edge_tester.core.onnxconversion", "ONNXConversion"),
+}
+# Folders that hold what several plugins share, not plugins.
+_SHARED_FOLDERS = {"frameworks"}
+
+
+def base_of(role: str) -> type[Configurable]:
+    """Return the base class of a role."""
+    module, name = ROLES[role]
+    found: type[Configurable] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def names(role: str) -> dict[str, str]:
+    """Return the short names of a role and the module or entry point behind each.
+
+    No plugin is imported.
+    """
+    package = importlib.import_module(f"edge_tester.{role}")
+    found = {module.rpartition(".")[2]: module for module in _modules(package.__path__, role)}
+    for entry in _entry_points(role):
+        found[entry.name] = entry.value
+    return dict(sorted(found.items()))
+
+
+def load(role: str, name: str) -> type[Configurable]:
+    """Return the class that a short name or a dotted path names.
+
+    Parameters
+    ----------
+    role : str
+        One of :data:`ROLES`.
+    name : str
+        ``tflite``, ``compilers.tflite`` or
+        ``edge_tester.compilers.tflite.TFLiteCompiler``.
+
+    Raises
+    ------
+    PluginError
+        Nothing has this name, or it plays another role. A plugin whose own
+        code fails on import raises that error: it never vanishes.
+    """
+    name = name.removeprefix(f"{role}.")
+    if "." in name:
+        found = _by_path(name.replace(":", "."))
+    else:
+        known = names(role)
+        if name not in known:
+            raise PluginError(f"No {role[:-1]} is named {name!r}{hint(name, known)}.")
+        found = _by_module_or_path(role, known[name])
+    base = base_of(role)
+    if not issubclass(found, base):
+        raise PluginError(
+            f"{found.__module__}.{found.__qualname__} is no {role[:-1]}: "
+            f"it does not inherit from {base.__name__}."
+        )
+    return found
+
+
+def role_of(cls: type) -> str:
+    """Return the role that a class plays."""
+    for role in ROLES:
+        if issubclass(cls, base_of(role)):
+            return role
+    raise PluginError(f"{cls.__module__}.{cls.__qualname__} plays none of {', '.join(ROLES)}.")
+
+
+def path_of(cls: type) -> str:
+    """Return the dotted path that :func:`load` takes."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _modules(paths: object, role: str) -> Iterator[str]:
+    prefix = f"edge_tester.{role}."
+    for info in pkgutil.walk_packages(paths, prefix):  # type: ignore[arg-type]
+        parts = info.name.removeprefix(prefix).split(".")
+        private = parts[-1].startswith("_") or _SHARED_FOLDERS & set(parts)
+        if not info.ispkg and not private:
+            yield info.name
+
+
+def _entry_points(role: str) -> Iterator[importlib.metadata.EntryPoint]:  # type: ignore[name-defined]
+    from importlib import metadata
+
+    yield from metadata.entry_points(group=f"edge_tester.{role}")
+
+
+def _by_path(path: str) -> type[Configurable]:
+    module_name, _, class_name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # Only the named module itself may be "not found"; a plugin's own
+        # missing import is the plugin's defect and shows as such.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise PluginError(f"{path} does not exist: there is no module {error.name}.") from error
+    found = getattr(module, class_name, None)
+    if not inspect.isclass(found) or not issubclass(found, Configurable):
+        classes = [n for n, c in vars(module).items() if inspect.isclass(c)]
+        raise PluginError(
+            f"{module_name} has no plugin class {class_name!r}{hint(class_name, classes)}."
+        )
+    return found
+
+
+def _by_module_or_path(role: str, value: str) -> type[Configurable]:
+    if ":" in value:
+        return _by_path(value.replace(":", "."))
+    module = importlib.import_module(value)
+    base = base_of(role)
+    found = [
+        cls
+        for cls in vars(module).values()
+        if inspect.isclass(cls) and cls.__module__ == module.__name__ and issubclass(cls, base)
+    ]
+    if len(found) != 1:
+        raise PluginError(
+            f"{value} must define exactly one subclass of {base.__name__}, "
+            f"got {[cls.__name__ for cls in found]}."
+        )
+    return found[0]

@@ -1,0 +1,78 @@
+"""The runtime role: what runs a model on the target.
+
+Nothing here imports numpy, so that the supervisor of the target agent can read
+a runtime's options and stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edge_tester.core.options import Configurable, option
+
+if TYPE_CHECKING:
+    from edge_tester.core.tensors import Array, TensorSpec
+
+
+class Runtime(Configurable):
+    """A subclass must load a model file and run it, and never time itself.
+
+    Conformance suite: :class:`edge_tester.testing.RuntimeConformance`.
+    """
+
+    input_formats: ClassVar[tuple[str, ...]]
+    """Model formats that it runs."""
+    distributions: ClassVar[tuple[str, ...]] = ()
+    """Names of the packages whose versions belong into a run record."""
+
+    save_model_path: Path | None = option(
+        None, target_only=True, help="Where the target keeps the uploaded model"
+    )
+
+    def prepare(self) -> None:
+        """Import the backend and check what this target must have; loads no model.
+
+        Raises
+        ------
+        BackendMissingError, RuntimeStateError
+        """
+        raise NotImplementedError
+
+    def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        """Load a model, replacing an earlier one.
+
+        Parameters
+        ----------
+        path : Path
+        batch_size : int
+            Samples per inference; an open first dimension is set to it.
+
+        Returns
+        -------
+        inputs, outputs : lists of TensorSpec
+            As the loaded model really has them.
+
+        Raises
+        ------
+        ModelError
+            The file is corrupt, of another format or cannot take this batch size.
+        """
+        raise NotImplementedError
+
+    def set_inputs(self, inputs: Sequence[Array]) -> None:
+        """Give the tensors of the next run; they are views that end with it."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Run the model once on the inputs that were set, and nothing else."""
+        raise NotImplementedError
+
+    def get_outputs(self) -> list[Array]:
+        """Return the outputs of the last run; valid until the next one."""
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was really used: kernels, delegates, providers, threads."""
+        return {}

@@ -1,0 +1,179 @@
+"""Tensor specs: what a model takes and gives, and the way there and back.
+
+Affine quantization: ``real = scale * (quantized - zero_point)``.
+Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", CVPR 2018, equation 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge_tester.core.errors import InputError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Name, shape, dtype and quantization of one input or output.
+
+    Attributes
+    ----------
+    name : str
+        Name in the model.
+    shape : tuple of (int or None)
+        Whole shape, the batch included; None where the model leaves it open.
+    dtype : str
+        numpy's name of the element type.
+    scale, zero_point : float and int, or None
+        Per-tensor affine quantization; None for tensors that are not quantized.
+    layout : str or None
+        ``"NHWC"`` or ``"NCHW"`` where known.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+    layout: str | None = None
+
+    @property
+    def quantized(self) -> bool:
+        """Whether values are quantized integers."""
+        return self.scale is not None
+
+    @property
+    def static(self) -> bool:
+        """Whether the whole shape is known."""
+        return None not in self.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of a tensor of this spec; needs a static shape."""
+        sizes = [size for size in self.shape if size is not None]
+        if len(sizes) != len(self.shape):
+            raise InputError(f"Tensor {self.name!r} has no fixed size: shape {self.shape}.")
+        return math.prod(sizes) * np.dtype(self.dtype).itemsize
+
+    def accepts(self, shape: Sequence[int]) -> bool:
+        """Tell whether a tensor of this shape fits."""
+        return len(shape) == len(self.shape) and all(
+            mine is None or mine == theirs for mine, theirs in zip(self.shape, shape, strict=True)
+        )
+
+    def quantize(self, values: Array) -> Array:
+        """Turn real values into this spec's integers: rounded half to even, then clipped.
+
+        Parameters
+        ----------
+        values : ndarray of float
+            Real values.
+
+        Returns
+        -------
+        ndarray of ``self.dtype``, same shape
+        """
+        if self.scale is None:
+            raise InputError(f"Tensor {self.name!r} is not quantized.")
+        limits = np.iinfo(self.dtype)
+        # float64: float32 would round large ratios before rint sees them.
+        scaled = np.rint(np.asarray(values, np.float64) / self.scale) + (self.zero_point or 0)
+        if np.isnan(scaled).any():
+            raise InputError(f"Input {self.name!r} has NaN values, which {self.dtype} cannot hold.")
+        clipped: Array = np.clip(scaled, limits.min, limits.max).astype(self.dtype)
+        return clipped
+
+    def dequantize(self, values: Array) -> Array:
+        """Turn this spec's integers into real values.
+
+        Returns
+        -------
+        ndarray of float32, same shape; ``values`` itself if not quantized
+        """
+        if self.scale is None:
+            return values
+        shifted = values.astype(np.int32) - np.int32(self.zero_point or 0)
+        return shifted.astype(np.float32) * np.float32(self.scale)
+
+    def conform(self, values: Array) -> Array:
+        """Return values as the model takes them: dtype, quantization, contiguous.
+
+        Quantized tensors are quantized unless they already have the model's
+        integer type. Otherwise only conversions that keep the values are made
+        (float64 to float32 counts as one); the shape must fit as it is.
+
+        Raises
+        ------
+        InputError
+            Shape or dtype do not fit; the message names both sides.
+        """
+        if not self.accepts(values.shape):
+            raise InputError(
+                f"Input {self.name!r} takes {self.described()}, got {tuple(values.shape)} "
+                f"{values.dtype}."
+            )
+        wanted = np.dtype(self.dtype)
+        if values.dtype != wanted:
+            if self.quantized:
+                values = self.quantize(values)
+            else:
+                values = self._converted(values, wanted)
+        return np.ascontiguousarray(values)
+
+    def described(self) -> str:
+        """Return shape and dtype for messages, such as ``(1, 8, 8, 1) float32``."""
+        sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
+        comma = "," if len(self.shape) == 1 else ""
+        return f"({sizes}{comma}) {self.dtype}"
+
+    def _converted(self, values: Array, wanted: np.dtype[Any]) -> Array:
+        refusal = InputError(
+            f"Input {self.name!r} takes {self.described()}, got dtype {values.dtype}, "
+            "which does not convert without loss."
+        )
+        if not np.can_cast(values.dtype, wanted, "same_kind"):
+            raise refusal
+        converted = values.astype(wanted)
+        integers = np.issubdtype(values.dtype, np.integer)
+        if integers and not np.array_equal(converted.astype(values.dtype), values):
+            raise refusal
+        return converted
+
+
+def unpack(payload: memoryview, specs: Sequence[TensorSpec], shapes: Sequence[Any]) -> list[Array]:
+    """Return views on a payload of tensors that lie one behind the other.
+
+    Parameters
+    ----------
+    payload : memoryview of bytes
+    specs : sequence of TensorSpec
+    shapes : sequence of sequences of int, one per spec
+        The shapes that were really sent.
+
+    Raises
+    ------
+    InputError
+        Count or sizes do not agree with the payload.
+    """
+    if len(shapes) != len(specs):
+        raise InputError(f"The model has {len(specs)} tensors here, got {len(shapes)}.")
+    arrays, start = [], 0
+    for spec, shape in zip(specs, shapes, strict=True):
+        dtype = np.dtype(spec.dtype)
+        end = start + math.prod(shape) * dtype.itemsize
+        if end > len(payload):
+            break
+        # frombuffer refuses an empty buffer that numpy itself would accept.
+        flat = np.frombuffer(payload[start:end], dtype) if end > start else np.empty(0, dtype)
+        arrays.append(flat.reshape(shape))
+        start = end
+    if start != len(payload) or len(arrays) != len(specs):
+        wanted = " + ".join(spec.described() for spec in specs)
+        raise InputError(f"The model takes {wanted}, got {len(payload)} bytes.")
+    return arrays

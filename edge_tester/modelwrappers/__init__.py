@@ -1,0 +1,1 @@
+"""Model wrappers: one file each, what a framework shares in ``frameworks``."""

@@ -1,0 +1,1 @@
+"""What the model wrappers of one framework share."""

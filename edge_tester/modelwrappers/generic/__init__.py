@@ -1,0 +1,1 @@
+"""Wrappers for any model file of a user."""

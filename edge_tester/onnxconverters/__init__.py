@@ -1,0 +1,1 @@
+"""Conversions of frameworks to and from ONNX, one file each."""

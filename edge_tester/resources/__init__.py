@@ -1,0 +1,1 @@
+"""Small trained models that the project ships."""

@@ -1,0 +1,1 @@
+"""Links between host and target, one file each."""

@@ -1,0 +1,1 @@
+"""Commands: each module parses, calls the core and exits."""

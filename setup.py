@@ -1,0 +1,5 @@
+"""Packaging; everything is declared in pyproject.toml."""
+
+from setuptools import setup
+
+setup()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.tensors import Array, TensorSpec
+
+Task = Literal["classification", "regression", "none"]
+Prepared = TypeVar("Prepared")
 
 
 class Samples(msgspec.Struct, frozen=True):
@@ -48,9 +51,6 @@ class Dataset(Configurable):
     :class:`edge_tester.testing.DatasetConformance`.
     """
 
-    task: ClassVar[str] = "classification"
-    """``"classification"``, ``"regression"`` or ``"none"``; decides the quality metrics."""
-
     inference_batch_size: int = option(1, minimum=1, help="Samples that one inference takes")
     test_fraction: float = option(
         0.2, minimum=0, maximum=1, help="Part of the samples held out for measuring"
@@ -63,6 +63,11 @@ class Dataset(Configurable):
     )
     split_seed: int = option(0, minimum=0, help="Seed of the split; the same seed, the same split")
     limit: int | None = option(None, minimum=1, help="Measure only the first N test samples")
+
+    @property
+    def task(self) -> Task:
+        """What is to be predicted; decides the quality metrics. Known once prepared."""
+        return "classification"
 
     def prepare(self) -> None:
         """Make samples available: find or download them; called once, before all else.
@@ -92,6 +97,18 @@ class Dataset(Configurable):
 
     def bind(self, inputs: Sequence[TensorSpec]) -> None:
         """Learn what the model takes; for data sets that can fit themselves to it."""
+
+    def prepared(self, value: Prepared | None) -> Prepared:
+        """Return working state that :meth:`prepare` sets.
+
+        Raises
+        ------
+        DatasetError
+            It is None: the data set was not prepared.
+        """
+        if value is None:
+            raise DatasetError(f"{type(self).__name__} is used before prepare() was called.")
+        return value
 
     def split(self) -> Split:
         """Split all samples, stratified by class where there are classes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import ModelError
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.tensors import Array, TensorSpec
+
+Loaded = TypeVar("Loaded")
 
 
 class TrainingPlan(Configurable):
@@ -49,6 +51,18 @@ class ModelWrapper(Configurable):
             The file is missing, corrupt or of another format.
         """
         raise NotImplementedError
+
+    def loaded(self, value: Loaded | None) -> Loaded:
+        """Return working state that :meth:`load` sets.
+
+        Raises
+        ------
+        ModelError
+            It is None: the model was not loaded.
+        """
+        if value is None:
+            raise ModelError(f"{type(self).__name__} is used before load() was called.")
+        return value
 
     def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Return the input and output specs of the loaded model."""

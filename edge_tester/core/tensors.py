@@ -54,6 +54,18 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         return None not in self.shape
 
     @property
+    def channels_first(self) -> bool:
+        """Whether an image tensor is (..., channels, height, width).
+
+        Where ``layout`` does not say so, a size of 1, 3 or 4 in the channels'
+        place and another one at the end does.
+        """
+        if self.layout is not None:
+            return self.layout == "NCHW"
+        usual = (1, 3, 4)
+        return len(self.shape) >= 3 and self.shape[-3] in usual and self.shape[-1] not in usual
+
+    @property
     def nbytes(self) -> int:
         """Size in bytes of a tensor of this spec; needs a static shape."""
         sizes = [size for size in self.shape if size is not None]

@@ -1,0 +1,53 @@
+"""Handwritten digits that come with scikit-learn: a data set without a download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_tester.core.backends import backend
+from edge_tester.core.dataset import Dataset, Samples
+from edge_tester.core.options import state
+from edge_tester.core.tensors import Array
+
+# Each pixel counts the set points of a 4 x 4 square of the scanned bitmap.
+MAXIMUM_PIXEL = 16
+
+
+class DigitsDataset(Dataset):
+    """1,797 handwritten digits of 8 x 8 pixels, part of scikit-learn.
+
+    Samples have one input of shape (samples, 8, 8, 1), float32, 0 to 1.
+
+    Notes
+    -----
+    Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits",
+    UCI Machine Learning Repository, 1998; the test part of it.
+    """
+
+    images: Array | None = state()
+    targets: Array | None = state()
+
+    def prepare(self) -> None:
+        """Read the samples from the installed package."""
+        bunch = backend("sklearn.datasets", self).load_digits()
+        self.images = (bunch.images / MAXIMUM_PIXEL).astype(np.float32)[..., np.newaxis]
+        self.targets = bunch.target.astype(np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.prepared(self.images))
+
+    def load(self, indices: Sequence[int] | Array) -> Samples:
+        """Load the samples with these indices, in this order."""
+        chosen = np.asarray(indices, np.intp)
+        return Samples((self.prepared(self.images)[chosen],), self.prepared(self.targets)[chosen])
+
+    def labels(self) -> Array | None:
+        """Return the digit of every sample."""
+        return self.prepared(self.targets)
+
+    def class_names(self) -> list[str]:
+        """Return the digits as text."""
+        return [str(digit) for digit in range(10)]

@@ -1,0 +1,14 @@
+"""Any LiteRT (TensorFlow Lite) file."""
+
+from __future__ import annotations
+
+from edge_tester.modelwrappers.frameworks.file import FileModel
+from edge_tester.modelwrappers.frameworks.generic import GenericModel
+
+
+class TFLiteFile(GenericModel, FileModel):
+    """Any LiteRT (TensorFlow Lite) file, run as it is."""
+
+    distributions = ("ai-edge-litert",)
+    file_format = "tflite"
+    runtime_name = "tflite"

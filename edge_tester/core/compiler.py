@@ -12,8 +12,7 @@ from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import CompilationError, EdgeTesterError
 from edge_tester.core.files import atomic_path
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import Configurable, option
-from edge_tester.core.registry import path_of
+from edge_tester.core.options import Configurable, option, path_of
 from edge_tester.core.tensors import Array
 
 MINIMUM_CALIBRATION_SAMPLES = 200

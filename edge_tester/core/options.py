@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 from edge_tester.core.errors import OptionError
 
@@ -63,13 +64,22 @@ def option(
     return dataclasses.field(default=default, kw_only=True, metadata={"option": metadata})
 
 
-def state(default: Any = None, *, default_factory: Callable[[], Any] | None = None) -> Any:
-    """Declare an attribute that is no option: working state of an instance."""
+def state(
+    default: Any = None,
+    *,
+    default_factory: Callable[[], Any] | None = None,
+    init: Literal[False] = False,
+) -> Any:
+    """Declare an attribute that is no option: working state of an instance.
+
+    ``init`` is there for type checkers alone (PEP 681): the attribute is no
+    constructor keyword.
+    """
     if default_factory is not None:
         return dataclasses.field(
-            init=False, repr=False, compare=False, default_factory=default_factory
+            init=init, repr=False, compare=False, default_factory=default_factory
         )
-    return dataclasses.field(init=False, repr=False, compare=False, default=default)
+    return dataclasses.field(init=init, repr=False, compare=False, default=default)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,9 +227,8 @@ def options_of(cls: type[Configurable]) -> list[Option]:
     """Return the options of a class, those of its bases first."""
     cached = cls.__dict__.get("_declared_options")
     if cached is None:
-        hints = typing.get_type_hints(cls)
         cached = [
-            Option(f.name, hints[f.name], f.default, **f.metadata["option"])
+            Option(f.name, _annotation(cls, f.name), f.default, **f.metadata["option"])
             for f in dataclasses.fields(cls)  # type: ignore[arg-type]
             if "option" in f.metadata
         ]
@@ -273,9 +282,24 @@ def hint(name: str, known: Iterable[str]) -> str:
     return f"; there are {', '.join(names)}" if names else "; it has none"
 
 
+def path_of(cls: type) -> str:
+    """Return the dotted path by which a class can be named."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def summary_of(cls: type) -> str:
     """Return the first line of a class's docstring without its full stop."""
     return (cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+
+def _annotation(cls: type, name: str) -> Any:
+    # Only this one annotation: those of working state may name types that are
+    # imported for type checkers alone.
+    owner = next(c for c in cls.__mro__ if name in c.__dict__.get("__annotations__", {}))
+    annotation = owner.__annotations__[name]
+    if isinstance(annotation, str):
+        annotation = eval(annotation, vars(sys.modules[owner.__module__]))
+    return annotation
 
 
 def _add_flag(group: argparse._ArgumentGroup, declared: Option) -> None:

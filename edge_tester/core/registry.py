@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Iterator
 
 from edge_tester.core.errors import PluginError
-from edge_tester.core.options import Configurable, hint
+from edge_tester.core.options import Configurable, hint, path_of
 
 # Role (also the folder's name) -> module and name of its base class.
 ROLES = {
@@ -70,8 +70,7 @@ def load(role: str, name: str) -> type[Configurable]:
     base = base_of(role)
     if not issubclass(found, base):
         raise PluginError(
-            f"{found.__module__}.{found.__qualname__} is no {role[:-1]}: "
-            f"it does not inherit from {base.__name__}."
+            f"{path_of(found)} is no {role[:-1]}: it does not inherit from {base.__name__}."
         )
     return found
 
@@ -81,12 +80,7 @@ def role_of(cls: type) -> str:
     for role in ROLES:
         if issubclass(cls, base_of(role)):
             return role
-    raise PluginError(f"{cls.__module__}.{cls.__qualname__} plays none of {', '.join(ROLES)}.")
-
-
-def path_of(cls: type) -> str:
-    """Return the dotted path that :func:`load` takes."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    raise PluginError(f"{path_of(cls)} plays none of {', '.join(ROLES)}.")
 
 
 def _modules(paths: object, role: str) -> Iterator[str]:

@@ -73,7 +73,7 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InputError(f"Tensor {self.name!r} has no fixed size: shape {self.shape}.")
         return math.prod(sizes) * np.dtype(self.dtype).itemsize
 
-    def accepts(self, shape: Sequence[int]) -> bool:
+    def accepts(self, shape: Sequence[int | None]) -> bool:
         """Tell whether a tensor of this shape fits."""
         return len(shape) == len(self.shape) and all(
             mine is None or mine == theirs for mine, theirs in zip(self.shape, shape, strict=True)
@@ -158,34 +158,71 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         return converted
 
 
-def unpack(payload: memoryview, specs: Sequence[TensorSpec], shapes: Sequence[Any]) -> list[Array]:
-    """Return views on a payload of tensors that lie one behind the other.
+def pack(tensors: Sequence[Array], specs: Sequence[TensorSpec]) -> tuple[bool, list[Any]]:
+    """Return tensors as the pieces of a payload, without copying contiguous ones.
+
+    Returns
+    -------
+    shaped : bool
+        Whether the payload begins with the shapes, because a spec leaves one open.
+    pieces : list of objects with the buffer protocol
+    """
+    pieces: list[Any] = [np.ascontiguousarray(tensor) for tensor in tensors]
+    shaped = any(t.shape != spec.shape for t, spec in zip(tensors, specs, strict=False))
+    if shaped or len(tensors) != len(specs):
+        shapes = msgspec.msgpack.encode([tensor.shape for tensor in tensors])
+        pieces.insert(0, len(shapes).to_bytes(4, "big") + shapes)
+        return True, pieces
+    return False, pieces
+
+
+def unpack(payload: memoryview, specs: Sequence[TensorSpec], shaped: bool = False) -> list[Array]:
+    """Return views on the tensors of a payload; the counterpart of :func:`pack`.
 
     Parameters
     ----------
     payload : memoryview of bytes
     specs : sequence of TensorSpec
-    shapes : sequence of sequences of int, one per spec
-        The shapes that were really sent.
+    shaped : bool
+        Whether the payload begins with the shapes.
 
     Raises
     ------
     InputError
-        Count or sizes do not agree with the payload.
+        Count, shapes or sizes do not agree with the specs.
     """
-    if len(shapes) != len(specs):
-        raise InputError(f"The model has {len(specs)} tensors here, got {len(shapes)}.")
-    arrays, start = [], 0
-    for spec, shape in zip(specs, shapes, strict=True):
+    shapes: list[tuple[int | None, ...]] = [spec.shape for spec in specs]
+    if shaped:
+        shapes, payload = _split_shapes(payload)
+    arrays: list[Array] = []
+    start = 0
+    for spec, shape in zip(specs, shapes, strict=False):
         dtype = np.dtype(spec.dtype)
-        end = start + math.prod(shape) * dtype.itemsize
+        if not spec.accepts(shape):
+            raise InputError(f"Tensor {spec.name!r} is {spec.described()}, got shape {shape}.")
+        count = math.prod(size or 0 for size in shape)
+        end = start + count * dtype.itemsize
         if end > len(payload):
             break
-        # frombuffer refuses an empty buffer that numpy itself would accept.
-        flat = np.frombuffer(payload[start:end], dtype) if end > start else np.empty(0, dtype)
-        arrays.append(flat.reshape(shape))
+        # frombuffer refuses an empty buffer, which is a tensor of no elements.
+        flat = np.frombuffer(payload, dtype, count, start) if count else np.empty(0, dtype)
+        arrays.append(flat.reshape(shape))  # type: ignore[arg-type]
         start = end
-    if start != len(payload) or len(arrays) != len(specs):
+    if start != len(payload) or len(arrays) != len(specs) or len(shapes) != len(specs):
         wanted = " + ".join(spec.described() for spec in specs)
-        raise InputError(f"The model takes {wanted}, got {len(payload)} bytes.")
+        raise InputError(
+            f"The model has {len(specs)} tensors here, {wanted}; got {len(shapes)} "
+            f"in {len(payload)} bytes."
+        )
     return arrays
+
+
+def _split_shapes(payload: memoryview) -> tuple[list[tuple[int | None, ...]], memoryview]:
+    end = 4 + int.from_bytes(payload[:4], "big")
+    try:
+        shapes = msgspec.msgpack.decode(payload[4:end], type=list[tuple[int, ...]])
+    except msgspec.DecodeError as error:
+        raise InputError(f"The shapes of the tensors are unreadable: {error}") from error
+    if any(size < 0 for shape in shapes for size in shape):
+        raise InputError(f"A tensor has no negative size, got {shapes}.")
+    return list(shapes), payload[end:]

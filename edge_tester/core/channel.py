@@ -1,0 +1,94 @@
+"""Frames over a transport: what both sides of a connection do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from edge_tester.core import wire
+from edge_tester.core.errors import UnreachableError
+from edge_tester.core.wire import Buffer, Flag, Inbox, Message
+
+
+class Transport(Protocol):
+    """The part of a runtime protocol that moves bytes."""
+
+    @property
+    def checksums(self) -> bool:
+        """Whether payloads need a checksum on this link."""
+
+    def send(self, buffers: Sequence[Buffer]) -> None:
+        """Send all bytes of all buffers, in order."""
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Receive at least one byte; 0 says that the other side has closed."""
+
+
+class Channel:
+    """Sends and receives whole messages.
+
+    Parameters
+    ----------
+    transport : Transport
+    limit_of : callable
+        See :class:`edge_tester.core.wire.Inbox`.
+    """
+
+    def __init__(self, transport: Transport, limit_of: Callable[[int], int]) -> None:
+        self.inbox = Inbox(limit_of)
+        self._transport = transport
+        self._outgoing: list[Buffer] = []
+        self._checksum = Flag.CHECKSUM.value if transport.checksums else 0
+
+    def put(self, type: int, flags: int, sequence: int, payload: Sequence[Buffer] = ()) -> None:
+        """Add a message to those that :meth:`flush` sends; buffers are not copied."""
+        length = 0
+        for piece in payload:
+            length += len(piece) if isinstance(piece, bytes) else piece.nbytes
+        flags |= self._checksum
+        self._outgoing.append(wire.encode_header(type, flags, sequence, length))
+        self._outgoing.extend(payload)
+        if self._checksum:
+            self._outgoing.append(wire.checksum(payload))
+
+    def put_header(self, type: int, sequence: int, length: int) -> None:
+        """Begin a message whose payload is sent piece by piece outside the channel."""
+        self._outgoing.append(wire.encode_header(type, 0, sequence, length))
+
+    def flush(self) -> None:
+        """Send every message that was put, in one go."""
+        outgoing, self._outgoing = self._outgoing, []
+        if outgoing:
+            self._transport.send(outgoing)
+
+    def receive(self) -> Message | None:
+        """Wait for the next message; None if the other side closed between messages.
+
+        Raises
+        ------
+        UnreachableError
+            The other side closed in the middle of a message.
+        RemoteProtocolError
+            It broke the protocol.
+        """
+        inbox = self.inbox
+        while (message := inbox.next_message()) is None:
+            count = self._transport.receive_into(inbox.space())
+            if count == 0:
+                if inbox.empty:
+                    return None
+                raise UnreachableError("The connection was closed in the middle of a message.")
+            inbox.received(count)
+        return message
+
+    def pieces(self) -> Iterator[memoryview]:
+        """Receive the payload of the streamed message that :meth:`receive` gave."""
+        inbox = self.inbox
+        while (piece := inbox.next_piece()) is not None:
+            if piece:
+                yield piece
+            else:
+                count = self._transport.receive_into(inbox.space())
+                if count == 0:
+                    raise UnreachableError("The connection was closed in the middle of a model.")
+                inbox.received(count)

@@ -1,0 +1,306 @@
+"""The runtime protocol role: the link between host and target.
+
+Nothing here imports numpy at module level: the supervisor of the target agent
+uses this class and stays small.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol
+
+from edge_tester.core import payloads, wire
+from edge_tester.core.channel import Channel
+from edge_tester.core.errors import (
+    LocalProtocolError,
+    RemoteProtocolError,
+    TargetError,
+    UnreachableError,
+)
+from edge_tester.core.files import CHUNK_BYTES
+from edge_tester.core.options import Configurable, state
+from edge_tester.core.payloads import Failure, Hello, Loaded, Queued, Statistics, Timing, Welcome
+from edge_tester.core.wire import Buffer, Flag, Message, Type
+
+if TYPE_CHECKING:
+    from edge_tester.core.artifact import Artifact
+    from edge_tester.core.tensors import Array, TensorSpec
+
+
+class Listener(Protocol):
+    """A listening endpoint that a selector can watch; sockets are listeners."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when a client comes."""
+
+    def accept(self) -> tuple[Any, Any]:
+        """Return the connection of the next client, and the client's address."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Answer(NamedTuple):
+    """What one sample came to.
+
+    ``outputs`` are views that are valid until the next request. ``target_ns`` is
+    the inference by the target's clock; ``host_ns`` is the time between the two
+    OKs of PROCESS by the host's clock.
+    """
+
+    outputs: list[Array]
+    target_ns: int
+    host_ns: int
+    statistics: Statistics
+
+
+class RuntimeProtocol(Configurable):
+    """A subclass must move bytes: the six methods below, and nothing else.
+
+    The conversation itself exists once, in this class: requests of the host
+    here, answers of the target in :mod:`edge_tester.core.target`. Conformance
+    suite: :class:`edge_tester.testing.RuntimeProtocolConformance`.
+    """
+
+    checksums: ClassVar[bool] = False
+    """Whether payloads need a checksum: True for links without one of their own."""
+
+    channel: Channel | None = state()
+    loaded: tuple[list[TensorSpec], list[TensorSpec]] | None = state()
+    _sequence: Iterator[int] = state(default_factory=itertools.count)
+    _answer_limit_bytes: int = state(wire.TRANSFER_LIMIT_BYTES)
+
+    def start_server(self) -> Listener:
+        """Listen for clients."""
+        raise NotImplementedError
+
+    def attach(self, connection: Any) -> None:
+        """Use a connection that a listener accepted, in this or another process."""
+        raise NotImplementedError
+
+    def start_client(self) -> None:
+        """Connect to the target.
+
+        Raises
+        ------
+        UnreachableError
+            Nothing answers; the message says what to start.
+        """
+        raise NotImplementedError
+
+    def send(self, buffers: Sequence[Buffer]) -> None:
+        """Send all bytes of all buffers, in order; UnreachableError if the peer is gone."""
+        raise NotImplementedError
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Receive at least one byte into a buffer; return the count, 0 at the end."""
+        raise NotImplementedError
+
+    def disconnect(self) -> None:
+        """Close the connection; may be called twice."""
+        raise NotImplementedError
+
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines could reach a server started with these options."""
+        return False
+
+    @property
+    def address(self) -> str:
+        """Where the server listens or the client connects to, for people."""
+        return type(self).__name__
+
+    def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
+        """Send ``count`` bytes of a file; ``progress`` gets the size of each piece."""
+        while count and (piece := file.read(min(count, CHUNK_BYTES))):
+            self.send([piece])
+            progress(len(piece))
+            count -= len(piece)
+
+    def connect(
+        self, hello: Hello, on_queued: Callable[[str], None] = lambda reason: None
+    ) -> Welcome:
+        """Connect, introduce this client and wait for the target's welcome.
+
+        Parameters
+        ----------
+        hello : Hello
+        on_queued : callable
+            Called with the reason when the target is busy and ``hello.wait`` is set.
+
+        Raises
+        ------
+        UnreachableError, RemoteProtocolError, TargetError
+        """
+        self.start_client()
+        self.channel = Channel(self, self._limit_of)
+        sequence = self._request(Type.HELLO, 0, [payloads.encode(hello)])
+        while True:
+            answer = payloads.decode(self._answer(sequence).payload, Queued | Welcome)  # type: ignore[arg-type]
+            if isinstance(answer, Welcome):
+                return answer
+            on_queued(answer.reason)
+
+    def upload_model(
+        self,
+        artifact: Artifact,
+        batch_size: int = 1,
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Loaded:
+        """Send a model file and have it loaded; it never lies in memory as a whole.
+
+        Raises
+        ------
+        TargetError
+            The target cannot store or load it.
+        """
+        import msgspec
+
+        from edge_tester.core.tensors import TensorSpec
+
+        description = payloads.encode(
+            payloads.ModelDescription(
+                format=artifact.format,
+                size_bytes=artifact.size_bytes,
+                sha256=artifact.sha256,
+                batch_size=batch_size,
+            )
+        )
+        head = len(description).to_bytes(4, "big") + description
+        sequence, channel = self._next_sequence(), self._connected()
+        channel.put_header(Type.MODEL, sequence, len(head) + artifact.size_bytes)
+        channel.flush()
+        self.send([head])
+        with artifact.path.open("rb") as file:
+            self.send_file(file, artifact.size_bytes, progress)
+        loaded = payloads.decode(self._answer(sequence).payload, Loaded)
+        inputs = msgspec.convert(loaded.inputs, list[TensorSpec])
+        outputs = msgspec.convert(loaded.outputs, list[TensorSpec])
+        self.loaded = inputs, outputs
+        if all(spec.static for spec in outputs):
+            expected = sum(spec.nbytes for spec in outputs)
+            self._answer_limit_bytes = max(wire.DESCRIPTION_LIMIT_BYTES, 2 * expected)
+        return loaded
+
+    def upload_input(self, tensors: Sequence[Array]) -> None:
+        """Send the input tensors of one inference, in the model's own dtypes."""
+        flags, payload = self._packed(tensors)
+        self._answer(self._request(Type.DATA, flags, payload))
+
+    def request_processing(self) -> tuple[int, int]:
+        """Run the model once; return the target's and the host's time [ns]."""
+        return self._timed(self._request(Type.PROCESS, Flag.NOTIFY))
+
+    def download_output(self) -> list[Array]:
+        """Return the outputs of the last inference, as views."""
+        return self._unpacked(self._answer(self._request(Type.OUTPUT)))
+
+    def download_statistics(self) -> Statistics:
+        """Return what the target counted since the model was loaded."""
+        return payloads.decode(self._answer(self._request(Type.STATS)).payload, Statistics)
+
+    def run_sample(self, tensors: Sequence[Array]) -> Answer:
+        """Send DATA, PROCESS, OUTPUT and STATS in one flight and collect the answers.
+
+        Nothing else moves on the link during the inference.
+        """
+        channel = self._connected()
+        flags, payload = self._packed(tensors)
+        data, process, output, stats = itertools.islice(self._sequence, 4)
+        channel.inbox.held = False
+        channel.put(Type.DATA, flags | Flag.MORE, data, payload)
+        channel.put(Type.PROCESS, Flag.MORE | Flag.NOTIFY, process)
+        channel.put(Type.OUTPUT, Flag.MORE, output)
+        channel.put(Type.STATS, 0, stats)
+        channel.flush()
+        try:
+            self._answer(data)
+            target_ns, host_ns = self._timed(process)
+            outputs = self._unpacked(self._answer(output))
+            statistics = payloads.decode(self._answer(stats).payload, Statistics)
+        except TargetError as error:
+            if error.code not in wire.FATAL_CODES:
+                # The target answers every request of the flight.
+                while self._received().sequence != stats:
+                    continue
+            raise
+        return Answer(outputs, target_ns, host_ns, statistics)
+
+    def report_success(
+        self, request: Message, payload: Sequence[Buffer] = (), flags: int = 0
+    ) -> None:
+        """Answer a request with OK; it leaves with the next flush of the channel."""
+        self._connected().put(Type.OK, flags, request.sequence, payload)
+
+    def report_failure(self, request: Message, failure: Failure) -> None:
+        """Answer a request with ERROR; it leaves with the next flush of the channel."""
+        self._connected().put(Type.ERROR, 0, request.sequence, [payloads.encode(failure)])
+
+    def _request(self, type: int, flags: int = 0, payload: Sequence[Buffer] = ()) -> int:
+        channel, sequence = self._connected(), self._next_sequence()
+        channel.inbox.held = False
+        channel.put(type, flags, sequence, payload)
+        channel.flush()
+        return sequence
+
+    def _answer(self, sequence: int) -> Message:
+        message = self._received()
+        if message.type == Type.ERROR:
+            failure = payloads.decode(message.payload, Failure)
+            raise TargetError(failure.code, failure.message)
+        if message.sequence != sequence:
+            raise RemoteProtocolError(
+                f"The target answered request {message.sequence}, expected {sequence}."
+            )
+        return message
+
+    def _received(self) -> Message:
+        message = self._connected().receive()
+        if message is None:
+            raise UnreachableError(f"The agent at {self.address} closed the connection.")
+        return message
+
+    def _timed(self, sequence: int) -> tuple[int, int]:
+        self._answer(sequence)
+        start_ns = time.perf_counter_ns()
+        finished = self._answer(sequence)
+        end_ns = time.perf_counter_ns()
+        timing = payloads.decode(finished.payload, Timing)
+        return timing.end_ns - timing.start_ns, end_ns - start_ns
+
+    def _packed(self, tensors: Sequence[Array]) -> tuple[int, Sequence[Buffer]]:
+        from edge_tester.core.tensors import pack
+
+        inputs, _ = self._specs()
+        shaped, pieces = pack(tensors, inputs)
+        return (Flag.SHAPED.value if shaped else 0), pieces
+
+    def _unpacked(self, message: Message) -> list[Array]:
+        from edge_tester.core.tensors import unpack
+
+        _, outputs = self._specs()
+        # The views must outlive the answers that follow in the same flight.
+        self._connected().inbox.held = True
+        return unpack(message.payload, outputs, bool(message.flags & Flag.SHAPED))
+
+    def _specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        if self.loaded is None:
+            raise LocalProtocolError("No model was uploaded over this connection.")
+        return self.loaded
+
+    def _connected(self) -> Channel:
+        if self.channel is None:
+            raise UnreachableError(f"{type(self).__name__} is not connected.")
+        return self.channel
+
+    def _next_sequence(self) -> int:
+        return next(self._sequence)
+
+    def _limit_of(self, type: int) -> int:
+        if type == Type.OK:
+            return self._answer_limit_bytes
+        if type == Type.ERROR:
+            return wire.ERROR_LIMIT_BYTES
+        raise RemoteProtocolError(f"The target sent a request: {Type(type).name}.")

@@ -1,0 +1,103 @@
+"""Host and target in one process: for host-only measurements and for tests."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from edge_tester.core.errors import LocalProtocolError
+from edge_tester.core.options import state
+from edge_tester.core.runtime import Runtime
+from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
+from edge_tester.core.wire import Buffer
+
+if TYPE_CHECKING:
+    from edge_tester.core.target.session import Session
+
+
+class LoopbackProtocol(RuntimeProtocol):
+    """Runs the model in this very process, without threads, sockets or supervision.
+
+    The target's side answers when the host's side wants to receive, so that
+    every run has one order of events.
+
+    Attributes
+    ----------
+    runtime : Runtime
+        What the target's side runs; to be set before connecting.
+    """
+
+    runtime: Runtime | None = state()
+    _arrived: deque[memoryview | BinaryIO] = state(default_factory=deque)
+    _peer: LoopbackProtocol | None = state()
+    _session: Session | None = state()
+    _scratch: tempfile.TemporaryDirectory[str] | None = state()
+
+    def start_server(self) -> Listener:
+        """Refuse: nothing outside this process can reach it."""
+        raise LocalProtocolError(
+            "LoopbackProtocol has no server: the client's process is the target too."
+        )
+
+    def attach(self, connection: Any) -> None:
+        """Become the target's side of another LoopbackProtocol."""
+        self._peer = connection
+
+    def start_client(self) -> None:
+        """Make the target's side."""
+        from edge_tester.core.target.session import Session
+        from edge_tester.core.target.session_process import welcome_of
+
+        if self.runtime is None:
+            raise LocalProtocolError("LoopbackProtocol.runtime was not set.")
+        self._scratch = tempfile.TemporaryDirectory(prefix="edge_tester-")
+        self._peer = LoopbackProtocol()
+        self._peer.attach(self)
+        self._session = Session(self._peer, [self.runtime], welcome_of, Path(self._scratch.name))
+
+    def send(self, buffers: Sequence[Buffer]) -> None:
+        """Put copies where the other side receives."""
+        peer = self._connected_peer()
+        for buffer in buffers:
+            # A copy: a real link has sent the bytes before the sender changes them.
+            if piece := memoryview(memoryview(buffer).tobytes()):
+                peer._arrived.append(piece)
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Take what has arrived; the host's side lets the target's side work first."""
+        if not self._arrived and self._session is not None:
+            self._session.serve()
+        while self._arrived:
+            first = self._arrived[0]
+            if isinstance(first, memoryview):
+                count = min(len(first), len(buffer))
+                buffer[:count] = first[:count]
+                self._arrived[0] = first[count:]
+                if count == len(first):
+                    self._arrived.popleft()
+                return count
+            if count := first.readinto(buffer):  # type: ignore[attr-defined]
+                return int(count)
+            self._arrived.popleft()
+        return 0
+
+    def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
+        """Let the other side read the file itself."""
+        self._connected_peer()._arrived.append(Path(file.name).open("rb", buffering=0))  # type: ignore[arg-type]
+        progress(count)
+
+    def disconnect(self) -> None:
+        """Forget the other side."""
+        self._peer = self._session = None
+        self._arrived.clear()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    def _connected_peer(self) -> LoopbackProtocol:
+        if self._peer is None:
+            raise LocalProtocolError("LoopbackProtocol is not connected.")
+        return self._peer

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 
 from edge_tester.core.errors import DatasetError
+from edge_tester.core.measurements import Task
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.tensors import Array, TensorSpec
 
-Task = Literal["classification", "regression", "none"]
 Prepared = TypeVar("Prepared")
 
 

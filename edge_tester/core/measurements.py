@@ -16,6 +16,8 @@ from edge_tester.core.files import write_atomically
 from edge_tester.core.tensors import TensorSpec
 
 SCHEMA_VERSION: Final = 1
+# What is to be predicted; decides which figures of quality there are.
+Task = Literal["classification", "regression", "none"]
 
 
 def _about(text: str) -> msgspec.Meta:
@@ -99,7 +101,7 @@ class ClassQuality(Part, frozen=True, kw_only=True):
 class Quality(Part, frozen=True, kw_only=True):
     """How good the answers were; what does not apply to the task is None."""
 
-    task: Literal["classification", "regression", "none"]
+    task: Task
     samples: int
     accuracy: Annotated[float | None, _about("Top-1 accuracy, 0 to 1")] = None
     top5_accuracy: Annotated[float | None, _about("None below six classes")] = None

@@ -1,0 +1,289 @@
+"""The LiteRT (TensorFlow Lite) runtime."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from edge_tester.core.backends import available, backend
+from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
+from edge_tester.core.options import option, state
+from edge_tester.core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from edge_tester.core.tensors import Array, TensorSpec
+
+# Package -> its module with Interpreter and load_delegate; the first one installed
+# is taken. They are the same code, the later ones older or far larger.
+_MODULES = {
+    "ai_edge_litert": "ai_edge_litert.interpreter",
+    "tflite_runtime": "tflite_runtime.interpreter",
+    "tensorflow": "tensorflow.lite.python.interpreter",
+}
+# Bytes 4 to 8 of a model file, the flatbuffer's file identifier.
+_IDENTIFIER = b"TFL3"
+
+
+def _not_loaded() -> NoReturn:
+    raise RuntimeStateError("TFLiteRuntime has no model; load one before using it.")
+
+
+class TFLiteRuntime(Runtime):
+    """Runs LiteRT (TensorFlow Lite) models, with XNNPACK or other delegates."""
+
+    input_formats = ("tflite",)
+    distributions = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tensorflow-cpu")
+
+    num_threads: int = option(1, minimum=1, help="Threads of one inference")
+    delegates_list: tuple[str, ...] = option(
+        (), target_only=True, help="Shared libraries of delegates that take over operations"
+    )
+
+    _package: str | None = state()
+    _module: ModuleType | None = state()
+    _delegates: list[Any] = state(default_factory=list)
+    _interpreter: Any = state()
+    _inputs: list[dict[str, Any]] = state(default_factory=list)
+    _outputs: list[dict[str, Any]] = state(default_factory=list)
+    _specs: list[TensorSpec] = state(default_factory=list)
+    _shapes: list[tuple[int, ...]] = state(default_factory=list)
+    _invoke: Callable[[], None] = state(default_factory=lambda: _not_loaded)
+
+    def prepare(self) -> None:
+        """Import the interpreter and load the delegates."""
+        found = [name for name in _MODULES if available(name)]
+        package = found[0] if found else "ai_edge_litert"
+        if package == "tflite_runtime":
+            self._refuse_numpy_2()
+        module = backend(_MODULES[package], self)
+        self._delegates = [self._delegate(module, library) for library in self.delegates_list]
+        self._module = module
+        self._package = package
+
+    def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        """Load a model, replacing an earlier one.
+
+        An open first dimension becomes ``batch_size``. A fixed one that differs
+        is resized to it, which the model may refuse; but with a batch size of 1
+        a fixed shape stays as it is, since it may have no batch dimension.
+        """
+        if self._module is None:
+            raise RuntimeStateError("TFLiteRuntime is not prepared; call prepare() first.")
+        # A load that fails must not leave the earlier model behind as if it were this one.
+        self._interpreter = None
+        self._invoke = _not_loaded
+        _check_identifier(path)
+        try:
+            interpreter = self._module.Interpreter(
+                model_path=str(path),
+                num_threads=self.num_threads,
+                experimental_delegates=list(self._delegates),
+            )
+            resized = _set_batch_size(interpreter, batch_size)
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"TFLiteRuntime cannot load {path}: {_one_line(error)}") from error
+        try:
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            wish = f" with a batch size of {batch_size} instead of {resized}" if resized else ""
+            raise ModelError(
+                f"TFLiteRuntime cannot run {path}{wish}: {_one_line(error)}"
+            ) from error
+        self._inputs = interpreter.get_input_details()
+        self._outputs = interpreter.get_output_details()
+        self._shapes = [tuple(detail["shape"].tolist()) for detail in self._inputs]
+        self._specs = [_spec(detail, batch_size, path) for detail in self._inputs]
+        outputs = [_spec(detail, batch_size, path) for detail in self._outputs]
+        self._interpreter = interpreter
+        self._invoke = interpreter.invoke
+        return list(self._specs), outputs
+
+    def set_inputs(self, inputs: Sequence[Array]) -> None:
+        """Copy the tensors in; open dimensions are resized where they changed.
+
+        Raises
+        ------
+        InputError
+            Count, shapes or dtypes are not those of the model.
+        """
+        interpreter = self._interpreter or _not_loaded()
+        if len(inputs) != len(self._inputs):
+            raise InputError(
+                f"The model takes {len(self._inputs)} inputs, TFLiteRuntime got {len(inputs)}."
+            )
+        try:
+            if self._shapes != [values.shape for values in inputs]:
+                self._resize(inputs)
+            for detail, values in zip(self._inputs, inputs, strict=True):
+                interpreter.set_tensor(detail["index"], values)
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"TFLiteRuntime: {_one_line(error)}") from error
+
+    def run(self) -> None:
+        """Invoke the interpreter once."""
+        self._invoke()
+
+    def get_outputs(self) -> list[Array]:
+        """Return copies of the outputs of the last run."""
+        interpreter = self._interpreter or _not_loaded()
+        return [interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the package, the threads and which operations a delegate runs.
+
+        ``delegated_operations`` and ``builtin_operations`` count operations by
+        name, or are ``"unknown"`` where the interpreter does not tell. What is
+        delegated without ``delegates_list`` runs in XNNPACK.
+        """
+        delegated, builtin = self._operations()
+        return {
+            "package": self._package,
+            "version": backend(self._package, self).__version__ if self._package else None,
+            "num_threads": self.num_threads,
+            "delegates": list(self.delegates_list),
+            "delegated_operations": delegated,
+            "builtin_operations": builtin,
+        }
+
+    def _refuse_numpy_2(self) -> None:
+        numpy_version = backend("numpy", self).__version__
+        if int(numpy_version.partition(".")[0]) >= 2:
+            # Its own answer would be a SystemError that does not mention numpy.
+            raise RuntimeStateError(
+                f"TFLiteRuntime: tflite_runtime needs numpy<2, this target has numpy "
+                f"{numpy_version}: pip install 'numpy<2', or ai-edge-litert instead."
+            )
+
+    def _delegate(self, module: ModuleType, library: str) -> Any:
+        refusal = (
+            f"TFLiteRuntime: the delegate library {library!r} cannot be loaded on this target: "
+        )
+        try:
+            # Looked at first, because a delegate object that fails half-way
+            # prints a traceback of its own when it is deleted.
+            loaded = ctypes.CDLL(library)
+        except OSError as error:
+            raise RuntimeStateError(f"{refusal}{error}.") from error
+        for function in ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate"):
+            if not hasattr(loaded, function):
+                raise RuntimeStateError(f"{refusal}it is no delegate, it has no {function}.")
+        try:
+            return module.load_delegate(library)
+        except (ValueError, RuntimeError) as error:
+            raise RuntimeStateError(f"{refusal}{_one_line(error)}") from error
+
+    def _resize(self, inputs: Sequence[Array]) -> None:
+        for spec, values in zip(self._specs, inputs, strict=True):
+            if not spec.accepts(values.shape):
+                raise InputError(
+                    f"Input {spec.name!r} takes {spec.described()}, got {values.shape} "
+                    f"{values.dtype}."
+                )
+        # Empty until it has succeeded, so that a failure makes the next call resize again.
+        self._shapes = []
+        for detail, values in zip(self._inputs, inputs, strict=True):
+            self._interpreter.resize_tensor_input(detail["index"], values.shape)
+        self._interpreter.allocate_tensors()
+        self._shapes = [values.shape for values in inputs]
+
+    def _operations(self) -> tuple[dict[str, int] | str, dict[str, int] | str]:
+        interpreter = self._interpreter or _not_loaded()
+        try:
+            operations = interpreter._get_ops_details()
+        except (AttributeError, ValueError):
+            return "unknown", "unknown"
+        return _by_executor(operations)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _check_identifier(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise ModelError(f"Model file {path} cannot be read: {error.strerror}.") from error
+    if start[4:] != _IDENTIFIER:
+        raise ModelError(
+            f"{path} is no LiteRT (TensorFlow Lite) model: bytes 4 to 8 must be "
+            f"{_IDENTIFIER!r}, got {start[4:]!r}."
+        )
+
+
+def _set_batch_size(interpreter: Any, batch_size: int) -> int | None:
+    """Resize the inputs; return a fixed batch size that was overridden, None if none was."""
+    details = interpreter.get_input_details()
+    signatures = [detail["shape_signature"].tolist() for detail in details]
+    fixed = next((signature[0] for signature in signatures if signature), -1)
+    override = fixed not in (-1, batch_size) and batch_size > 1
+    for detail, signature in zip(details, signatures, strict=True):
+        is_batch = signature and (signature[0] == -1 or (override and signature[0] == fixed))
+        if is_batch and detail["shape"][0] != batch_size:
+            interpreter.resize_tensor_input(
+                detail["index"], [batch_size, *detail["shape"].tolist()[1:]]
+            )
+    return fixed if override else None
+
+
+def _spec(detail: dict[str, Any], batch_size: int, path: Path) -> TensorSpec:
+    import numpy as np
+
+    from edge_tester.core.tensors import TensorSpec
+
+    dtype = np.dtype(detail["dtype"])
+    if dtype.kind not in "fiub":
+        raise ModelError(
+            f"Tensor {detail['name']!r} of {path} must be of real numbers or bool, "
+            f"got {dtype.name}."
+        )
+    shape = [
+        None if signature == -1 else size
+        for size, signature in zip(
+            detail["shape"].tolist(), detail["shape_signature"].tolist(), strict=True
+        )
+    ]
+    if shape and shape[0] is None:
+        shape[0] = batch_size
+    parameters = detail["quantization_parameters"]
+    quantized = dtype.kind in "iu" and parameters["scales"].size == 1 and parameters["scales"][0]
+    return TensorSpec(
+        name=detail["name"],
+        shape=tuple(shape),
+        dtype=dtype.name,
+        scale=float(parameters["scales"][0]) if quantized else None,
+        zero_point=int(parameters["zero_points"][0]) if quantized else None,
+        layout="NHWC" if len(shape) == 4 and shape[3] in (1, 3) else None,
+    )
+
+
+def _by_executor(operations: list[dict[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:
+    """Count the operations inside and outside of delegates.
+
+    The list keeps the operations that a delegate replaced. They are those from
+    which the delegate's outputs are reached without passing its inputs.
+    """
+    real = [operation for operation in operations if operation["op_name"] != "DELEGATE"]
+    producers = {
+        tensor: operation for operation in real for tensor in operation["outputs"].tolist()
+    }
+    inside: set[int] = set()
+    for delegate in operations:
+        if delegate["op_name"] != "DELEGATE":
+            continue
+        borders = set(delegate["inputs"].tolist())
+        pending = delegate["outputs"].tolist()
+        while pending:
+            operation = producers.get(pending.pop())
+            if operation is not None and operation["index"] not in inside:
+                inside.add(operation["index"])
+                pending += set(operation["inputs"].tolist()) - borders
+    counts: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for operation in real:
+        count = counts[0] if operation["index"] in inside else counts[1]
+        count[operation["op_name"]] = count.get(operation["op_name"], 0) + 1
+    return counts

@@ -31,6 +31,10 @@ def _not_loaded() -> NoReturn:
     raise RuntimeStateError("TFLiteRuntime has no model; load one before using it.")
 
 
+def _no_inputs() -> NoReturn:
+    raise RuntimeStateError("TFLiteRuntime has no inputs; set them before running.")
+
+
 class TFLiteRuntime(Runtime):
     """Runs LiteRT (TensorFlow Lite) models, with XNNPACK or other delegates."""
 
@@ -98,7 +102,7 @@ class TFLiteRuntime(Runtime):
         self._specs = [_spec(detail, batch_size, path) for detail in self._inputs]
         outputs = [_spec(detail, batch_size, path) for detail in self._outputs]
         self._interpreter = interpreter
-        self._invoke = interpreter.invoke
+        self._invoke = _no_inputs
         return list(self._specs), outputs
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
@@ -121,6 +125,7 @@ class TFLiteRuntime(Runtime):
                 interpreter.set_tensor(detail["index"], values)
         except (ValueError, RuntimeError) as error:
             raise InputError(f"TFLiteRuntime: {_one_line(error)}") from error
+        self._invoke = interpreter.invoke
 
     def run(self) -> None:
         """Invoke the interpreter once."""

@@ -1,0 +1,199 @@
+"""The ONNX Runtime."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from edge_tester.core.backends import backend
+from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
+from edge_tester.core.options import option, state
+from edge_tester.core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from edge_tester.core.tensors import Array, TensorSpec
+
+# Option value -> member of onnxruntime.GraphOptimizationLevel.
+_LEVELS = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+# Element types whose names differ from numpy's.
+_DTYPES = {"float": "float32", "double": "float64"}
+_NUMBERS = re.compile(r"float(16|32|64)|u?int(8|16|32|64)|bool")
+# tf2onnx numbers the sizes it does not know, so that equal ones get different names.
+_PLACEHOLDER = "unk__"
+_LOG_ERRORS_ONLY = 3
+
+
+def _not_loaded(*arguments: object) -> NoReturn:
+    raise RuntimeStateError("ONNXRuntime has no model; load one before using it.")
+
+
+def _no_inputs(*arguments: object) -> NoReturn:
+    raise RuntimeStateError("ONNXRuntime has no inputs; set them before running.")
+
+
+class ONNXRuntime(Runtime):
+    """Runs ONNX models with ONNX Runtime."""
+
+    input_formats = ("onnx",)
+    distributions = ("onnxruntime",)
+
+    execution_providers: tuple[str, ...] = option(
+        ("CPUExecutionProvider",), help="Execution providers in order of preference"
+    )
+    num_threads: int = option(1, minimum=1, help="Threads of one inference")
+    graph_optimization_level: str = option(
+        "all", choices=tuple(_LEVELS), help="How far the graph is optimized when it is loaded"
+    )
+
+    _module: ModuleType | None = state()
+    _session: Any = state()
+    _inputs: list[TensorSpec] = state(default_factory=list)
+    _feeds: dict[str, Array] = state(default_factory=dict)
+    _results: list[Array] | None = state()
+    _execute: Callable[..., Any] = state(default_factory=lambda: _not_loaded)
+
+    def prepare(self) -> None:
+        """Import ONNX Runtime and look whether it has the execution providers."""
+        module = backend("onnxruntime", self)
+        if not self.execution_providers:
+            raise OptionError("ONNXRuntime.execution_providers must name at least one, got none.")
+        existing = module.get_available_providers()
+        for provider in self.execution_providers:
+            if provider not in existing:
+                raise RuntimeStateError(
+                    f"ONNXRuntime: this target has no execution provider {provider!r}; "
+                    f"there are {', '.join(existing)}."
+                )
+        self._module = module
+
+    def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        """Load a model, replacing an earlier one.
+
+        The size that is open at the start of the first input is ``batch_size``,
+        and so is every other one of the same name. A fixed first size must be
+        ``batch_size``; but with a batch size of 1 it may be any, since the model
+        may have no batch dimension.
+        """
+        if self._module is None:
+            raise RuntimeStateError("ONNXRuntime is not prepared; call prepare() first.")
+        # A load that fails must not leave the earlier model behind as if it were this one.
+        self._session = self._results = None
+        self._execute = _not_loaded
+        options = self._module.SessionOptions()
+        options.intra_op_num_threads = self.num_threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _LOG_ERRORS_ONLY
+        options.graph_optimization_level = getattr(
+            self._module.GraphOptimizationLevel, _LEVELS[self.graph_optimization_level]
+        )
+        try:
+            session = self._module.InferenceSession(
+                str(path), options, providers=list(self.execution_providers)
+            )
+        except Exception as error:  # Its errors have no other base in common.
+            raise ModelError(f"ONNXRuntime cannot load {path}: {_one_line(error)}") from error
+        self._check_providers(session)
+        nodes = session.get_inputs()
+        batch = next((node.shape[0] for node in nodes if node.shape), None)
+        if isinstance(batch, int) and batch_size not in (1, batch):
+            raise ModelError(
+                f"ONNXRuntime: the batch size of {path} is fixed at {batch}, got {batch_size}."
+            )
+        self._inputs = [_spec(node, batch, batch_size, path) for node in nodes]
+        outputs = [_spec(node, batch, batch_size, path) for node in session.get_outputs()]
+        self._session = session
+        self._execute = _no_inputs
+        return list(self._inputs), outputs
+
+    def set_inputs(self, inputs: Sequence[Array]) -> None:
+        """Keep references to the tensors; nothing is copied unless unaligned.
+
+        Raises
+        ------
+        InputError
+            Count, shapes or dtypes are not those of the model.
+        """
+        session = self._session or _not_loaded()
+        if len(inputs) != len(self._inputs):
+            raise InputError(
+                f"The model takes {len(self._inputs)} inputs, ONNXRuntime got {len(inputs)}."
+            )
+        feeds = {}
+        for spec, values in zip(self._inputs, inputs, strict=True):
+            if values.dtype != spec.dtype or not spec.accepts(values.shape):
+                raise InputError(
+                    f"Input {spec.name!r} takes {spec.described()}, got {values.shape} "
+                    f"{values.dtype}."
+                )
+            # Kernels may rely on alignment, which a view into a message need not have.
+            feeds[spec.name] = values if values.flags.aligned else values.copy()
+        self._feeds = feeds
+        self._execute = session.run
+
+    def run(self) -> None:
+        """Run the session once."""
+        self._results = self._execute(None, self._feeds)
+
+    def get_outputs(self) -> list[Array]:
+        """Return the arrays that the last run made; they stay valid."""
+        if self._results is None:
+            raise RuntimeStateError("ONNXRuntime has no outputs; run the model first.")
+        return list(self._results)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the version, threads and the execution providers really in use."""
+        session = self._session or _not_loaded()
+        return {
+            "version": getattr(self._module, "__version__", None),
+            "num_threads": self.num_threads,
+            "execution_providers": session.get_providers(),
+            "graph_optimization_level": self.graph_optimization_level,
+        }
+
+    def _check_providers(self, session: Any) -> None:
+        # A provider that fails to start is dropped with no more than a log line.
+        used = session.get_providers()
+        for provider in self.execution_providers:
+            if provider not in used:
+                raise RuntimeStateError(
+                    f"ONNXRuntime: the execution provider {provider!r} did not start on this "
+                    f"target; in use would be {', '.join(used)}."
+                )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _spec(node: Any, batch: int | str | None, batch_size: int, path: Path) -> TensorSpec:
+    from edge_tester.core.tensors import TensorSpec
+
+    element = re.fullmatch(r"tensor\((\w+)\)", node.type)
+    dtype = _DTYPES.get(element[1], element[1]) if element else node.type
+    if not _NUMBERS.fullmatch(dtype):
+        raise ModelError(
+            f"Tensor {node.name!r} of {path} must be a tensor of real numbers or bool, "
+            f"got {node.type}."
+        )
+    shape: list[int | None] = []
+    for position, size in enumerate(node.shape):
+        if isinstance(size, int):
+            shape.append(size)
+        elif isinstance(batch, int) or _symbol(size) != _symbol(batch):
+            shape.append(None)
+        else:
+            # Sizes without a name have only their position to tell what they are.
+            shape.append(batch_size if position == 0 or _symbol(size) else None)
+    return TensorSpec(name=node.name, shape=tuple(shape), dtype=dtype)
+
+
+def _symbol(size: int | str | None) -> str | None:
+    return None if not isinstance(size, str) or size.startswith(_PLACEHOLDER) else size

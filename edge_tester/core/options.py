@@ -18,7 +18,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from edge_tester.core.errors import OptionError
 
@@ -68,18 +68,13 @@ def state(
     default: Any = None,
     *,
     default_factory: Callable[[], Any] | None = None,
-    init: Literal[False] = False,
 ) -> Any:
-    """Declare an attribute that is no option: working state of an instance.
-
-    ``init`` is there for type checkers alone (PEP 681): the attribute is no
-    constructor keyword.
-    """
+    """Declare an attribute that is no option: working state of an instance."""
     if default_factory is not None:
         return dataclasses.field(
-            init=init, repr=False, compare=False, default_factory=default_factory
+            init=False, repr=False, compare=False, default_factory=default_factory
         )
-    return dataclasses.field(init=init, repr=False, compare=False, default=default)
+    return dataclasses.field(init=False, repr=False, compare=False, default=default)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,13 +156,15 @@ class Option:
         return OptionError(f"{owner}.{self.name} must be {allowed}, got {shown}.")
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(option, state))
+@dataclass_transform(kw_only_default=True)
 class Configurable:
     """Base of everything that has options; a subclass is a dataclass by itself.
 
     A subclass must not define ``__init__``: construction stores and checks the
     options and does no work.
     """
+
+    _chosen: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Turn the subclass into a dataclass."""
@@ -216,7 +213,18 @@ class Configurable:
         for name, found in declared.items():
             if found.required and name not in mapping:
                 raise OptionError(f"{cls.__name__}.{name} is required ({found.help}).")
-        return cls(**mapping)
+        instance = cls(**mapping)
+        object.__setattr__(instance, "_chosen", frozenset(mapping))
+        return instance
+
+    def chosen_options(self) -> dict[str, Any]:
+        """Return the options that somebody chose: named in a mapping or a flag, or not default."""
+        values = self.to_options()
+        return {
+            d.name: values[d.name]
+            for d in options_of(type(self))
+            if d.name in self._chosen or getattr(self, d.name) != d.default
+        }
 
     def to_options(self) -> dict[str, Any]:
         """Return all options with plain values that JSON and YAML can hold."""

@@ -61,7 +61,7 @@ def load(role: str, name: str) -> type[Configurable]:
     """
     name = name.removeprefix(f"{role}.")
     if "." in name:
-        found = _by_path(name.replace(":", "."))
+        found = load_path(name.replace(":", "."))
     else:
         known = names(role)
         if name not in known:
@@ -71,6 +71,32 @@ def load(role: str, name: str) -> type[Configurable]:
     if not issubclass(found, base):
         raise PluginError(
             f"{path_of(found)} is no {role[:-1]}: it does not inherit from {base.__name__}."
+        )
+    return found
+
+
+def load_path(path: str) -> type[Configurable]:
+    """Return the class with this dotted path, whatever its role.
+
+    Raises
+    ------
+    PluginError
+        There is no such module or class.
+    """
+    module_name, _, class_name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # Only the named module itself may be "not found"; a plugin's own
+        # missing import is the plugin's defect and shows as such.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise PluginError(f"{path} does not exist: there is no module {error.name}.") from error
+    found = getattr(module, class_name, None)
+    if not inspect.isclass(found) or not issubclass(found, Configurable):
+        classes = [n for n, c in vars(module).items() if inspect.isclass(c)]
+        raise PluginError(
+            f"{module_name} has no plugin class {class_name!r}{hint(class_name, classes)}."
         )
     return found
 
@@ -98,28 +124,9 @@ def _entry_points(role: str) -> Iterator[importlib.metadata.EntryPoint]:  # type
     yield from metadata.entry_points(group=f"edge_tester.{role}")
 
 
-def _by_path(path: str) -> type[Configurable]:
-    module_name, _, class_name = path.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # Only the named module itself may be "not found"; a plugin's own
-        # missing import is the plugin's defect and shows as such.
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise PluginError(f"{path} does not exist: there is no module {error.name}.") from error
-    found = getattr(module, class_name, None)
-    if not inspect.isclass(found) or not issubclass(found, Configurable):
-        classes = [n for n, c in vars(module).items() if inspect.isclass(c)]
-        raise PluginError(
-            f"{module_name} has no plugin class {class_name!r}{hint(class_name, classes)}."
-        )
-    return found
-
-
 def _by_module_or_path(role: str, value: str) -> type[Configurable]:
     if ":" in value:
-        return _by_path(value.replace(":", "."))
+        return load_path(value.replace(":", "."))
     module = importlib.import_module(value)
     base = base_of(role)
     found = [

@@ -97,8 +97,11 @@ def _runtimes(settings: SessionSettings) -> list[Runtime]:
         runtime = load("runtimes", path).from_options(options)
         if not isinstance(runtime, Runtime):
             raise TypeError(f"{path} is no runtime.")
-        runtime.prepare()
         runtimes.append(runtime)
+    # One runtime is imported before a client comes. Of several, only the one that
+    # the client chooses: the others would cost memory for nothing.
+    if len(runtimes) == 1:
+        runtimes[0].prepare()
     return runtimes
 
 

@@ -1,0 +1,67 @@
+"""The console command: ``edge-tester SUBCOMMAND``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import edge_tester
+from edge_tester.core.errors import OptionError
+from edge_tester.core.options import hint
+from edge_tester.scenarios._command import guard
+
+# Subcommand -> module of its scenario and what it does.
+COMMANDS = {
+    "client": ("inference_client", "compile a model, run it on a target, write a run record"),
+    "server": ("inference_server", "run the target agent"),
+    "measure-host": ("inference_performance", "run a model on this machine, in its framework"),
+    "train": ("model_training", "train a model"),
+    "report": ("render_report", "render run records as HTML, RST or Markdown"),
+    "run": ("run_file", "run a scenario that a YAML file describes"),
+    "list": ("list_plugins", "list the plugins"),
+    "schema": ("print_schema", "print the JSON Schema of scenario files"),
+    "demo": ("demo", "compare the shipped digits models on a target of this machine"),
+}
+
+
+def run(arguments: Sequence[str]) -> int | None:
+    """Run a subcommand."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    name, *rest = arguments
+    if name == "--version":
+        print(f"edge-tester {edge_tester.__version__}")
+        return 0
+    if name not in COMMANDS:
+        raise OptionError(f"edge-tester has no command {name!r}{hint(name, COMMANDS)}")
+    module = importlib.import_module(f"edge_tester.scenarios.{COMMANDS[name][0]}")
+    status: int | None = module.main(rest)
+    return status
+
+
+def main() -> int:
+    """Run as a program."""
+    return guard(run)
+
+
+def _overview() -> str:
+    lines = [
+        "Measure deep-learning models on the device itself.",
+        "",
+        "Usage: edge-tester COMMAND [arguments]",
+        "",
+        *(f"  {name:<14}{about}" for name, (_, about) in COMMANDS.items()),
+        "",
+        "First steps:",
+        "  edge-tester demo",
+        "  edge-tester client model.tflite data.npz build/report my-model --start-agent",
+        "",
+        "'edge-tester COMMAND -h' tells more about a command.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

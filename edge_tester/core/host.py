@@ -1,0 +1,354 @@
+"""The host's side of a benchmark: deploy, feed, evaluate, record."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import platform
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.dataset import Dataset, Samples
+from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.machine import describe_machine
+from edge_tester.core.measurements import (
+    ColdStart,
+    Component,
+    Cpu,
+    Latency,
+    Machine,
+    Memory,
+    ModelFacts,
+    Predictions,
+    RunRecord,
+)
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import Configurable, option, path_of
+from edge_tester.core.outputs import OutputFiles
+from edge_tester.core.payloads import Hello, Statistics, Welcome
+from edge_tester.core.quality import accumulator_for
+from edge_tester.core.readahead import read_ahead
+from edge_tester.core.runtime import Runtime
+from edge_tester.core.runtimeprotocol import Answer, RuntimeProtocol
+from edge_tester.core.tensors import Array, TensorSpec
+
+
+class Measurement(Configurable):
+    """How the host conducts a measurement."""
+
+    conversation: str = option(
+        "flight",
+        choices=("flight", "classical"),
+        help="Send the requests of a sample together, or one after another",
+    )
+    wait: bool = option(False, help="Wait in line while another client uses the target")
+    outputs_directory: Path | None = option(
+        None, help="Folder for the raw outputs of every sample, one .npy file per output"
+    )
+
+
+class Observer:
+    """Hears how a run goes on; does nothing by itself."""
+
+    def begin(self, what: str, total: int, unit: Literal["bytes", "samples"]) -> None:
+        """Hear that a phase begins."""
+
+    def advance(self, count: int) -> None:
+        """Hear that a part of the phase is done."""
+
+    def tell(self, text: str) -> None:
+        """Hear something worth showing."""
+
+
+class _Batch(NamedTuple):
+    indices: Array
+    truth: Array | None
+    tensors: list[Array]
+
+
+class HostRun:
+    """One benchmark, from a model to a run record.
+
+    Parameters
+    ----------
+    name : str
+        Name of the record.
+    model : ModelWrapper
+    dataset : Dataset
+    protocol : RuntimeProtocol
+        Not connected.
+    runtime : Runtime
+        Which runtime the target shall use, and the options that the client sets.
+    compiler : ModelCompiler, optional
+        Without one the model file is deployed as it is.
+    measurement : Measurement, optional
+    observer : Observer, optional
+    command_line : sequence of str
+        For the record.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: ModelWrapper,
+        dataset: Dataset,
+        protocol: RuntimeProtocol,
+        runtime: Runtime,
+        compiler: ModelCompiler | None = None,
+        measurement: Measurement | None = None,
+        observer: Observer | None = None,
+        command_line: Sequence[str] = (),
+    ) -> None:
+        self._name = name
+        self._model = model
+        self._dataset = dataset
+        self._protocol = protocol
+        self._runtime = runtime
+        self._compiler = compiler
+        self._measurement = measurement or Measurement()
+        self._observer = observer or Observer()
+        self._command_line = list(command_line)
+        self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self._artifact: Artifact | None = None
+        self._welcome: Welcome | None = None
+        self._specs: tuple[list[TensorSpec], list[TensorSpec]] = ([], [])
+        self._facts: dict[str, Any] = {}
+        self._latency = Latency(target_ns=[], host_ns=[])
+        self._cold: Statistics | None = None
+        self._last: Statistics | None = None
+        self._predictions: list[Any] = []
+        self._truth: list[Any] = []
+        self._indices: list[int] = []
+
+    @property
+    def measured(self) -> bool:
+        """Whether at least one inference was measured."""
+        return bool(self._latency.target_ns)
+
+    def execute(self) -> None:
+        """Compile, deploy and measure.
+
+        Whatever ends it early, also Ctrl-C: what was measured until then is in
+        :meth:`record`.
+
+        Raises
+        ------
+        EdgeTesterError
+        """
+        self._dataset.prepare()
+        self._accumulator = accumulator_for(self._dataset.task, self._dataset.class_names())
+        artifact = self._artifact = self._compiled()
+        try:
+            self._deploy(artifact)
+            self._measure()
+        finally:
+            self._protocol.disconnect()
+
+    def record(self, incomplete_reason: str | None = None) -> RunRecord:
+        """Return what was measured so far.
+
+        Parameters
+        ----------
+        incomplete_reason : str, optional
+            Why the run ended early; without it the record counts as complete.
+        """
+        artifact, welcome, cold, last = self._artifact, self._welcome, self._cold, self._last
+        if artifact is None or welcome is None or cold is None or last is None:
+            raise InputError("Nothing was measured, so there is nothing to record.")
+        used: list[Configurable] = [self._model, self._dataset, self._protocol, self._measurement]
+        if self._compiler is not None:
+            used.append(self._compiler)
+        components = [
+            Component(role=_role(part), name=path_of(type(part)), options=part.to_options())
+            for part in used
+        ]
+        components.append(
+            Component(role="runtime", name=welcome.runtime, options=welcome.runtime_options)
+        )
+        distributions = (*self._model.distributions, *artifact.tool_versions)
+        return RunRecord(
+            name=self._name,
+            created=self._created,
+            complete=incomplete_reason is None,
+            incomplete_reason=incomplete_reason,
+            command_line=self._command_line,
+            batch_size=self._dataset.inference_batch_size,
+            components=components,
+            model=_model_facts(artifact, *self._specs),
+            latency=self._latency,
+            cold_start=ColdStart(load_ns=last.load_ns, first_inference_ns=last.first_inference_ns),
+            memory=Memory(peak_bytes=last.peak_bytes, before_load_bytes=last.before_load_bytes),
+            cpu=Cpu(time_ns=last.cpu_time_ns - cold.cpu_time_ns),
+            quality=self._accumulator.result(),
+            predictions=Predictions(
+                index=self._indices,
+                truth=self._truth if len(self._truth) == len(self._indices) else None,
+                predicted=self._predictions,
+            ),
+            class_names=self._dataset.class_names(),
+            runtime_facts=self._facts,
+            remarks=self._remarks(),
+            target=msgspec.convert(welcome.machine, Machine),
+            host=describe_machine(distributions),
+        )
+
+    def _compiled(self) -> Artifact:
+        formats = self._runtime.input_formats
+        made = self._compiler.output_format if self._compiler else self._model.format
+        if made not in formats:
+            advice = "" if self._compiler else "; name a compiler between model and runtime"
+            raise ModelError(
+                f"{type(self._runtime).__name__} runs {', '.join(formats)}, "
+                f"got {made!r} ({self._model.model_path}){advice}."
+            )
+        if self._compiler is None:
+            return Artifact.from_file(self._model.model_path, self._model.format)
+        self._observer.tell(f"Compiling {self._model.model_path}")
+        return self._compiler.compile(self._model, self._dataset)
+
+    def _deploy(self, artifact: Artifact) -> None:
+        hello = Hello(
+            client=f"edge_tester on {platform.node()}",
+            runtime=path_of(type(self._runtime)),
+            runtime_options=self._runtime.chosen_options(),
+            wait=self._measurement.wait,
+        )
+        self._welcome = self._protocol.connect(hello, self._observer.tell)
+        self._observer.begin("Uploading", artifact.size_bytes, "bytes")
+        loaded = self._protocol.upload_model(
+            artifact, self._dataset.inference_batch_size, self._observer.advance
+        )
+        self._facts = loaded.facts
+        self._specs = self._protocol.loaded or ([], [])
+        self._dataset.bind(self._specs[0])
+
+    def _measure(self) -> None:
+        indices = self._dataset.test_indices()
+        batches = self._batches(indices)
+        first = next(batches)
+        # The cold inference is one of its own, so that every sample is also measured warm.
+        self._cold = self._infer(first.tensors).statistics
+        self._observer.begin("Running", len(indices), "samples")
+        size = self._dataset.inference_batch_size
+        files = OutputFiles(self._measurement.outputs_directory, len(indices))
+        with files:
+            for batch in itertools.chain([first], batches):
+                answer = self._infer(batch.tensors)
+                outputs = [np.array(output) for output in answer.outputs]
+                count = len(batch.indices)
+                scores = self._scores(outputs, size)[:count]
+                predicted = self._accumulator.predicted(scores)
+                files.append([_per_sample(o, size)[:count] for o in outputs] if files.used else [])
+                # One inference is one entry everywhere, also if Ctrl-C comes between.
+                self._keep(batch, answer, scores, predicted)
+                self._observer.advance(count)
+
+    def _keep(self, batch: _Batch, answer: Answer, scores: Array, predicted: list[Any]) -> None:
+        self._accumulator.update(scores, batch.truth)
+        self._latency.target_ns.append(answer.target_ns)
+        self._latency.host_ns.append(answer.host_ns)
+        self._last = answer.statistics
+        self._indices.extend(int(index) for index in batch.indices)
+        self._predictions.extend(predicted)
+        if batch.truth is not None:
+            self._truth.extend(batch.truth.tolist())
+
+    def _infer(self, tensors: list[Array]) -> Answer:
+        if self._measurement.conversation == "flight":
+            return self._protocol.run_sample(tensors)
+        self._protocol.upload_input(tensors)
+        target_ns, host_ns = self._protocol.request_processing()
+        outputs = [output.copy() for output in self._protocol.download_output()]
+        return Answer(outputs, target_ns, host_ns, self._protocol.download_statistics())
+
+    def _batches(self, indices: Array) -> Iterator[_Batch]:
+        size = self._dataset.inference_batch_size
+        made = (
+            self._prepared(samples, indices[start : start + size])
+            for start, samples in zip(
+                range(0, len(indices), size), self._dataset.batches(indices, size), strict=True
+            )
+        )
+        here = describe_machine().boot_id
+        there = (self._welcome.machine if self._welcome else {}).get("boot_id")
+        # Reading ahead on the machine that infers would take processor time from it.
+        return made if here == there else read_ahead(made)
+
+    def _prepared(self, samples: Samples, indices: Array) -> _Batch:
+        specs = self._specs[0]
+        size = self._dataset.inference_batch_size
+        # A short last batch is filled up, so that every inference is the same work.
+        inputs = [_filled(values, size) for values in samples.inputs]
+        values = self._model.preprocess(inputs, specs)
+        if len(values) != len(specs):
+            raise InputError(
+                f"The model has {len(specs)} inputs ({', '.join(s.name for s in specs)}), "
+                f"{type(self._dataset).__name__} gives {len(values)}."
+            )
+        tensors = [spec.conform(value) for spec, value in zip(specs, values, strict=True)]
+        return _Batch(indices, samples.truth, tensors)
+
+    def _scores(self, outputs: list[Array], size: int) -> Array:
+        real = [s.dequantize(o) for s, o in zip(self._specs[1], outputs, strict=True)]
+        return _per_sample(self._model.postprocess(real), size)
+
+    def _remarks(self) -> list[str]:
+        pairs = list(zip(self._latency.target_ns, self._latency.host_ns, strict=True))
+        shorter = sum(host_ns < target_ns for target_ns, host_ns in pairs)
+        if not shorter:
+            return []
+        return [
+            f"{shorter} of {len(pairs)} host times are shorter than the target's time of the same "
+            "inference: the OKs were delayed on their way, so the host times are no measure here."
+        ]
+
+
+def _per_sample(values: Array, size: int) -> Array:
+    """Return values with the samples along axis 0; models without a batch axis have one sample."""
+    if values.ndim and len(values) == size:
+        return values
+    if size == 1:
+        return values[np.newaxis]
+    raise InputError(
+        f"An output of shape {values.shape} cannot be divided among {size} samples: "
+        "measure this model with --inference-batch-size 1."
+    )
+
+
+def _filled(values: Array, size: int) -> Array:
+    missing = size - len(values)
+    return np.concatenate([values, np.repeat(values[-1:], missing, 0)]) if missing else values
+
+
+def _role(part: Configurable) -> str:
+    for base in (ModelWrapper, Dataset, ModelCompiler, RuntimeProtocol, Measurement):
+        if isinstance(part, base):
+            return base.__name__.lower()
+    return type(part).__name__.lower()
+
+
+def _model_facts(
+    artifact: Artifact, inputs: list[TensorSpec], outputs: list[TensorSpec]
+) -> ModelFacts:
+    parents, parent = [], artifact.parent
+    while parent is not None:
+        parents.append({"name": parent.path.name, "format": parent.format, "sha256": parent.sha256})
+        parent = parent.parent
+    weights = artifact.weights
+    return ModelFacts(
+        name=artifact.path.name,
+        format=artifact.format,
+        size_bytes=artifact.size_bytes,
+        sha256=artifact.sha256,
+        inputs=inputs,
+        outputs=outputs,
+        quantized_weight_share=weights.quantized_share if weights else None,
+        weight_elements=weights.elements if weights else {},
+        parents=parents,
+    )

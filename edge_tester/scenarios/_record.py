@@ -1,0 +1,95 @@
+"""Run a benchmark so that whatever was measured gets into its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_tester.core.backends import backend
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.host import HostRun, Measurement, Observer
+from edge_tester.core.measurements import RunRecord, write_record
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.runtime import Runtime
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.statistics import missing_values, percentile
+
+_PERCENTILES = (0.5, 0.9, 0.99)
+
+
+def record_run(
+    path: Path,
+    model: ModelWrapper,
+    dataset: Dataset,
+    protocol: RuntimeProtocol,
+    runtime: Runtime,
+    compiler: ModelCompiler | None,
+    measurement: Measurement | None,
+    observer: Observer | None,
+    command_line: Sequence[str],
+) -> RunRecord:
+    """Run a benchmark and write its record, an interrupted one marked incomplete."""
+    run = HostRun(
+        path.stem, model, dataset, protocol, runtime, compiler, measurement, observer, command_line
+    )
+    try:
+        run.execute()
+    except (EdgeTesterError, KeyboardInterrupt) as error:
+        if run.measured:
+            reason = str(error) or "interrupted by the user"
+            write_record(run.record(incomplete_reason=reason), path)
+            (observer or Observer()).tell(f"Incomplete run kept in {path}")
+        raise
+    record = run.record()
+    write_record(record, path)
+    return record
+
+
+def show(record: RunRecord, path: Path) -> None:
+    """Print the figures that people look for first."""
+    table = backend("rich.table", "edge-tester").Table(
+        title=record.name, show_header=False, title_justify="left"
+    )
+    for name, value in figures(record):
+        table.add_row(name, value)
+    console = backend("rich.console", "edge-tester").Console()
+    console.print(table)
+    for remark in record.remarks:
+        console.print(f"note: {remark}", highlight=False)
+    console.print(f"Record: {path}", highlight=False, soft_wrap=True)
+    console.print(f"Report: edge-tester report {path}", highlight=False, soft_wrap=True)
+
+
+def figures(record: RunRecord) -> list[tuple[str, str]]:
+    """Return names and values of the main figures, with their units."""
+    quality, latency_ns = record.quality, record.latency.target_ns
+    rows = []
+    if quality.accuracy is not None:
+        rows.append(("Accuracy", f"{100 * quality.accuracy:.2f} % of {quality.samples} samples"))
+    if quality.mse is not None:
+        rows.append(("Mean squared error", f"{quality.mse:.6g} over {quality.samples} samples"))
+    for fraction in _PERCENTILES:
+        name = f"Latency on the target, p{100 * fraction:g}"
+        missing = missing_values(len(latency_ns), fraction)
+        rows.append(
+            (
+                name,
+                f"needs {missing} more inferences"
+                if missing
+                else _milliseconds(percentile(latency_ns, fraction)),
+            )
+        )
+    rows.append(("First inference", _milliseconds(record.cold_start.first_inference_ns)))
+    rows.append(("Load", _milliseconds(record.cold_start.load_ns)))
+    rows.append(("Model size", f"{record.model.size_bytes:,} bytes"))
+    if record.model.quantized_weight_share is not None:
+        rows.append(("Quantized weights", f"{100 * record.model.quantized_weight_share:.1f} %"))
+    if record.memory.peak_bytes is not None:
+        rows.append(("Peak memory of the process", f"{record.memory.peak_bytes / 2**20:.1f} MiB"))
+    return rows
+
+
+def _milliseconds(duration_ns: int | None) -> str:
+    return "not measured" if duration_ns is None else f"{duration_ns / 1e6:.4f} ms"

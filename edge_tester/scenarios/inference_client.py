@@ -1,0 +1,153 @@
+"""Compile, deploy and measure a model on a target: ``edge-tester client``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_tester.core import registry
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import OptionError
+from edge_tester.core.host import Measurement, Observer
+from edge_tester.core.measurements import RunRecord
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import Configurable, option
+from edge_tester.core.runtime import Runtime
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.scenarios._command import Chosen, Command, Logging, guard, runtime_for
+from edge_tester.scenarios._local_agent import local_agent
+from edge_tester.scenarios._progress import TerminalProgress
+from edge_tester.scenarios._record import record_run, show
+
+
+class Target(Configurable):
+    """Where the model runs."""
+
+    start_agent: bool = option(
+        False, help="Start an agent on this machine for this run, in a process of its own"
+    )
+
+
+COMMAND = Command(
+    "client",
+    "Compile a model, run it on a target and write a run record. MODEL and DATASET may be "
+    "your own files: a .tflite, .onnx, .keras, .h5 or TorchScript file, a SavedModel; an .npz "
+    "file or a folder of class folders of images.",
+    roles=("modelwrappers", "compilers", "runtimeprotocols", "runtimes", "datasets"),
+    required=("modelwrappers",),
+    extras=(Measurement, Target),
+    trailing=("REPORT_DIRECTORY", "REPORT_NAME"),
+)
+
+
+def measure(
+    model: ModelWrapper,
+    dataset: Dataset,
+    runtime: Runtime,
+    *,
+    compiler: ModelCompiler | None = None,
+    protocol: RuntimeProtocol | None = None,
+    measurement: Measurement | None = None,
+    report_directory: Path = Path("build/report"),
+    report_name: str = "run",
+    observer: Observer | None = None,
+    command_line: Sequence[str] = (),
+) -> RunRecord:
+    """Run one benchmark and write its record.
+
+    Parameters
+    ----------
+    model : ModelWrapper
+    dataset : Dataset
+    runtime : Runtime
+        What shall run the model on the target.
+    compiler : ModelCompiler, optional
+        Without one the model file is deployed as it is.
+    protocol : RuntimeProtocol, optional
+        Link to an agent; without one an agent is started on this machine, in a
+        process of its own, for this run.
+    measurement : Measurement, optional
+    report_directory : Path
+    report_name : str
+        The record is ``report_directory/report_name.json``.
+    observer : Observer, optional
+    command_line : sequence of str
+        For the record.
+
+    Raises
+    ------
+    EdgeTesterError, KeyboardInterrupt
+        What was measured until then is in the record, marked incomplete.
+    """
+    path = Path(report_directory) / f"{report_name}.json"
+    with contextlib.ExitStack() as stack:
+        link = protocol or stack.enter_context(local_agent([runtime]))
+        return record_run(
+            path, model, dataset, link, runtime, compiler, measurement, observer, command_line
+        )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    parsed = COMMAND.parse(arguments, _complete)
+    parsed.extra(Logging).start()
+    protocol: RuntimeProtocol | None = parsed.needed(RuntimeProtocol)
+    if parsed.extra(Target).start_agent:
+        if protocol is not None and protocol.chosen_options():
+            raise OptionError(
+                "--start-agent starts an agent of its own, so these do not apply: "
+                f"{', '.join(protocol.chosen_options())}."
+            )
+        protocol = None
+    directory, name = parsed.trailing
+    path = Path(directory) / f"{name}.json"
+    with TerminalProgress() as progress:
+        record = measure(
+            parsed.needed(ModelWrapper),
+            parsed.needed(Dataset),
+            parsed.needed(Runtime),
+            compiler=parsed.part(ModelCompiler),
+            protocol=protocol,
+            measurement=parsed.extra(Measurement),
+            report_directory=Path(directory),
+            report_name=name,
+            observer=progress,
+            command_line=["edge-tester", "client", *arguments],
+        )
+    show(record, path)
+
+
+def _complete(chosen: list[Chosen]) -> list[Chosen]:
+    """Add what was left out: no compiler, the network, a fitting runtime, random inputs."""
+    by_role = {one.role: one for one in chosen}
+    if "modelwrappers" not in by_role:
+        return chosen
+    by_role.setdefault("runtimeprotocols", _default("runtimeprotocols", "network"))
+    by_role.setdefault("datasets", _default("datasets", "random_inputs"))
+    if "runtimes" not in by_role:
+        compiler = by_role.get("compilers")
+        if compiler is not None:
+            format = getattr(compiler.cls, "output_format", "")
+        else:
+            format = _format_of(by_role["modelwrappers"])
+        if format:
+            by_role["runtimes"] = Chosen("runtimes", runtime_for(format), {})
+    return [by_role[role] for role in registry.ROLES if role in by_role]
+
+
+def _default(role: str, name: str) -> Chosen:
+    return Chosen(role, registry.load(role, name), {})
+
+
+def _format_of(model: Chosen) -> str:
+    if not model.preset:
+        return ""
+    wrapper = model.cls.from_options(model.preset)
+    return wrapper.format if isinstance(wrapper, ModelWrapper) else ""
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main))

@@ -1,0 +1,69 @@
+"""Serve a target's runtimes to clients: ``edge-tester server``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from edge_tester.core import registry
+from edge_tester.core.backends import version
+from edge_tester.core.runtime import Runtime
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.target.agent import Agent
+from edge_tester.scenarios._command import Chosen, Command, Logging, guard
+
+COMMAND = Command(
+    "server",
+    "Run the target agent: it loads and runs the models that clients upload. Without "
+    "a runtime it serves every runtime that is installed.",
+    roles=("runtimeprotocols", "runtimes"),
+    extras=(Agent,),
+    repeated="runtimes",
+)
+
+
+def serve(protocol: RuntimeProtocol, runtimes: Sequence[Runtime], agent: Agent) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    protocol : RuntimeProtocol
+    runtimes : sequence of Runtime
+        The first is for clients that do not choose.
+    agent : Agent
+    """
+    names = ", ".join(type(runtime).__name__ for runtime in runtimes)
+
+    def tell() -> None:
+        print(f"edge_tester agent on {protocol.address} runs {names}", flush=True)
+
+    agent.serve(protocol, runtimes, tell)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    parsed = COMMAND.parse(arguments, _complete)
+    parsed.extra(Logging).start()
+    runtimes = [part for _, part in parsed.parts if isinstance(part, Runtime)]
+    serve(parsed.needed(RuntimeProtocol), runtimes, parsed.extra(Agent))
+
+
+def _complete(chosen: list[Chosen]) -> list[Chosen]:
+    """Add what was left out: the network, and every runtime that is installed."""
+    roles = [one.role for one in chosen]
+    if "runtimeprotocols" not in roles:
+        network = registry.load("runtimeprotocols", "network")
+        chosen = [Chosen("runtimeprotocols", network, {}), *chosen]
+    if "runtimes" not in roles:
+        found = (registry.load("runtimes", name) for name in registry.names("runtimes"))
+        chosen = [*chosen, *(Chosen("runtimes", cls, {}) for cls in found if _installed(cls))]
+    return chosen
+
+
+def _installed(cls: type) -> bool:
+    distributions = getattr(cls, "distributions", ())
+    return not distributions or any(version(name) for name in distributions)
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main))

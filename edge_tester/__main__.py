@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import edge_tester
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import hint
-from edge_tester.scenarios._command import guard
+from edge_tester.scenarios._program import guard
 
 # Subcommand -> module of its scenario and what it does.
 COMMANDS = {

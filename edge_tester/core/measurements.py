@@ -37,7 +37,10 @@ class Latency(Part, frozen=True, kw_only=True):
     ]
     host_ns: Annotated[
         list[int],
-        _about("Time on the host between OK (started) and OK (finished); a cross-check only [ns]"),
+        _about(
+            "Time on the host between OK (started) and OK (finished); a cross-check only; "
+            "empty where host and target are one process [ns]"
+        ),
     ]
 
 

@@ -67,6 +67,9 @@ class RuntimeProtocol(Configurable):
     checksums: ClassVar[bool] = False
     """Whether payloads need a checksum: True for links without one of their own."""
 
+    in_process: ClassVar[bool] = False
+    """Whether host and target are one process: then the host's times say nothing."""
+
     channel: Channel | None = state()
     loaded: tuple[list[TensorSpec], list[TensorSpec]] | None = state()
     _sequence: Iterator[int] = state(default_factory=itertools.count)

@@ -30,6 +30,8 @@ class LoopbackProtocol(RuntimeProtocol):
         What the target's side runs; to be set before connecting.
     """
 
+    in_process = True
+
     runtime: Runtime | None = state()
     _arrived: deque[memoryview | BinaryIO] = state(default_factory=deque)
     _peer: LoopbackProtocol | None = state()

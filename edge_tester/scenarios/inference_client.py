@@ -17,8 +17,10 @@ from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.scenarios._command import Chosen, Command, Logging, guard, runtime_for
+from edge_tester.scenarios._choice import Chosen, runtime_for
+from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._local_agent import local_agent
+from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 from edge_tester.scenarios._record import record_run, show
 
@@ -29,18 +31,6 @@ class Target(Configurable):
     start_agent: bool = option(
         False, help="Start an agent on this machine for this run, in a process of its own"
     )
-
-
-COMMAND = Command(
-    "client",
-    "Compile a model, run it on a target and write a run record. MODEL and DATASET may be "
-    "your own files: a .tflite, .onnx, .keras, .h5 or TorchScript file, a SavedModel; an .npz "
-    "file or a folder of class folders of images.",
-    roles=("modelwrappers", "compilers", "runtimeprotocols", "runtimes", "datasets"),
-    required=("modelwrappers",),
-    extras=(Measurement, Target),
-    trailing=("REPORT_DIRECTORY", "REPORT_NAME"),
-)
 
 
 def measure(
@@ -90,9 +80,8 @@ def measure(
         )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    parsed = COMMAND.parse(arguments, _complete)
+def conduct(parsed: Parsed) -> None:
+    """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
     protocol: RuntimeProtocol | None = parsed.needed(RuntimeProtocol)
     if parsed.extra(Target).start_agent:
@@ -102,8 +91,7 @@ def main(arguments: Sequence[str]) -> None:
                 f"{', '.join(protocol.chosen_options())}."
             )
         protocol = None
-    directory, name = parsed.trailing
-    path = Path(directory) / f"{name}.json"
+    directory, name = Path(parsed.trailing["report_directory"]), parsed.trailing["report_name"]
     with TerminalProgress() as progress:
         record = measure(
             parsed.needed(ModelWrapper),
@@ -112,12 +100,12 @@ def main(arguments: Sequence[str]) -> None:
             compiler=parsed.part(ModelCompiler),
             protocol=protocol,
             measurement=parsed.extra(Measurement),
-            report_directory=Path(directory),
+            report_directory=directory,
             report_name=name,
             observer=progress,
-            command_line=["edge-tester", "client", *arguments],
+            command_line=parsed.command_line,
         )
-    show(record, path)
+    show(record, directory / f"{name}.json")
 
 
 def _complete(chosen: list[Chosen]) -> list[Chosen]:
@@ -125,8 +113,9 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
     by_role = {one.role: one for one in chosen}
     if "modelwrappers" not in by_role:
         return chosen
-    by_role.setdefault("runtimeprotocols", _default("runtimeprotocols", "network"))
-    by_role.setdefault("datasets", _default("datasets", "random_inputs"))
+    for role, name in (("runtimeprotocols", "network"), ("datasets", "random_inputs")):
+        if role not in by_role:
+            by_role[role] = Chosen(role, registry.load(role, name), {})
     if "runtimes" not in by_role:
         compiler = by_role.get("compilers")
         if compiler is not None:
@@ -138,15 +127,29 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
     return [by_role[role] for role in registry.ROLES if role in by_role]
 
 
-def _default(role: str, name: str) -> Chosen:
-    return Chosen(role, registry.load(role, name), {})
-
-
 def _format_of(model: Chosen) -> str:
     if not model.preset:
         return ""
     wrapper = model.cls.from_options(model.preset)
     return wrapper.format if isinstance(wrapper, ModelWrapper) else ""
+
+
+COMMAND = Command(
+    "client",
+    "Compile a model, run it on a target and write a run record. MODEL and DATASET may be "
+    "your own files: a .tflite, .onnx, .keras, .h5 or TorchScript file, a SavedModel; an .npz "
+    "file or a folder of class folders of images.",
+    roles=("modelwrappers", "compilers", "runtimeprotocols", "runtimes", "datasets"),
+    required=("modelwrappers",),
+    extras=(Measurement, Target),
+    trailing=("report_directory", "report_name"),
+    complete=_complete,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    conduct(COMMAND.parse(arguments))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from edge_tester.core.hostruntime import HostRuntime
 from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
 from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
-from edge_tester.scenarios._command import Command, Logging, guard
+from edge_tester.scenarios._command import Command, Parsed
+from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 from edge_tester.scenarios._record import record_run, show
 
@@ -22,7 +23,7 @@ COMMAND = Command(
     roles=("modelwrappers", "datasets"),
     required=("modelwrappers", "datasets"),
     extras=(Measurement,),
-    trailing=("REPORT_DIRECTORY", "REPORT_NAME"),
+    trailing=("report_directory", "report_name"),
 )
 
 
@@ -59,22 +60,26 @@ def measure_host(
     )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    parsed = COMMAND.parse(arguments)
+def conduct(parsed: Parsed) -> None:
+    """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
-    directory, name = parsed.trailing
+    directory, name = Path(parsed.trailing["report_directory"]), parsed.trailing["report_name"]
     with TerminalProgress() as progress:
         record = measure_host(
             parsed.needed(ModelWrapper),
             parsed.needed(Dataset),
             measurement=parsed.extra(Measurement),
-            report_directory=Path(directory),
+            report_directory=directory,
             report_name=name,
             observer=progress,
-            command_line=["edge-tester", "measure-host", *arguments],
+            command_line=parsed.command_line,
         )
-    show(record, Path(directory) / f"{name}.json")
+    show(record, directory / f"{name}.json")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    conduct(COMMAND.parse(arguments))
 
 
 if __name__ == "__main__":

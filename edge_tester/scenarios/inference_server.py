@@ -10,16 +10,9 @@ from edge_tester.core.backends import version
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.target.agent import Agent
-from edge_tester.scenarios._command import Chosen, Command, Logging, guard
-
-COMMAND = Command(
-    "server",
-    "Run the target agent: it loads and runs the models that clients upload. Without "
-    "a runtime it serves every runtime that is installed.",
-    roles=("runtimeprotocols", "runtimes"),
-    extras=(Agent,),
-    repeated="runtimes",
-)
+from edge_tester.scenarios._choice import Chosen
+from edge_tester.scenarios._command import Command, Parsed
+from edge_tester.scenarios._program import Logging, guard
 
 
 def serve(protocol: RuntimeProtocol, runtimes: Sequence[Runtime], agent: Agent) -> None:
@@ -40,9 +33,8 @@ def serve(protocol: RuntimeProtocol, runtimes: Sequence[Runtime], agent: Agent) 
     agent.serve(protocol, runtimes, tell)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    parsed = COMMAND.parse(arguments, _complete)
+def conduct(parsed: Parsed) -> None:
+    """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
     runtimes = [part for _, part in parsed.parts if isinstance(part, Runtime)]
     serve(parsed.needed(RuntimeProtocol), runtimes, parsed.extra(Agent))
@@ -63,6 +55,22 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
 def _installed(cls: type) -> bool:
     distributions = getattr(cls, "distributions", ())
     return not distributions or any(version(name) for name in distributions)
+
+
+COMMAND = Command(
+    "server",
+    "Run the target agent: it loads and runs the models that clients upload. Without "
+    "a runtime it serves every runtime that is installed.",
+    roles=("runtimeprotocols", "runtimes"),
+    extras=(Agent,),
+    repeated="runtimes",
+    complete=_complete,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    conduct(COMMAND.parse(arguments))
 
 
 if __name__ == "__main__":

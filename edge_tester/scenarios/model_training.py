@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.model import ModelWrapper, TrainingPlan
-from edge_tester.scenarios._command import Command, Logging, guard
+from edge_tester.scenarios._command import Command, Parsed
+from edge_tester.scenarios._program import Logging, guard
 
 COMMAND = Command(
     "train",
@@ -32,14 +33,18 @@ def train(
     return model.train(dataset, plan or TrainingPlan())
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    parsed = COMMAND.parse(arguments)
+def conduct(parsed: Parsed) -> None:
+    """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
     model, dataset = parsed.needed(ModelWrapper), parsed.needed(Dataset)
     metrics = train(model, dataset, parsed.extra(TrainingPlan))
     shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     print(f"Saved {model.model_path}: {shown}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    conduct(COMMAND.parse(arguments))
 
 
 if __name__ == "__main__":

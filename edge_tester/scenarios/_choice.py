@@ -1,0 +1,118 @@
+"""Find the classes that a command names: short names, dotted paths, a user's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edge_tester.core import registry
+from edge_tester.core.artifact import FORMATS
+from edge_tester.core.errors import PluginError
+from edge_tester.core.options import Configurable, hint
+
+# What a user's own file becomes: suffix -> (short name, option that takes the path).
+_MODEL_FILES = {
+    "tflite": ("tflite_file", "model_path"),
+    "onnx": ("onnx_file", "model_path"),
+    "keras": ("keras_file", "model_path"),
+    "torchscript": ("torchscript_file", "model_path"),
+}
+
+
+class Chosen(NamedTuple):
+    """A class that a command names, and options that follow from its spelling."""
+
+    role: str
+    cls: type[Configurable]
+    preset: dict[str, Any]
+
+
+def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> list[Chosen]:
+    """Find the class for each word; roles come in their order and may be left out.
+
+    The role ``repeated`` may come several times.
+
+    Raises
+    ------
+    PluginError
+        A word names nothing, or more than one thing.
+    """
+    chosen: list[Chosen] = []
+    remaining = list(roles)
+    for position, word in enumerate(words):
+        if len(words) == len(roles) and not repeated:
+            found = _found(word, [roles[position]])
+        else:
+            found = _found(word, remaining)
+        if len(found) > 1:
+            spellings = " or ".join(f"{c.role}.{word}" for c in found)
+            raise PluginError(f"{word!r} names more than one class here: write {spellings}.")
+        chosen.append(found[0])
+        role = found[0].role
+        remaining = remaining[remaining.index(role) + (role != repeated) :]
+    return chosen
+
+
+def is_class(word: str, roles: Sequence[str]) -> bool:
+    try:
+        return bool(_found(word, roles))
+    except PluginError:
+        return False
+
+
+def runtime_for(format: str) -> type[Configurable]:
+    """Return the first runtime that runs a model format.
+
+    Raises
+    ------
+    PluginError
+        None does.
+    """
+    for name in registry.names("runtimes"):
+        found = registry.load("runtimes", name)
+        if format in getattr(found, "input_formats", ()):
+            return found
+    raise PluginError(f"No runtime runs {format!r} models; name a compiler that makes another.")
+
+
+def _found(word: str, roles: Sequence[str]) -> list[Chosen]:
+    path = Path(word)
+    own_file = _own_file(path, roles)
+    if own_file is not None:
+        return [own_file]
+    prefix = word.partition(".")[0]
+    if prefix in roles:
+        return [Chosen(prefix, registry.load(prefix, word), {})]
+    if "." in word:
+        cls = registry.load_path(word)
+        role = registry.role_of(cls)
+        if role not in roles:
+            raise PluginError(f"{word} is one of the {role}; expected {' or '.join(roles)} here.")
+        return [Chosen(role, cls, {})]
+    found = [
+        Chosen(role, registry.load(role, word), {})
+        for role in roles
+        if word in registry.names(role)
+    ]
+    if not found:
+        known = [name for role in roles for name in registry.names(role)]
+        kinds = " or ".join(role[:-1] for role in roles) or "further class"
+        raise PluginError(f"No {kinds} is named {word!r}, nor is it a file{hint(word, known)}.")
+    return found
+
+
+def _own_file(path: Path, roles: Sequence[str]) -> Chosen | None:
+    """Recognize a user's own model file, .npz file or image folder."""
+    suffix = path.suffix.lower()
+    format = FORMATS.get(suffix) or ("keras" if (path / "saved_model.pb").exists() else None)
+    role, name, option_name = None, "", ""
+    if format in _MODEL_FILES:
+        role, (name, option_name) = "modelwrappers", _MODEL_FILES[format]
+    elif suffix == ".npz":
+        role, name, option_name = "datasets", "npz_file", "dataset_path"
+    elif path.is_dir() and not any(str(path) in registry.names(one) for one in roles):
+        role, name, option_name = "datasets", "image_folder", "dataset_root"
+    if role is None or role not in roles:
+        return None
+    return Chosen(role, registry.load(role, name), {option_name: str(path)})

@@ -1,0 +1,49 @@
+"""What all commands do alike as programs: logging, errors in one line, exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.options import Configurable, option
+
+
+class Logging(Configurable):
+    """What is said while a command runs."""
+
+    verbosity: str = option(
+        "WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"), help="Least level to log"
+    )
+
+    def start(self) -> None:
+        """Set the level of all loggers."""
+        logging.basicConfig(format="%(levelname)s: %(message)s", force=True)
+        # Other packages speak of their own insides; theirs only when debugging.
+        logging.getLogger().setLevel("WARNING" if self.verbosity == "INFO" else self.verbosity)
+        logging.getLogger("edge_tester").setLevel(self.verbosity)
+
+
+def guard(command: Callable[[Sequence[str]], int | None]) -> int:
+    """Run a command's main function as a program; return the exit status.
+
+    Errors of edge_tester are one line on standard error and status 2, Ctrl-C is
+    status 130; the traceback is shown with ``--verbosity DEBUG``.
+    """
+    arguments = sys.argv[1:]
+    try:
+        return command(arguments) or 0
+    except EdgeTesterError as error:
+        if logging.getLogger("edge_tester").isEnabledFor(logging.DEBUG) and "DEBUG" in arguments:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough; the interpreter must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,59 @@
+"""Run what a YAML file describes: ``edge-tester run``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_tester.core.backends import backend
+from edge_tester.core.errors import OptionError
+from edge_tester.core.options import hint
+from edge_tester.scenarios import (
+    inference_client,
+    inference_performance,
+    inference_server,
+    model_training,
+)
+from edge_tester.scenarios._program import guard
+
+SCENARIOS = {
+    module.COMMAND.name: module
+    for module in (inference_client, inference_performance, inference_server, model_training)
+}
+
+
+def run_file(path: Path) -> None:
+    """Run the scenario of one file.
+
+    Raises
+    ------
+    OptionError
+        The file cannot be read, or says something that does not exist.
+    """
+    yaml = backend("yaml", "edge-tester run")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise OptionError(f"The scenario {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise OptionError(f"The scenario {path} is no YAML: {error}") from error
+    if not isinstance(content, dict) or "scenario" not in content:
+        raise OptionError(f"{path} must have a key 'scenario', one of {', '.join(SCENARIOS)}.")
+    name = content.pop("scenario")
+    if name not in SCENARIOS:
+        raise OptionError(f"{path}: there is no scenario {name!r}{hint(str(name), SCENARIOS)}")
+    module = SCENARIOS[name]
+    module.conduct(module.COMMAND.read(content, str(path)))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
+        print("Usage: edge-tester run SCENARIO.yml\n\n'edge-tester schema' prints what it may say.")
+        raise SystemExit(0 if {"-h", "--help"} & set(arguments) else 2)
+    run_file(Path(arguments[0]))
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main))

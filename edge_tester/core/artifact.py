@@ -17,6 +17,7 @@ FORMATS = {
     ".onnx": "onnx",
     ".keras": "keras",
     ".h5": "keras",
+    ".pth": "torch",
     ".pt": "torchscript",
     ".ts": "torchscript",
     ".torchscript": "torchscript",

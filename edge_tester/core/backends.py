@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from types import ModuleType
 
 from edge_tester.core.errors import BackendMissingError
@@ -29,6 +30,19 @@ EXTRAS = {
     "yaml": "host",
 }
 
+# Package -> environment variables that it reads on import, set unless the user did.
+ENVIRONMENT = {
+    "keras": {"KERAS_BACKEND": "tensorflow"},
+    # Dozens of lines about drivers, oneDNN and processor features. oneDNN's own
+    # line cannot be silenced but by not using it; that also makes a training
+    # the same on every processor. What goes wrong still raises.
+    "tensorflow": {
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+    },
+}
+
 
 def backend(name: str, needed_by: object) -> ModuleType:
     """Import an optional package.
@@ -52,6 +66,8 @@ def backend(name: str, needed_by: object) -> ModuleType:
         raise BackendMissingError(
             f"{_name_of(needed_by)} needs {package}: pip install 'edge_tester[{extra}]'"
         )
+    for variable, value in ENVIRONMENT.get(package, {}).items():
+        os.environ.setdefault(variable, value)
     return importlib.import_module(name)
 
 

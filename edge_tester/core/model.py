@@ -10,7 +10,9 @@ import numpy as np
 
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import ModelError
+from edge_tester.core.measurements import Quality
 from edge_tester.core.options import Configurable, option
+from edge_tester.core.quality import accumulator_for
 from edge_tester.core.tensors import Array, TensorSpec
 
 Loaded = TypeVar("Loaded")
@@ -103,6 +105,15 @@ class ModelWrapper(Configurable):
             Inputs of the model as it was compiled; quantizing is not done here.
         """
         return list(inputs)
+
+    def evaluate(self, dataset: Dataset, indices: Array) -> Quality:
+        """Measure the quality of the loaded model on the host."""
+        accumulator = accumulator_for(dataset.task, dataset.class_names())
+        input_specs, _ = self.specs()
+        for samples in dataset.batches(indices, dataset.inference_batch_size):
+            outputs = self.run(self.preprocess(samples.inputs, input_specs))
+            accumulator.update(self.postprocess(outputs), samples.truth)
+        return accumulator.result()
 
     def postprocess(self, outputs: Sequence[Array]) -> Array:
         """Turn real-valued outputs into scores or values of shape (batch, ...)."""

@@ -1,0 +1,219 @@
+"""Models of TensorFlow: Keras files and SavedModel folders."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edge_tester.core.artifact import FORMATS, format_of
+from edge_tester.core.backends import backend
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.files import atomic_path
+from edge_tester.core.model import ModelWrapper, TrainingPlan
+from edge_tester.core.options import state
+from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.modelwrappers.frameworks.training import (
+    final_metrics,
+    one_line,
+    require_existing,
+    require_training_split,
+    shuffled_batches,
+)
+
+
+class KerasModel(ModelWrapper):
+    """A subclass must build its network, if it is to be trained.
+
+    Working attributes: ``network`` is the Keras model; ``signature`` is the
+    serving function of a SavedModel, which has no Keras model any more.
+    """
+
+    distributions = ("tensorflow", "tensorflow-cpu", "keras")
+
+    label_smoothing: ClassVar[float] = 0.0
+    """Part of the truth that is spread over all classes while training a classifier."""
+
+    network: Any = state()
+    signature: Any = state()
+
+    def build(self) -> Any:
+        """Return a new, untrained Keras model that gives logits or values."""
+        raise ModelError(f"{type(self).__name__} cannot train: it only reads a given file.")
+
+    @property
+    def format(self) -> str:
+        """Format by suffix; no suffix stands for a SavedModel folder."""
+        return self._format_of(self.model_path)
+
+    def load(self) -> None:
+        """Load the Keras file or the SavedModel folder."""
+        if self.network is not None or self.signature is not None:
+            return
+        require_existing(self.model_path)
+        tensorflow = backend("tensorflow", self)
+        try:
+            if self.format == "savedmodel":
+                self.signature = self._serving_function(tensorflow)
+            else:
+                # Whatever it was compiled with is of no use for inference.
+                self.network = tensorflow.keras.models.load_model(self.model_path, compile=False)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{self.model_path} is no model that Keras can load: {one_line(error)}"
+            ) from error
+
+    def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        """Return the specs; the batch dimension is open unless the model fixes it."""
+        if self.signature is not None:
+            _, inputs = self.signature.structured_input_signature
+            outputs = self.signature.structured_outputs
+            return (
+                [_spec(name, tensor) for name, tensor in inputs.items()],
+                [_spec(name, tensor) for name, tensor in outputs.items()],
+            )
+        network = self.loaded(self.network)
+        return (
+            [_spec(tensor.name, tensor) for tensor in network.inputs],
+            # Keras numbers its outputs anew in every process; a SavedModel's names last.
+            [_spec(f"output_{index}", tensor) for index, tensor in enumerate(network.outputs)],
+        )
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """Run the model once in TensorFlow.
+
+        Raises
+        ------
+        InputError
+            The inputs do not fit the model.
+        """
+        input_specs, output_specs = self.specs()
+        if len(inputs) != len(input_specs):
+            raise InputError(
+                f"{self.model_path} takes {len(input_specs)} inputs, got {len(inputs)}."
+            )
+        tensorflow = backend("tensorflow", self)
+        tensors = [
+            tensorflow.constant(spec.conform(values))
+            for spec, values in zip(input_specs, inputs, strict=True)
+        ]
+        if self.signature is not None:
+            named = {spec.name: t for spec, t in zip(input_specs, tensors, strict=True)}
+            answers = self.signature(**named)
+            return [answers[spec.name].numpy() for spec in output_specs]
+        answers = self.network(tensors[0] if len(tensors) == 1 else tensors, training=False)
+        return [answer.numpy() for answer in tensorflow.nest.flatten(answers)]
+
+    def save(self, path: Path) -> None:
+        """Save as .keras, .h5 or, without a suffix, as SavedModel folder."""
+        network = self.loaded(self.network)
+        if self._format_of(path) == "savedmodel":
+            with tempfile.TemporaryDirectory() as folder:
+                network.export(Path(folder) / "model", format="tf_saved_model", verbose=False)
+                shutil.copytree(Path(folder) / "model", path, dirs_exist_ok=True)
+            return
+        with atomic_path(path) as temporary, _without_legacy_remark():
+            network.save(temporary)
+
+    def save_to_onnx(self, path: Path) -> None:
+        """Export with Keras' own exporter; the batch dimension stays open."""
+        network = self.loaded(self.network)
+        with atomic_path(path) as temporary, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+            network.export(temporary, format="onnx", verbose=False)
+
+    def train(self, dataset: Dataset, plan: TrainingPlan) -> dict[str, float]:
+        """Train a new network with Adam and save it to ``model_path``."""
+        split = require_training_split(self, dataset)
+        keras = backend("tensorflow", self).keras
+        keras.utils.set_random_seed(plan.seed)
+        self.network = self.build()
+        classification = dataset.task == "classification"
+        self.network.compile(
+            optimizer=keras.optimizers.Adam(plan.learning_rate),
+            loss=self._classification_loss(keras) if classification else "mse",
+            metrics=["accuracy"] if classification else [],
+        )
+        callbacks = [] if plan.logdir is None else [keras.callbacks.TensorBoard(plan.logdir)]
+        history = self.network.fit(
+            self._endless(dataset, split.train, plan),
+            steps_per_epoch=-(-len(split.train) // plan.batch_size),
+            epochs=plan.num_epochs,
+            validation_data=self._endless(dataset, split.validation, plan)
+            if len(split.validation)
+            else None,
+            validation_steps=-(-len(split.validation) // plan.batch_size) or None,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=2 if sys.stdout.isatty() else 0,
+        )
+        self.save(self.model_path)
+        return final_metrics(self, dataset, split, history.history["loss"][-1])
+
+    def _classification_loss(self, keras: Any) -> Any:
+        def loss(truth: Any, logits: Any) -> Any:
+            classes = logits.shape[-1]
+            wanted = keras.ops.one_hot(keras.ops.reshape(truth, (-1,)), classes)
+            return keras.losses.categorical_crossentropy(
+                wanted, logits, from_logits=True, label_smoothing=self.label_smoothing
+            )
+
+        return loss
+
+    def _endless(self, dataset: Dataset, indices: Array, plan: TrainingPlan) -> Iterator[Any]:
+        generator = np.random.default_rng(plan.seed)
+        specs, _ = self.specs()
+        while True:
+            for samples in shuffled_batches(dataset, indices, plan.batch_size, generator):
+                inputs = self.preprocess(samples.inputs, specs)
+                yield (inputs[0] if len(inputs) == 1 else tuple(inputs)), samples.truth
+
+    def _format_of(self, path: Path) -> str:
+        found = "savedmodel" if not path.suffix and not path.exists() else format_of(path)
+        if found not in ("keras", "savedmodel"):
+            suffixes = [suffix for suffix, format in FORMATS.items() if format == "keras"]
+            raise ModelError(
+                f"{type(self).__name__} takes {', '.join(suffixes)} and SavedModel folders, "
+                f"got {path}."
+            )
+        return found
+
+    def _serving_function(self, tensorflow: Any) -> Any:
+        signatures = tensorflow.saved_model.load(str(self.model_path)).signatures
+        if "serving_default" not in signatures:
+            raise ModelError(
+                f"{self.model_path} has no signature 'serving_default', "
+                f"got {', '.join(signatures) or 'none'}."
+            )
+        return signatures["serving_default"]
+
+
+def _spec(name: str, tensor: Any) -> TensorSpec:
+    dtype = getattr(tensor.dtype, "name", tensor.dtype)
+    return TensorSpec(name, tuple(tensor.shape), str(dtype))
+
+
+@contextlib.contextmanager
+def _without_legacy_remark() -> Iterator[None]:
+    """Drop the one remark that HDF5 is a legacy format: the user has chosen it."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "saving your model as an HDF5 file" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)

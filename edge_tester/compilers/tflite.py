@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from edge_tester.compilers._calibration import Calibration, conformed
 from edge_tester.compilers._flatbuffer import Flatbuffer
 from edge_tester.compilers._quiet import quiet
 from edge_tester.core.artifact import Weights
@@ -23,8 +24,6 @@ _TYPES = ("float32", "int8", "uint8")
 _LEFT_ALONE = ("int32", "int64", "uint32", "uint64", "bool", "string")
 # Samples that the quantizer is given at a time; it holds them all in memory.
 _CALIBRATION_CHUNK = 32
-
-Calibration = Iterator[list[Array]]
 
 
 class TFLiteCompiler(ModelCompiler):
@@ -200,20 +199,13 @@ def _unsigned(types: Any) -> Any:
     )
 
 
-def _conformed(model: ModelWrapper, calibration: Calibration) -> Iterator[dict[str, Array]]:
-    """Yield the samples as the model takes them, by the names of its inputs, in their order."""
-    for sample in calibration:
-        specs, _ = model.specs()
-        yield {spec.name: spec.conform(values) for spec, values in zip(specs, sample, strict=True)}
-
-
 def _representative(
     model: ModelWrapper, calibration: Calibration
 ) -> Callable[[], Iterator[dict[str, Array] | list[Array]]]:
     """Return what TensorFlow's converter wants: a function that gives the samples."""
 
     def samples() -> Iterator[dict[str, Array] | list[Array]]:
-        for named in _conformed(model, calibration):
+        for named in conformed(model, calibration):
             # A SavedModel has no order of inputs; a Keras model's names are not the converter's.
             yield named if model.format == "savedmodel" else list(named.values())
 
@@ -226,7 +218,7 @@ def _ranges(
     """Return the ranges of all tensors over the calibration samples."""
     key, names = source.signature() or ("", [])
     samples = (
-        dict(zip(names, sample.values(), strict=True)) for sample in _conformed(model, calibration)
+        dict(zip(names, sample.values(), strict=True)) for sample in conformed(model, calibration)
     )
     ranges = None
     while chunk := list(itertools.islice(samples, _CALIBRATION_CHUNK)):

@@ -80,7 +80,7 @@ class Flatbuffer:
         A weight is an element of a constant tensor that an operation reads and
         that is of a floating-point type, or of an integer type of at most 16
         bits with a scale. Integers without a scale are shapes, axes or indices.
-        Biases do not count: constants that are only read, directly or through
+        Scalars do not count, and neither do biases: constants that are only read, directly or through
         DEQUANTIZE, in the bias position of a convolution, a fully connected
         layer or an LSTM. Constants that share their data count once.
         """
@@ -114,22 +114,28 @@ class Flatbuffer:
             for dtype in (self._dtype(tensor),)
         )
 
-    def signature(self) -> tuple[str, list[str]] | None:
+    def signature(self) -> tuple[str, list[str]]:
         """Return the key of the main graph's signature and its inputs' names.
 
         Returns
         -------
         key, names : str and list of str, in the order of the graph's inputs
-            None where the file has no signature of the main graph.
+
+        Raises
+        ------
+        ModelError
+            The main graph has no signature.
         """
-        for number in range(self.model.SignatureDefsLength()):
-            signature = self.model.SignatureDefs(number)
-            if signature.SubgraphIndex() == 0:
-                entries = [signature.Inputs(i) for i in range(signature.InputsLength())]
-                names = {entry.TensorIndex(): entry.Name().decode() for entry in entries}
-                order = self.model.Subgraphs(0).InputsAsNumpy()
-                return signature.SignatureKey().decode(), [names[index] for index in order]
-        return None
+        for signature in self._signatures():
+            entries = [signature.Inputs(i) for i in range(signature.InputsLength())]
+            names = {entry.TensorIndex(): entry.Name().decode() for entry in entries}
+            order = self.model.Subgraphs(0).InputsAsNumpy()
+            return signature.SignatureKey().decode(), [names[index] for index in order]
+        raise ModelError("This LiteRT (TensorFlow Lite) model has no signature.")
+
+    def has_signature(self) -> bool:
+        """Tell whether the main graph has a signature."""
+        return bool(self._signatures())
 
     def with_signature(self) -> Flatbuffer:
         """Return the same model with a signature of its main graph added."""
@@ -150,6 +156,10 @@ class Flatbuffer:
         entry = self.schema.TensorMapT()
         entry.name, entry.tensorIndex = name.encode(), index
         return entry
+
+    def _signatures(self) -> list[Any]:
+        signatures = [self.model.SignatureDefs(i) for i in range(self.model.SignatureDefsLength())]
+        return [signature for signature in signatures if signature.SubgraphIndex() == 0]
 
     def _graphs(self) -> Iterator[Any]:
         return (self.model.Subgraphs(i) for i in range(self.model.SubgraphsLength()))
@@ -175,7 +185,7 @@ class Flatbuffer:
             tensor = graph.Tensors(index)
             dtype = self._dtype(tensor)
             is_number = dtype in _FLOATS or (dtype in _INTEGERS and _has_scale(tensor))
-            if is_number and self._has_data(tensor):
+            if is_number and tensor.ShapeLength() and self._has_data(tensor):
                 yield index
 
     def _is_constant(self, graph: Any, operation: Any, position: int) -> bool:

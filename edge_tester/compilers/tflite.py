@@ -131,7 +131,7 @@ class TFLiteCompiler(ModelCompiler):
             shutil.copyfile(model.model_path, output)
             return
         quantizer_module = backend("ai_edge_quantizer.quantizer", self)
-        if source.signature() is None:
+        if not source.has_signature():
             # The quantizer feeds a model through its signature, which old files lack.
             source = source.with_signature()
         with quiet():
@@ -139,7 +139,7 @@ class TFLiteCompiler(ModelCompiler):
             self._add_recipe(quantizer)
             ranges = None
             if self.target == "int8":
-                ranges = _ranges(quantizer, source, model, calibration)
+                ranges = self._ranges(quantizer, source, model, calibration)
             result = quantizer.quantize(
                 ranges, enable_progress_bar=False, enable_progress_report=False
             )
@@ -174,6 +174,29 @@ class TFLiteCompiler(ModelCompiler):
                     quantizer.update_quantization_recipe(".*", place, algorithm_key="no_quantize")
                 elif dtype == "uint8":
                     quantizer.update_quantization_recipe(".*", place, _unsigned(types))
+
+    def _ranges(
+        self, quantizer: Any, source: Flatbuffer, model: ModelWrapper, calibration: Calibration
+    ) -> Any:
+        """Return the ranges of all tensors over the calibration samples."""
+        manager = backend("ai_edge_quantizer.recipe_manager", self).RecipeManager()
+        manager.load_quantization_recipe(quantizer.get_quantization_recipe())
+        # The quantizer's own moving average clips whatever is beyond the average
+        # extremes: on a digits classifier, 21 dB of signal-to-noise ratio
+        # against 42 dB with the extremes themselves.
+        calibrator = backend("ai_edge_quantizer.calibrator", self).Calibrator(
+            source.content,
+            num_threads=1,
+            qsv_update_func=backend("ai_edge_quantizer.utils.qsv_utils", self).min_max_update,
+        )
+        key, names = source.signature()
+        samples = (
+            dict(zip(names, sample.values(), strict=True))
+            for sample in conformed(model, calibration)
+        )
+        while chunk := list(itertools.islice(samples, _CALIBRATION_CHUNK)):
+            calibrator.calibrate({key: chunk}, manager)
+        return calibrator.get_model_qsvs()
 
     def _check_types(self, output: Path) -> None:
         inputs, outputs = Flatbuffer.read(output, self).input_and_output_types()
@@ -210,17 +233,3 @@ def _representative(
             yield named if model.format == "savedmodel" else list(named.values())
 
     return samples
-
-
-def _ranges(
-    quantizer: Any, source: Flatbuffer, model: ModelWrapper, calibration: Calibration
-) -> Any:
-    """Return the ranges of all tensors over the calibration samples."""
-    key, names = source.signature() or ("", [])
-    samples = (
-        dict(zip(names, sample.values(), strict=True)) for sample in conformed(model, calibration)
-    )
-    ranges = None
-    while chunk := list(itertools.islice(samples, _CALIBRATION_CHUNK)):
-        ranges = quantizer.calibrate({key: chunk}, ranges, num_threads=1)
-    return ranges

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from edge_tester.core import wire
@@ -17,8 +17,8 @@ class Transport(Protocol):
     def checksums(self) -> bool:
         """Whether payloads need a checksum on this link."""
 
-    def send(self, buffers: Sequence[Buffer]) -> None:
-        """Send all bytes of all buffers, in order."""
+    def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
+        """Send all bytes of all buffers, in order; ``size_bytes`` is their sum."""
 
     def receive_into(self, buffer: memoryview) -> int:
         """Receive at least one byte; 0 says that the other side has closed."""
@@ -30,36 +30,41 @@ class Channel:
     Parameters
     ----------
     transport : Transport
-    limit_of : callable
+    limits : dict of int to int
         See :class:`edge_tester.core.wire.Inbox`.
     """
 
-    def __init__(self, transport: Transport, limit_of: Callable[[int], int]) -> None:
-        self.inbox = Inbox(limit_of)
+    def __init__(self, transport: Transport, limits: dict[int, int]) -> None:
+        self.inbox = Inbox(limits)
         self._transport = transport
         self._outgoing: list[Buffer] = []
-        self._checksum = Flag.CHECKSUM.value if transport.checksums else 0
+        self._outgoing_bytes = 0
+        self._checksum = Flag.CHECKSUM if transport.checksums else 0
 
     def put(self, type: int, flags: int, sequence: int, payload: Sequence[Buffer] = ()) -> None:
         """Add a message to those that :meth:`flush` sends; buffers are not copied."""
         length = 0
         for piece in payload:
             length += len(piece) if isinstance(piece, bytes) else piece.nbytes
-        flags |= self._checksum
-        self._outgoing.append(wire.encode_header(type, flags, sequence, length))
-        self._outgoing.extend(payload)
+        outgoing = self._outgoing
+        outgoing.append(wire.encode_header(type, flags | self._checksum, sequence, length))
+        self._outgoing_bytes += wire.HEADER_BYTES + length
+        outgoing.extend(payload)
         if self._checksum:
-            self._outgoing.append(wire.checksum(payload))
+            outgoing.append(wire.checksum(payload))
+            self._outgoing_bytes += wire.CHECKSUM_BYTES
 
     def put_header(self, type: int, sequence: int, length: int) -> None:
         """Begin a message whose payload is sent piece by piece outside the channel."""
         self._outgoing.append(wire.encode_header(type, 0, sequence, length))
+        self._outgoing_bytes += wire.HEADER_BYTES
 
     def flush(self) -> None:
         """Send every message that was put, in one go."""
-        outgoing, self._outgoing = self._outgoing, []
+        outgoing, size_bytes = self._outgoing, self._outgoing_bytes
         if outgoing:
-            self._transport.send(outgoing)
+            self._outgoing, self._outgoing_bytes = [], 0
+            self._transport.send(outgoing, size_bytes)
 
     def receive(self) -> Message | None:
         """Wait for the next message; None if the other side closed between messages.

@@ -14,6 +14,8 @@ from edge_tester.core.backends import version
 from edge_tester.core.measurements import Machine
 
 _PROC_SELF = Path("/proc/self")
+# Unit of ru_maxrss. Source: getrusage(2): kilobytes on Linux; bytes on macOS.
+_MAXRSS_BYTES = 1 if platform.system() == "Darwin" else 1024
 
 
 def describe_machine(distributions: Iterable[str] = ()) -> Machine:
@@ -60,9 +62,7 @@ def reset_peak_memory() -> None:
 
 def peak_memory_bytes() -> int:
     """Return the peak resident set of this process since the last reset."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Source: getrusage(2): kilobytes on Linux; bytes on macOS.
-    return peak if platform.system() == "Darwin" else peak * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
 
 
 def _cpu_model() -> str | None:

@@ -74,15 +74,15 @@ class Timing(msgspec.Struct, frozen=True, array_like=True):
     end_ns: int
 
 
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+class Statistics(msgspec.Struct, kw_only=True):
     """Answer to STATS; everything since the model was loaded."""
 
-    inferences: int
-    load_ns: int | None
-    first_inference_ns: int | None
-    cpu_time_ns: int
-    peak_bytes: int | None
-    before_load_bytes: int | None
+    inferences: int = 0
+    load_ns: int | None = None
+    first_inference_ns: int | None = None
+    cpu_time_ns: int = 0
+    peak_bytes: int | None = None
+    before_load_bytes: int | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):

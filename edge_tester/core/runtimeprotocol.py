@@ -26,7 +26,7 @@ from edge_tester.core.wire import Buffer, Flag, Message, Type
 
 if TYPE_CHECKING:
     from edge_tester.core.artifact import Artifact
-    from edge_tester.core.tensors import Array, TensorSpec
+    from edge_tester.core.tensors import Array, TensorCodec, TensorSpec
 
 
 class Listener(Protocol):
@@ -70,10 +70,10 @@ class RuntimeProtocol(Configurable):
     in_process: ClassVar[bool] = False
     """Whether host and target are one process: then the host's times say nothing."""
 
-    channel: Channel | None = state()
+    channel: Channel = state()
     loaded: tuple[list[TensorSpec], list[TensorSpec]] | None = state()
-    _sequence: Iterator[int] = state(default_factory=itertools.count)
-    _answer_limit_bytes: int = state(wire.TRANSFER_LIMIT_BYTES)
+    _codecs: tuple[TensorCodec, TensorCodec] | None = state()
+    _sequence: Iterator[int] = state(default_factory=lambda: itertools.cycle(range(wire.SEQUENCES)))
 
     def start_server(self) -> Listener:
         """Listen for clients."""
@@ -93,8 +93,14 @@ class RuntimeProtocol(Configurable):
         """
         raise NotImplementedError
 
-    def send(self, buffers: Sequence[Buffer]) -> None:
-        """Send all bytes of all buffers, in order; UnreachableError if the peer is gone."""
+    def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
+        """Send all bytes of all buffers, in order; ``size_bytes`` is their sum.
+
+        Raises
+        ------
+        UnreachableError
+            The other side is gone.
+        """
         raise NotImplementedError
 
     def receive_into(self, buffer: memoryview) -> int:
@@ -118,7 +124,7 @@ class RuntimeProtocol(Configurable):
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
         """Send ``count`` bytes of a file; ``progress`` gets the size of each piece."""
         while count and (piece := file.read(min(count, CHUNK_BYTES))):
-            self.send([piece])
+            self.send([piece], len(piece))
             progress(len(piece))
             count -= len(piece)
 
@@ -138,7 +144,7 @@ class RuntimeProtocol(Configurable):
         UnreachableError, RemoteProtocolError, TargetError
         """
         self.start_client()
-        self.channel = Channel(self, self._limit_of)
+        self.channel = Channel(self, _answer_limits(wire.OPEN_DATA_LIMIT_BYTES))
         sequence = self._request(Type.HELLO, 0, [payloads.encode(hello)])
         while True:
             answer = payloads.decode(self._answer(sequence).payload, Queued | Welcome)  # type: ignore[arg-type]
@@ -161,7 +167,7 @@ class RuntimeProtocol(Configurable):
         """
         import msgspec
 
-        from edge_tester.core.tensors import TensorSpec
+        from edge_tester.core.tensors import TensorCodec, TensorSpec
 
         description = payloads.encode(
             payloads.ModelDescription(
@@ -175,16 +181,18 @@ class RuntimeProtocol(Configurable):
         sequence, channel = self._next_sequence(), self._connected()
         channel.put_header(Type.MODEL, sequence, len(head) + artifact.size_bytes)
         channel.flush()
-        self.send([head])
+        self.send([head], len(head))
         with artifact.path.open("rb") as file:
             self.send_file(file, artifact.size_bytes, progress)
         loaded = payloads.decode(self._answer(sequence).payload, Loaded)
         inputs = msgspec.convert(loaded.inputs, list[TensorSpec])
         outputs = msgspec.convert(loaded.outputs, list[TensorSpec])
         self.loaded = inputs, outputs
+        self._codecs = TensorCodec(inputs), TensorCodec(outputs)
         if all(spec.static for spec in outputs):
             expected = sum(spec.nbytes for spec in outputs)
-            self._answer_limit_bytes = max(wire.DESCRIPTION_LIMIT_BYTES, 2 * expected)
+            limit_bytes = max(wire.DESCRIPTION_LIMIT_BYTES, 2 * expected)
+            channel.inbox.limits = _answer_limits(limit_bytes)
         return loaded
 
     def upload_input(self, tensors: Sequence[Array]) -> None:
@@ -235,11 +243,11 @@ class RuntimeProtocol(Configurable):
         self, request: Message, payload: Sequence[Buffer] = (), flags: int = 0
     ) -> None:
         """Answer a request with OK; it leaves with the next flush of the channel."""
-        self._connected().put(Type.OK, flags, request.sequence, payload)
+        self.channel.put(Type.OK, flags, request.sequence, payload)
 
     def report_failure(self, request: Message, failure: Failure) -> None:
         """Answer a request with ERROR; it leaves with the next flush of the channel."""
-        self._connected().put(Type.ERROR, 0, request.sequence, [payloads.encode(failure)])
+        self.channel.put(Type.ERROR, 0, request.sequence, [payloads.encode(failure)])
 
     def _request(self, type: int, flags: int = 0, payload: Sequence[Buffer] = ()) -> int:
         channel, sequence = self._connected(), self._next_sequence()
@@ -250,7 +258,7 @@ class RuntimeProtocol(Configurable):
 
     def _answer(self, sequence: int) -> Message:
         message = self._received()
-        if message.type == Type.ERROR:
+        if message.type != Type.OK:
             failure = payloads.decode(message.payload, Failure)
             raise TargetError(failure.code, failure.message)
         if message.sequence != sequence:
@@ -260,7 +268,7 @@ class RuntimeProtocol(Configurable):
         return message
 
     def _received(self) -> Message:
-        message = self._connected().receive()
+        message = self.channel.receive()
         if message is None:
             raise UnreachableError(f"The agent at {self.address} closed the connection.")
         return message
@@ -274,36 +282,28 @@ class RuntimeProtocol(Configurable):
         return timing.end_ns - timing.start_ns, end_ns - start_ns
 
     def _packed(self, tensors: Sequence[Array]) -> tuple[int, Sequence[Buffer]]:
-        from edge_tester.core.tensors import pack
-
-        inputs, _ = self._specs()
-        shaped, pieces = pack(tensors, inputs)
-        return (Flag.SHAPED.value if shaped else 0), pieces
+        shaped, pieces = self._uploaded()[0].pack(tensors)
+        return (Flag.SHAPED if shaped else 0), pieces
 
     def _unpacked(self, message: Message) -> list[Array]:
-        from edge_tester.core.tensors import unpack
-
-        _, outputs = self._specs()
         # The views must outlive the answers that follow in the same flight.
-        self._connected().inbox.held = True
-        return unpack(message.payload, outputs, bool(message.flags & Flag.SHAPED))
+        self.channel.inbox.held = True
+        return self._uploaded()[1].unpack(message.payload, bool(message.flags & Flag.SHAPED))
 
-    def _specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
-        if self.loaded is None:
+    def _uploaded(self) -> tuple[TensorCodec, TensorCodec]:
+        if self._codecs is None:
             raise LocalProtocolError("No model was uploaded over this connection.")
-        return self.loaded
+        return self._codecs
 
     def _connected(self) -> Channel:
         if self.channel is None:
-            raise UnreachableError(f"{type(self).__name__} is not connected.")
+            raise LocalProtocolError(f"{type(self).__name__} is not connected.")
         return self.channel
 
     def _next_sequence(self) -> int:
         return next(self._sequence)
 
-    def _limit_of(self, type: int) -> int:
-        if type == Type.OK:
-            return self._answer_limit_bytes
-        if type == Type.ERROR:
-            return wire.ERROR_LIMIT_BYTES
-        raise RemoteProtocolError(f"The target sent a request: {Type(type).name}.")
+
+def _answer_limits(limit_bytes: int) -> dict[int, int]:
+    """Return what a client lets a target send: answers, and no requests."""
+    return {Type.OK: limit_bytes, Type.ERROR: wire.ERROR_LIMIT_BYTES}

@@ -158,63 +158,86 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         return converted
 
 
-def pack(tensors: Sequence[Array], specs: Sequence[TensorSpec]) -> tuple[bool, list[Any]]:
-    """Return tensors as the pieces of a payload, without copying contiguous ones.
-
-    Returns
-    -------
-    shaped : bool
-        Whether the payload begins with the shapes, because a spec leaves one open.
-    pieces : list of objects with the buffer protocol
-    """
-    pieces: list[Any] = [np.ascontiguousarray(tensor) for tensor in tensors]
-    shaped = any(t.shape != spec.shape for t, spec in zip(tensors, specs, strict=False))
-    if shaped or len(tensors) != len(specs):
-        shapes = msgspec.msgpack.encode([tensor.shape for tensor in tensors])
-        pieces.insert(0, len(shapes).to_bytes(4, "big") + shapes)
-        return True, pieces
-    return False, pieces
-
-
-def unpack(payload: memoryview, specs: Sequence[TensorSpec], shaped: bool = False) -> list[Array]:
-    """Return views on the tensors of a payload; the counterpart of :func:`pack`.
+class TensorCodec:
+    """Turns the tensors of one side of a model into a payload and back.
 
     Parameters
     ----------
-    payload : memoryview of bytes
     specs : sequence of TensorSpec
-    shaped : bool
-        Whether the payload begins with the shapes.
-
-    Raises
-    ------
-    InputError
-        Count, shapes or sizes do not agree with the specs.
     """
-    shapes: list[tuple[int | None, ...]] = [spec.shape for spec in specs]
-    if shaped:
-        shapes, payload = _split_shapes(payload)
-    arrays: list[Array] = []
-    start = 0
-    for spec, shape in zip(specs, shapes, strict=False):
-        dtype = np.dtype(spec.dtype)
-        if not spec.accepts(shape):
-            raise InputError(f"Tensor {spec.name!r} is {spec.described()}, got shape {shape}.")
-        count = math.prod(size or 0 for size in shape)
-        end = start + count * dtype.itemsize
-        if end > len(payload):
-            break
-        # frombuffer refuses an empty buffer, which is a tensor of no elements.
-        flat = np.frombuffer(payload, dtype, count, start) if count else np.empty(0, dtype)
-        arrays.append(flat.reshape(shape))  # type: ignore[arg-type]
-        start = end
-    if start != len(payload) or len(arrays) != len(specs) or len(shapes) != len(specs):
-        wanted = " + ".join(spec.described() for spec in specs)
-        raise InputError(
-            f"The model has {len(specs)} tensors here, {wanted}; got {len(shapes)} "
-            f"in {len(payload)} bytes."
-        )
-    return arrays
+
+    def __init__(self, specs: Sequence[TensorSpec]) -> None:
+        self._specs = specs
+        self._shapes = [spec.shape for spec in specs]
+        # Offset, element count, dtype and shape of each tensor, once all are known.
+        self._places: list[tuple[int, int, np.dtype[Any], Any]] = []
+        self._nbytes = -1
+        if all(spec.static for spec in specs):
+            self._places, self._nbytes = self._placed(self._shapes)
+
+    def pack(self, tensors: Sequence[Array]) -> tuple[bool, list[Any]]:
+        """Return tensors as the pieces of a payload, without copying contiguous ones.
+
+        Returns
+        -------
+        shaped : bool
+            Whether the payload begins with the shapes, because a spec leaves one open.
+        pieces : list of objects with the buffer protocol
+        """
+        pieces: list[Any] = [
+            tensor if tensor.flags.c_contiguous else np.ascontiguousarray(tensor)
+            for tensor in tensors
+        ]
+        if [tensor.shape for tensor in tensors] == self._shapes:
+            return False, pieces
+        shapes = msgspec.msgpack.encode([tensor.shape for tensor in tensors])
+        return True, [len(shapes).to_bytes(4, "big") + shapes, *pieces]
+
+    def unpack(self, payload: memoryview, shaped: bool = False) -> list[Array]:
+        """Return views on the tensors of a payload; the counterpart of :meth:`pack`.
+
+        Parameters
+        ----------
+        payload : memoryview of bytes
+        shaped : bool
+            Whether the payload begins with the shapes.
+
+        Raises
+        ------
+        InputError
+            Count, shapes or sizes do not agree with the specs.
+        """
+        places, nbytes = self._places, self._nbytes
+        if shaped:
+            shapes, payload = _split_shapes(payload)
+            if len(shapes) == len(self._specs):
+                places, nbytes = self._placed(shapes)
+        if nbytes != len(payload):
+            wanted = " + ".join(spec.described() for spec in self._specs)
+            raise InputError(
+                f"The model has {len(self._specs)} tensors here, {wanted}; "
+                f"got {len(payload)} bytes that do not fit them."
+            )
+        return [
+            # frombuffer refuses a buffer of no bytes, which a tensor may well have.
+            np.frombuffer(payload, dtype, count, offset).reshape(shape)
+            if count
+            else np.empty(shape, dtype)
+            for offset, count, dtype, shape in places
+        ]
+
+    def _placed(
+        self, shapes: Sequence[tuple[int | None, ...]]
+    ) -> tuple[list[tuple[int, int, np.dtype[Any], Any]], int]:
+        places: list[tuple[int, int, np.dtype[Any], Any]] = []
+        offset = 0
+        for spec, shape in zip(self._specs, shapes, strict=True):
+            if not spec.accepts(shape):
+                raise InputError(f"Tensor {spec.name!r} is {spec.described()}, got shape {shape}.")
+            dtype, count = np.dtype(spec.dtype), math.prod(size or 0 for size in shape)
+            places.append((offset, count, dtype, shape))
+            offset += count * dtype.itemsize
+        return places, offset
 
 
 def _split_shapes(payload: memoryview) -> tuple[list[tuple[int | None, ...]], memoryview]:

@@ -22,11 +22,11 @@ CRC-32 is that of ISO 3309 / ITU-T V.42, as in :func:`zlib.crc32`.
 
 from __future__ import annotations
 
-import enum
+import functools
 import struct
 import zlib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import msgspec
 
@@ -35,7 +35,9 @@ from edge_tester.core.errors import LocalProtocolError, RemoteProtocolError
 MAGIC = b"EDGT"
 VERSION = 1
 HEADER_BYTES = 24
+CHECKSUM_BYTES = 4
 _FIELDS = struct.Struct(">4sBBHIQ")
+_HEADER = struct.Struct(">4sBBHIQI")
 _CRC = struct.Struct(">I")
 _SPARE_BYTES = 1 << 16
 
@@ -43,44 +45,59 @@ _SPARE_BYTES = 1 << 16
 Buffer = Any
 
 
-class Type(enum.IntEnum):
-    """What a message says."""
+class Type:
+    """What a message says.
 
-    HELLO = 1
-    OK = 2
-    ERROR = 3
-    MODEL = 4
-    DATA = 5
-    PROCESS = 6
-    OUTPUT = 7
-    STATS = 8
+    Plain integers here and below: operations on the members of an enum cost as
+    much as a whole message may.
+    """
 
-
-class Flag(enum.IntFlag):
-    """Bits of a frame's flags."""
-
-    MORE = 1
-    """More requests of this flight follow: hold the answers back."""
-    NOTIFY = 2
-    """With PROCESS: let the OK (started) leave before the inference starts."""
-    CHECKSUM = 4
-    """A CRC-32 follows the payload."""
-    SHAPED = 8
-    """The payload begins with the shapes of its tensors."""
+    HELLO: Final = 1
+    OK: Final = 2
+    ERROR: Final = 3
+    MODEL: Final = 4
+    DATA: Final = 5
+    PROCESS: Final = 6
+    OUTPUT: Final = 7
+    STATS: Final = 8
 
 
-class State(enum.Enum):
+TYPE_NAMES: dict[int, str] = {n: name for name, n in vars(Type).items() if isinstance(n, int)}
+
+
+class Flag:
+    """Bits of a frame's flags.
+
+    Attributes
+    ----------
+    MORE
+        More requests of this flight follow: hold the answers back.
+    NOTIFY
+        With PROCESS: let the OK (started) leave before the inference starts.
+    CHECKSUM
+        A CRC-32 follows the payload.
+    SHAPED
+        The payload begins with the shapes of its tensors.
+    """
+
+    MORE: Final = 1
+    NOTIFY: Final = 2
+    CHECKSUM: Final = 4
+    SHAPED: Final = 8
+
+
+class State:
     """What a session is ready for."""
 
-    NEW = "new"
-    READY = "ready"
-    LOADED = "loaded"
-    FED = "fed"
-    DONE = "done"
+    NEW: Final = "new"
+    READY: Final = "ready"
+    LOADED: Final = "loaded"
+    FED: Final = "fed"
+    DONE: Final = "done"
 
 
 # (state, request) -> state after its success; what is not listed is a violation.
-TRANSITIONS: dict[tuple[State, int], State] = {
+TRANSITIONS: dict[tuple[str, int], str] = {
     (State.NEW, Type.HELLO): State.READY,
     (State.READY, Type.MODEL): State.LOADED,
     (State.READY, Type.STATS): State.READY,
@@ -98,7 +115,7 @@ TRANSITIONS: dict[tuple[State, int], State] = {
 }
 
 # State after a request that was understood but failed; those not listed keep theirs.
-AFTER_FAILURE: dict[int, State] = {
+AFTER_FAILURE: dict[int, str] = {
     Type.MODEL: State.READY,
     Type.DATA: State.LOADED,
     Type.PROCESS: State.LOADED,
@@ -146,33 +163,40 @@ class Message(msgspec.Struct, gc=False):
     payload: memoryview
 
 
+# Sequence numbers repeat after this many requests, many more than ever are in
+# flight, so that the few headers of a conversation are made once.
+SEQUENCES = 256
+
+
+@functools.lru_cache(maxsize=16 * SEQUENCES)
 def encode_header(type: int, flags: int, sequence: int, length: int) -> bytes:
     """Return the 24 bytes that go before a payload of ``length`` bytes."""
-    fields = _FIELDS.pack(MAGIC, VERSION, type, flags, sequence & 0xFFFFFFFF, length)
+    fields = _FIELDS.pack(MAGIC, VERSION, type, flags, sequence, length)
     return fields + _CRC.pack(zlib.crc32(fields))
 
 
-def decode_header(frame: memoryview) -> tuple[int, int, int, int]:
-    """Return type, flags, sequence and length of a frame's first 24 bytes.
+def decode_header(frame: memoryview, start: int = 0) -> tuple[int, int, int, int]:
+    """Return type, flags, sequence and length of the header at ``start``.
 
     Raises
     ------
     RemoteProtocolError
-        These are no header of this protocol and version.
+        There is no header of this protocol and version.
     """
-    magic, version, type, flags, sequence, length = _FIELDS.unpack_from(frame)
+    magic, version, type, flags, sequence, length, crc = _HEADER.unpack_from(frame, start)
     if magic != MAGIC:
+        seen = bytes(frame[start : start + 8])
         raise RemoteProtocolError(
-            f"The other side does not speak the edge_tester protocol: it sent {bytes(frame[:8])!r}."
+            f"The other side does not speak the edge_tester protocol: it sent {seen!r}."
         )
-    if zlib.crc32(frame[:20]) != _CRC.unpack_from(frame, 20)[0]:
+    if zlib.crc32(frame[start : start + 20]) != crc:
         raise RemoteProtocolError("A frame header was damaged on its way: wrong checksum.")
     if version != VERSION:
         raise RemoteProtocolError(
             f"The other side speaks protocol version {version}, this one speaks {VERSION}: "
             "install the same edge_tester on both."
         )
-    if not Type.HELLO <= type <= Type.STATS:
+    if type not in TYPE_NAMES:
         raise RemoteProtocolError(f"Message type {type} does not exist.")
     return type, flags, sequence, length
 
@@ -185,21 +209,9 @@ def checksum(payloads: Iterable[Buffer]) -> bytes:
     return _CRC.pack(crc)
 
 
-def after(state: State, request: int) -> State:
-    """Return the state after a successful request.
-
-    Raises
-    ------
-    RemoteProtocolError
-        The request is not allowed in this state.
-    """
-    following = TRANSITIONS.get((state, request))
-    if following is None:
-        allowed = ", ".join(Type(t).name for s, t in TRANSITIONS if s is state)
-        raise RemoteProtocolError(
-            f"{Type(request).name} is not allowed in state {state.value}; allowed: {allowed}."
-        )
-    return following
+def allowed(state: str) -> list[int]:
+    """Return the requests that a state allows."""
+    return [request for before, request in TRANSITIONS if before == state]
 
 
 class Inbox:
@@ -212,15 +224,16 @@ class Inbox:
 
     Parameters
     ----------
-    limit_of : callable
-        Gives the largest payload allowed for a message type now [bytes], or
-        raises RemoteProtocolError; asked as soon as a header is there and before
-        anything is allocated for its payload.
+    limits : dict of int to int
+        Largest payload allowed now per message type [bytes]; a type that is not
+        there is a violation. Looked up as soon as a header is there, before
+        anything is allocated for its payload. The owner exchanges it when its
+        state changes.
     """
 
-    def __init__(self, limit_of: Callable[[int], int]) -> None:
+    def __init__(self, limits: dict[int, int]) -> None:
+        self.limits = limits
         self.held = False
-        self._limit_of = limit_of
         self._buffer = memoryview(bytearray(_SPARE_BYTES))
         self._start = 0
         self._end = 0
@@ -261,29 +274,31 @@ class Inbox:
         RemoteProtocolError
             The bytes break the protocol; the connection cannot go on.
         """
-        if self._streaming:
-            raise LocalProtocolError("A streamed payload must be taken before the next message.")
-        if self._header is None:
-            if self._end - self._start < HEADER_BYTES:
+        start = self._start
+        have = self._end - start
+        header = self._header
+        if header is None:
+            if self._streaming:
+                raise LocalProtocolError("A streamed payload must be taken before what follows.")
+            if have < HEADER_BYTES:
                 return None
-            self._header = self._checked_header()
-        type, flags, sequence, length = self._header
-        if type == Type.MODEL:
-            self._start += HEADER_BYTES
-            self._streaming = length
-            self._header = None
-            return Message(type, flags, sequence, length, self._buffer[:0])
-        if self._end - self._start < self._wanted:
+            header = self._header = decode_header(self._buffer, start)
+            self._wanted = self._frame_bytes(header)
+        if have < self._wanted:
             return None
-        begin = self._start + HEADER_BYTES
+        type, flags, sequence, length = header
+        begin = start + HEADER_BYTES
+        self._start = start + self._wanted
+        self._header = None
+        self._wanted = HEADER_BYTES
+        if type == Type.MODEL:
+            self._streaming = length
+            return Message(type, flags, sequence, length, self._buffer[:0])
         payload = self._buffer[begin : begin + length]
         if flags & Flag.CHECKSUM:
             expected = _CRC.unpack_from(self._buffer, begin + length)[0]
             if zlib.crc32(payload) != expected:
                 raise RemoteProtocolError("A payload was damaged on its way: wrong checksum.")
-        self._start += self._wanted
-        self._header = None
-        self._wanted = HEADER_BYTES
         return Message(type, flags, sequence, length, payload)
 
     def next_piece(self) -> memoryview | None:
@@ -300,16 +315,17 @@ class Inbox:
         self._streaming -= count
         return piece
 
-    def _checked_header(self) -> tuple[int, int, int, int]:
-        header = decode_header(self._buffer[self._start : self._start + HEADER_BYTES])
+    def _frame_bytes(self, header: tuple[int, int, int, int]) -> int:
+        """Check a header; return the size of its frame, without a streamed payload."""
         type, flags, _, length = header
-        limit = self._limit_of(type)
+        limit = self.limits.get(type)
+        if limit is None:
+            names = ", ".join(TYPE_NAMES[known] for known in self.limits)
+            raise RemoteProtocolError(f"{TYPE_NAMES[type]} is not allowed now; allowed: {names}.")
         if length > limit:
             raise RemoteProtocolError(
-                f"A {Type(type).name} of {length} bytes is over the limit of {limit} bytes."
+                f"A {TYPE_NAMES[type]} of {length} bytes is over the limit of {limit} bytes."
             )
         if type == Type.MODEL:
-            self._wanted = HEADER_BYTES
-        else:
-            self._wanted = HEADER_BYTES + length + (4 if flags & Flag.CHECKSUM else 0)
-        return header
+            return HEADER_BYTES
+        return HEADER_BYTES + length + (CHECKSUM_BYTES if flags & Flag.CHECKSUM else 0)

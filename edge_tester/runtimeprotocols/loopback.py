@@ -60,7 +60,7 @@ class LoopbackProtocol(RuntimeProtocol):
         self._peer.attach(self)
         self._session = Session(self._peer, [self.runtime], welcome_of, Path(self._scratch.name))
 
-    def send(self, buffers: Sequence[Buffer]) -> None:
+    def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
         """Put copies where the other side receives."""
         peer = self._connected_peer()
         for buffer in buffers:

@@ -104,16 +104,13 @@ class NetworkProtocol(RuntimeProtocol):
             ) from error
         self.attach(connection)
 
-    def send(self, buffers: Sequence[Buffer]) -> None:
-        """Send everything with as few system calls as the kernel allows."""
+    def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
+        """Send everything, in one system call where the kernel takes it."""
         connection = self._connection()
         try:
             sent = connection.sendmsg(buffers)
-            for buffer in buffers:
-                view = memoryview(buffer).cast("B") if not isinstance(buffer, bytes) else buffer
-                if sent < len(view):
-                    connection.sendall(view[sent:])
-                sent = max(0, sent - len(view))
+            if sent < size_bytes:
+                _send_rest(connection, buffers, sent)
         except OSError as error:
             raise self._lost(error) from error
 
@@ -171,3 +168,11 @@ class NetworkProtocol(RuntimeProtocol):
         return UnreachableError(
             f"The connection to {self.address} was lost ({error.strerror or error})."
         )
+
+
+def _send_rest(connection: socket.socket, buffers: Sequence[Buffer], sent: int) -> None:
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        if sent < len(view):
+            connection.sendall(view[sent:])
+        sent = max(0, sent - len(view))

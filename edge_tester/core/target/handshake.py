@@ -57,9 +57,9 @@ class Peer:
         self.hello = payloads.decode(bytes(self.frame[HEADER_BYTES:]), Hello)
         return True
 
-    def answer(self, payload: bytes, type: Type = Type.OK) -> None:
+    def answer(self, payload: bytes, type: int = Type.OK) -> None:
         """Send an answer to HELLO; what the connection cannot take at once is dropped."""
-        sequence = wire.decode_header(memoryview(self.frame))[2]
+        sequence = wire.decode_header(memoryview(bytes(self.frame)))[2]
         self.connection.send(wire.encode_header(type, 0, sequence, len(payload)) + payload)
 
     def refuse(self, code: str, message: str) -> None:
@@ -73,7 +73,7 @@ class Peer:
         have = len(self.frame)
         if have < HEADER_BYTES:
             return HEADER_BYTES - have
-        type, flags, _, length = wire.decode_header(memoryview(self.frame)[:HEADER_BYTES])
+        type, flags, _, length = wire.decode_header(memoryview(bytes(self.frame)))
         if type != Type.HELLO or flags or length > wire.HELLO_LIMIT_BYTES:
             raise RemoteProtocolError("its first message is no HELLO")
         return HEADER_BYTES + length - have

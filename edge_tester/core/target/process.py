@@ -154,7 +154,7 @@ class SessionProcess:
             return None
         return payloads.decode(packet[0], Ready | Failed)  # type: ignore[arg-type]
 
-    def activity(self) -> tuple[Activity, int, float]:
+    def activity(self) -> tuple[int, int, float]:
         """Return what it does, for which request, and for how long [s]."""
         return self._status.read()
 

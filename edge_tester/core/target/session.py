@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -30,11 +29,13 @@ from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.target.status import Activity, Status
 from edge_tester.core.target.storage import Stream, store
-from edge_tester.core.tensors import TensorSpec, pack, unpack
-from edge_tester.core.wire import Flag, Message, State, Type
+from edge_tester.core.tensors import TensorCodec, TensorSpec
+from edge_tester.core.wire import TYPE_NAMES, Flag, Message, State, Type
 
 logger = logging.getLogger(__name__)
 
+# Stands for a flight of which a request failed; no state of the protocol.
+_FAILING = "failing"
 _CODES: dict[type[Exception], str] = {
     ModelError: "model",
     InputError: "input",
@@ -70,17 +71,19 @@ class Session:
         status: Status | None = None,
     ) -> None:
         self._protocol = protocol
-        self._channel = protocol.channel = Channel(protocol, self._limit_of)
+        self._channel = protocol.channel = Channel(protocol, {})
         self._runtimes = runtimes
         self._welcome = welcome
         self._scratch = scratch
         self._say: Callable[..., None] = status.write if status else _say_nothing
         self._state = State.NEW
+        self._limits = _limits_by_state(0)
+        self._channel.inbox.limits = self._limits[State.NEW]
         self._failing = False
         self._runtime: Runtime | None = None
-        self._specs: tuple[list[TensorSpec], list[TensorSpec]] = ([], [])
-        self._data_limit_bytes = 0
-        self._statistics: dict[str, Any] = {}
+        self._inputs = TensorCodec([])
+        self._outputs = TensorCodec([])
+        self._statistics = Statistics()
         self._handlers: dict[int, Callable[[Message], None]] = {
             Type.HELLO: self._on_hello,
             Type.MODEL: self._on_model,
@@ -92,17 +95,16 @@ class Session:
 
     def serve(self) -> None:
         """Answer requests until the client closes the connection or breaks the protocol."""
-        channel, say = self._channel, self._say
+        channel = self._channel
         try:
-            say(Activity.WAITING)
+            self._say(Activity.WAITING)
             while (message := channel.receive()) is not None:
                 self.handle(message)
-                say(Activity.WAITING)
         except RemoteProtocolError as error:
             logger.warning("client broke the protocol: %s", error)
             failure = payloads.encode(Failure("protocol", str(error)))
             channel.put(Type.ERROR, 0, 0, [failure])
-            self._flush(0)
+            channel.flush()
         except UnreachableError as error:
             logger.info("client is gone: %s", error)
 
@@ -112,25 +114,38 @@ class Session:
             failure = Failure("skipped", "An earlier request of this flight failed.")
             self._protocol.report_failure(message, failure)
         else:
-            self._answer(message)
+            type = message.type
+            try:
+                self._handlers[type](message)
+                self._enter(wire.TRANSITIONS[self._state, type])
+            except (RemoteProtocolError, UnreachableError):
+                raise
+            # What a model or its runtime raises can be anything; the session goes on.
+            except (Exception, SystemExit) as error:
+                self._fail(message, error)
         if not message.flags & Flag.MORE:
-            self._failing = False
-            self._flush(message.sequence)
+            if self._failing:
+                self._failing = False
+                self._channel.inbox.limits = self._limits[self._state]
+            self._say(Activity.ANSWERING, message.sequence)
+            self._channel.flush()
+            self._say(Activity.WAITING)
 
-    def _answer(self, message: Message) -> None:
-        following = wire.after(self._state, message.type)
-        try:
-            self._handlers[message.type](message)
-        except (RemoteProtocolError, UnreachableError):
-            raise
-        # What a model or its runtime raises can be anything; the session goes on.
-        except (Exception, SystemExit) as error:
-            logger.debug("%s failed", Type(message.type).name, exc_info=True)
-            self._protocol.report_failure(message, _failure_of(error))
-            self._state = wire.AFTER_FAILURE.get(message.type, self._state)
-            self._failing = bool(message.flags & Flag.MORE)
-        else:
-            self._state = following
+    def _enter(self, state: str) -> None:
+        if state != self._state:
+            self._state = state
+            self._channel.inbox.limits = self._limits[state]
+
+    def _fail(self, message: Message, error: BaseException) -> None:
+        logger.debug("%s failed", TYPE_NAMES[message.type], exc_info=error)
+        self._protocol.report_failure(message, _failure_of(error))
+        self._enter(wire.AFTER_FAILURE.get(message.type, self._state))
+        if message.flags & Flag.MORE:
+            # The rest of the flight was sent in good faith: it is answered, not a violation.
+            self._failing = True
+            self._channel.inbox.limits = (
+                self._limits[State.LOADED] | self._limits[State.FED] | self._limits[State.DONE]
+            )
 
     def _on_hello(self, message: Message) -> None:
         hello = payloads.decode(message.payload, Hello)
@@ -156,20 +171,15 @@ class Session:
         before_load_bytes = resident_bytes()
         reset_peak_memory()
         start_ns = time.perf_counter_ns()
-        self._specs = runtime.load(path, stream.description.batch_size)
+        inputs, outputs = runtime.load(path, stream.description.batch_size)
         load_ns = time.perf_counter_ns() - start_ns
         # What lives now lives on; the collector need not look at it during inferences.
         gc.collect()
         gc.freeze()
-        self._statistics = {
-            "inferences": 0,
-            "load_ns": load_ns,
-            "first_inference_ns": None,
-            "cpu_time_ns": 0,
-            "before_load_bytes": before_load_bytes,
-        }
-        inputs, outputs = self._specs
-        self._data_limit_bytes = _data_limit_bytes(inputs)
+        self._statistics = Statistics(load_ns=load_ns, before_load_bytes=before_load_bytes)
+        self._inputs, self._outputs = TensorCodec(inputs), TensorCodec(outputs)
+        self._limits = _limits_by_state(_data_limit_bytes(inputs))
+        self._state = State.READY
         loaded = Loaded(
             inputs=msgspec.to_builtins(inputs),
             outputs=msgspec.to_builtins(outputs),
@@ -184,7 +194,7 @@ class Session:
         )
 
     def _on_data(self, message: Message) -> None:
-        inputs = unpack(message.payload, self._specs[0], bool(message.flags & Flag.SHAPED))
+        inputs = self._inputs.unpack(message.payload, bool(message.flags & Flag.SHAPED))
         self._ready_runtime().set_inputs(inputs)
         # A runtime may use the views until its run has ended.
         self._channel.inbox.held = True
@@ -193,9 +203,9 @@ class Session:
     def _on_process(self, message: Message) -> None:
         run = self._ready_runtime().run
         self._protocol.report_success(message)
-        if message.flags & Flag.NOTIFY:
-            self._flush(message.sequence)
         self._say(Activity.RUNNING, message.sequence)
+        if message.flags & Flag.NOTIFY:
+            self._channel.flush()
         cpu_start_ns = time.process_time_ns()
         start_ns = time.perf_counter_ns()
         run()
@@ -203,26 +213,19 @@ class Session:
         cpu_end_ns = time.process_time_ns()
         self._channel.inbox.held = False
         statistics = self._statistics
-        if statistics["inferences"] == 0:
-            statistics["first_inference_ns"] = end_ns - start_ns
-        statistics["inferences"] += 1
-        statistics["cpu_time_ns"] += cpu_end_ns - cpu_start_ns
+        if statistics.inferences == 0:
+            statistics.first_inference_ns = end_ns - start_ns
+        statistics.inferences += 1
+        statistics.cpu_time_ns += cpu_end_ns - cpu_start_ns
         self._protocol.report_success(message, [payloads.encode(Timing(start_ns, end_ns))])
 
     def _on_output(self, message: Message) -> None:
-        shaped, pieces = pack(self._ready_runtime().get_outputs(), self._specs[1])
+        shaped, pieces = self._outputs.pack(self._ready_runtime().get_outputs())
         self._protocol.report_success(message, pieces, Flag.SHAPED if shaped else 0)
 
     def _on_stats(self, message: Message) -> None:
-        statistics = Statistics(
-            inferences=self._statistics.get("inferences", 0),
-            load_ns=self._statistics.get("load_ns"),
-            first_inference_ns=self._statistics.get("first_inference_ns"),
-            cpu_time_ns=self._statistics.get("cpu_time_ns", 0),
-            before_load_bytes=self._statistics.get("before_load_bytes"),
-            peak_bytes=peak_memory_bytes(),
-        )
-        self._protocol.report_success(message, [payloads.encode(statistics)])
+        self._statistics.peak_bytes = peak_memory_bytes()
+        self._protocol.report_success(message, [payloads.encode(self._statistics)])
 
     def _chosen(self, hello: Hello) -> Runtime:
         offered = {path_of(type(runtime)): runtime for runtime in self._runtimes}
@@ -249,20 +252,19 @@ class Session:
             raise RemoteProtocolError("HELLO comes first.")
         return self._runtime
 
-    def _flush(self, sequence: int) -> None:
-        self._say(Activity.ANSWERING, sequence)
-        self._channel.flush()
 
-    def _limit_of(self, type: int) -> int:
-        if not self._failing:
-            wire.after(self._state, type)
-        if type == Type.HELLO:
-            return wire.HELLO_LIMIT_BYTES
-        if type == Type.MODEL:
-            return wire.TRANSFER_LIMIT_BYTES
-        if type == Type.DATA:
-            return self._data_limit_bytes
-        return 0
+def _limits_by_state(data_limit_bytes: int) -> dict[str, dict[int, int]]:
+    """Return, per state, the requests allowed and the largest payload of each [bytes]."""
+    sizes = {
+        Type.HELLO: wire.HELLO_LIMIT_BYTES,
+        Type.MODEL: wire.TRANSFER_LIMIT_BYTES,
+        Type.DATA: data_limit_bytes,
+    }
+    limits = {
+        state: {request: sizes.get(request, 0) for request in wire.allowed(state)}
+        for state, _ in wire.TRANSITIONS
+    }
+    return limits | {_FAILING: limits[State.LOADED] | limits[State.FED] | limits[State.DONE]}
 
 
 def _data_limit_bytes(inputs: Sequence[TensorSpec]) -> int:

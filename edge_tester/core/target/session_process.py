@@ -105,12 +105,10 @@ def _runtimes(settings: SessionSettings) -> list[Runtime]:
     return runtimes
 
 
-def _preload(channel: Channel | None, frame: bytes) -> None:
+def _preload(channel: Channel, frame: bytes) -> None:
     """Put a frame that the supervisor has read in front of what the client sends next."""
-    if channel is not None:
-        space = channel.inbox.space()
-        space[: len(frame)] = frame
-        channel.inbox.received(len(frame))
+    channel.inbox.space()[: len(frame)] = frame
+    channel.inbox.received(len(frame))
 
 
 def _prefer_as_victim() -> None:

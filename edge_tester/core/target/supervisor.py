@@ -218,7 +218,7 @@ class Supervisor:
             self._start_s = time.monotonic() + _RESTART_PAUSE_S
         if peer is not None:
             # In the middle of an answer an ERROR would be taken for its rest.
-            if reason and activity is not Activity.ANSWERING:
+            if reason and activity != Activity.ANSWERING:
                 _tell(peer, sequence, Failure(code, reason))
             peer.connection.close()
             logger.info("session of %s ended", peer.name)
@@ -239,7 +239,7 @@ class Supervisor:
         activity, _, lasting_s = self._session.activity()
         if activity in (Activity.LOADING, Activity.RUNNING):
             if lasting_s > self._time_limit_s:
-                what = "Loading" if activity is Activity.LOADING else "An inference"
+                what = "Loading" if activity == Activity.LOADING else "An inference"
                 self._end_session(
                     "timeout",
                     f"{what} took longer than the target's limit of {self._time_limit_s:g} s "

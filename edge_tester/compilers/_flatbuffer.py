@@ -80,9 +80,10 @@ class Flatbuffer:
         A weight is an element of a constant tensor that an operation reads and
         that is of a floating-point type, or of an integer type of at most 16
         bits with a scale. Integers without a scale are shapes, axes or indices.
-        Scalars do not count, and neither do biases: constants that are only read, directly or through
-        DEQUANTIZE, in the bias position of a convolution, a fully connected
-        layer or an LSTM. Constants that share their data count once.
+        Scalars do not count, and neither do biases: constants that are only
+        read, directly or through DEQUANTIZE, in the bias position of a
+        convolution, a fully connected layer or an LSTM. Constants that share
+        their data count once.
         """
         elements: dict[str, int] = {}
         seen: set[int] = set()

@@ -88,7 +88,11 @@ class TFLiteRuntime(Runtime):
             )
             resized = _set_batch_size(interpreter, batch_size)
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"TFLiteRuntime cannot load {path}: {_one_line(error)}") from error
+            helpers = ", ".join(self.delegates_list)
+            using = f" with the delegates {helpers}" if helpers else ""
+            raise ModelError(
+                f"TFLiteRuntime cannot load {path}{using}: {_one_line(error)}"
+            ) from error
         try:
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -204,7 +208,8 @@ class TFLiteRuntime(Runtime):
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    # Delegates may fail without a word; the interpreter then says nothing either.
+    return " ".join(str(error).split()) or "no reason given"
 
 
 def _check_identifier(path: Path) -> None:

@@ -1,0 +1,10 @@
+"""Conformance suites: a plugin's test is a class that inherits one and gives its fixtures."""
+
+import pytest
+
+# Before the imports below, so that a failed check shows its values.
+for _name in ("plugin", "compiler", "dataset", "model", "runtime"):
+    pytest.register_assert_rewrite(f"edge_tester.testing.{_name}")
+
+from edge_tester.testing.compiler import CompilerConformance as CompilerConformance  # noqa: E402
+from edge_tester.testing.runtime import RuntimeConformance as RuntimeConformance  # noqa: E402

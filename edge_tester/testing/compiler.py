@@ -1,0 +1,213 @@
+"""The conformance suite of compilers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from edge_tester.core import registry
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import CompilationError, ModelError
+from edge_tester.core.files import sha256_of
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import path_of
+from edge_tester.core.runtime import Runtime
+from edge_tester.core.tensors import Array
+from edge_tester.testing.plugin import PluginConformance
+
+
+class CompilerConformance(PluginConformance):
+    """A subclass must name the compiler and give a model and a data set.
+
+    ``options`` leaves out ``compiled_model_path``, which the suite chooses. The
+    class attributes are the only reasons to skip a check.
+    """
+
+    cls: ClassVar[type[ModelCompiler]]
+    runtime: ClassVar[type[Runtime] | None] = None
+    """What runs the result; found by its format if not given."""
+    runnable: ClassVar[bool] = True
+    """Whether any runtime of this package takes the output format."""
+    tolerance: ClassVar[float] = 1e-4
+    """Largest difference from the outputs of the model, in real values."""
+
+    @pytest.fixture
+    def model(self) -> ModelWrapper:
+        """Return a wrapper of a model file in one of the input formats."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def dataset(self) -> Dataset:
+        """Return a prepared data set with calibration samples for the model."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def compiler(self, tmp_path: Path) -> ModelCompiler:
+        """Return the compiler, writing into an empty folder."""
+        return self._compiler(tmp_path / "compiled")
+
+    def test_flags_and_mapping_give_the_same(self) -> None:
+        """The command line, YAML and Python are three spellings of one thing."""
+        expected = self._compiler(Path("compiled"))
+        parser, _ = self.cls.form_argparse()
+        actual = self.cls.from_argparse(parser.parse_args(self._flags(expected.to_options())))
+        assert expected == actual
+        assert expected == self.cls.from_options(expected.to_options())
+
+    def test_names_its_formats(self) -> None:
+        """Chains are found by the formats."""
+        assert self.cls.input_formats
+        assert isinstance(self.cls.output_format, str)
+
+    def test_describes_what_it_wrote(
+        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
+    ) -> None:
+        """The artifact is the file, and says how it was made."""
+        artifact = compiler.compile(model, dataset)
+        assert compiler.compiled_model_path == artifact.path
+        assert self.cls.output_format == artifact.format
+        assert artifact.path.stat().st_size == artifact.size_bytes > 0
+        assert sha256_of(artifact.path) == artifact.sha256
+        assert path_of(self.cls) == artifact.producer
+        assert compiler.to_options() == json.loads(json.dumps(artifact.options))
+        assert artifact.tool_versions
+        assert artifact.weights is not None
+        assert sum(artifact.weights.elements.values()) > 0
+
+    def test_quantizes_if_it_says_so(
+        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
+    ) -> None:
+        """Integer weights are there if, and only if, they were asked for."""
+        weights = compiler.compile(model, dataset).weights
+        assert weights is not None
+        assert compiler.quantizes == (weights.quantized_share > 0)
+        assert 0 <= weights.quantized_share <= 1
+
+    def test_leaves_the_model_alone_and_nothing_behind(
+        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
+    ) -> None:
+        """The model's file stays as it is; beside the result there is no other file."""
+        before = _checksums(model.model_path)
+        compiler.compile(model, dataset)
+        assert before == _checksums(model.model_path)
+        folder = compiler.compiled_model_path.parent
+        assert [compiler.compiled_model_path] == list(folder.iterdir())
+
+    def test_result_answers_like_the_model(
+        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
+    ) -> None:
+        """A runtime takes the result, and it answers as the model does."""
+        if not self.runnable:
+            pytest.skip("no runtime takes the output format")
+        artifact = compiler.compile(model, dataset)
+        expected, actual = self._compared(artifact, model, dataset)
+        for wanted, got in zip(expected, actual, strict=True):
+            assert wanted.shape == got.shape
+            assert np.abs(wanted - got).max() <= self.tolerance
+
+    def test_same_model_gives_the_same_answers(
+        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset, tmp_path: Path
+    ) -> None:
+        """Compiling again, calibration included, changes nothing."""
+        if not self.runnable:
+            pytest.skip("no runtime takes the output format")
+        again = self._compiler(tmp_path / "again")
+        _, first = self._compared(compiler.compile(model, dataset), model, dataset)
+        _, second = self._compared(again.compile(model, dataset), model, dataset)
+        for wanted, got in zip(first, second, strict=True):
+            assert np.array_equal(wanted, got)
+
+    def test_refuses_another_format(
+        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset, tmp_path: Path
+    ) -> None:
+        """What the user says the model is must be what it is."""
+        compiler.model_framework = "no-such-format"
+        with pytest.raises(CompilationError, match="no-such-format"):
+            compiler.compile(model, dataset)
+        assert not compiler.compiled_model_path.exists()
+
+    def test_refuses_a_corrupt_model_and_keeps_the_earlier_result(
+        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset, tmp_path: Path
+    ) -> None:
+        """What was compiled before is still there, whole."""
+        compiler.compile(model, dataset)
+        before = sha256_of(compiler.compiled_model_path)
+        with pytest.raises((CompilationError, ModelError)):
+            compiler.compile(_corrupt(model, tmp_path), dataset)
+        assert before == sha256_of(compiler.compiled_model_path)
+        folder = compiler.compiled_model_path.parent
+        assert [compiler.compiled_model_path] == list(folder.iterdir())
+
+    def test_compiles_without_data_unless_it_calibrates(
+        self, compiler: ModelCompiler, model: ModelWrapper
+    ) -> None:
+        """Samples are missed only where they are used, and then by name."""
+        try:
+            compiler.compile(model, None)
+        except CompilationError as error:
+            assert compiler.quantizes
+            assert "data set" in str(error)
+
+    def _compiler(self, folder: Path) -> ModelCompiler:
+        options: Mapping[str, Any] = {
+            "compiled_model_path": folder / f"model.{self.cls.output_format}",
+            **self.options,
+        }
+        return self.cls.from_options(options)
+
+    def _compared(
+        self, artifact: Artifact, model: ModelWrapper, dataset: Dataset
+    ) -> tuple[list[Array], list[Array]]:
+        runtime = self._runtime()()
+        runtime.prepare()
+        inputs, outputs = runtime.load(artifact.path, 1)
+        model.load()
+        expected: list[list[Array]] = []
+        actual: list[list[Array]] = []
+        for samples in dataset.batches(dataset.split().test[:8], 1):
+            expected.append(model.run(model.preprocess(samples.inputs, model.specs()[0])))
+            values = model.preprocess(samples.inputs, inputs)
+            runtime.set_inputs([spec.conform(v) for spec, v in zip(inputs, values, strict=True)])
+            runtime.run()
+            answers = zip(outputs, runtime.get_outputs(), strict=True)
+            actual.append([spec.dequantize(answer) for spec, answer in answers])
+        return _stacked(expected), _stacked(actual)
+
+    def _runtime(self) -> type[Runtime]:
+        if self.runtime is not None:
+            return self.runtime
+        for name in registry.names("runtimes"):
+            found: Any = registry.load("runtimes", name)
+            if self.cls.output_format in found.input_formats:
+                return found  # type: ignore[no-any-return]
+        raise LookupError(f"no runtime takes {self.cls.output_format!r}; name one as `runtime`")
+
+
+def _stacked(answers: list[list[Array]]) -> list[Array]:
+    return [np.concatenate(one) for one in zip(*answers, strict=True)]
+
+
+def _checksums(path: Path) -> dict[Path, str]:
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {file: sha256_of(file) for file in files}
+
+
+def _corrupt(model: ModelWrapper, folder: Path) -> ModelWrapper:
+    """Return a wrapper of a copy of the model, every file of it cut in half."""
+    path = folder / f"corrupt{model.model_path.suffix}"
+    if model.model_path.is_dir():
+        shutil.copytree(model.model_path, path)
+    else:
+        shutil.copyfile(model.model_path, path)
+    for file in _checksums(path):
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+    return type(model).from_options({**model.to_options(), "model_path": path})

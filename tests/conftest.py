@@ -1,0 +1,17 @@
+import pytest
+
+from tests import small_models
+
+
+@pytest.fixture(scope="session")
+def small_keras():
+    """A Keras model; see small_models."""
+    return small_models.keras_model()
+
+
+@pytest.fixture(scope="session")
+def small_tflite(small_keras, tmp_path_factory):
+    """A float32 .tflite with an open batch dimension."""
+    path = tmp_path_factory.mktemp("models") / "small.tflite"
+    path.write_bytes(small_models.tflite_content(small_keras))
+    return path

@@ -12,6 +12,8 @@ from edge_tester.core.errors import DatasetError, ModelError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.tensors import Array
 
+MAXIMUM_REASON_LENGTH = 300
+
 
 def require_training_split(model: ModelWrapper, dataset: Dataset) -> Split:
     """Return the split of a data set that a model can be trained on.
@@ -61,6 +63,6 @@ def require_existing(path: Path) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Return the first line of what a framework said, with its type."""
-    lines = str(error).strip().splitlines() or ["no reason given"]
-    return f"{type(error).__name__}: {lines[0]}"
+    """Return what a framework said as one line of bearable length, with its type."""
+    said = " ".join(str(error).split()) or "no reason given"
+    return f"{type(error).__name__}: {said[:MAXIMUM_REASON_LENGTH]}"

@@ -1,0 +1,267 @@
+"""Models of PyTorch: a network that Python code builds, and a file with its weights."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from edge_tester.core.backends import backend
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.files import atomic_path
+from edge_tester.core.model import ModelWrapper, TrainingPlan
+from edge_tester.core.options import state
+from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.modelwrappers.frameworks.training import (
+    final_metrics,
+    one_line,
+    require_existing,
+    require_training_split,
+    shuffled_batches,
+)
+
+# File inside a TorchScript archive with the specs, which TorchScript does not keep.
+RECORDED_SPECS = "edge_tester.json"
+
+
+class TorchModel(ModelWrapper):
+    """A subclass must build its network and say the shapes that it takes.
+
+    The network takes and gives one tensor per input and output; the model file
+    is its state dict.
+    """
+
+    distributions = ("torch",)
+    input_shapes: ClassVar[tuple[tuple[int, ...], ...]]
+    """Shape of one sample per input, without the batch; all are float32."""
+    dynamic_batch: ClassVar[bool] = True
+    """Whether exports leave the batch dimension open; if not, it becomes 1."""
+    label_smoothing: ClassVar[float] = 0.0
+    """Part of the truth that is spread over all classes while training a classifier."""
+
+    network: Any = state()
+
+    def build(self) -> Any:
+        """Return a new, untrained network that gives logits or values."""
+        raise NotImplementedError
+
+    @property
+    def format(self) -> str:
+        """A state dict, whatever its suffix."""
+        return "torch"
+
+    def load(self) -> None:
+        """Build the network and load its state dict; no code from the file is run."""
+        if self.network is not None:
+            return
+        require_existing(self.model_path)
+        torch = backend("torch", self)
+        network = self.build()
+        try:
+            weights = torch.load(self.model_path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # PyTorch's own text advises to run whatever code is in the file.
+            raise ModelError(
+                f"{self.model_path} is no PyTorch file, or holds more than tensors; "
+                "a state dict is needed."
+            ) from error
+        except Exception as error:
+            raise ModelError(
+                f"{self.model_path} is no PyTorch state dict: {one_line(error)}"
+            ) from error
+        try:
+            network.load_state_dict(weights)
+        except Exception as error:
+            raise ModelError(
+                f"{self.model_path} is no state dict of {type(self).__name__}: {one_line(error)}"
+            ) from error
+        self.network = network.eval()
+
+    def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        """Return the specs with an open batch dimension; runs the network once."""
+        outputs = self._answers([np.zeros((1, *shape), np.float32) for shape in self.input_shapes])
+        return (
+            [
+                TensorSpec(f"input_{index}", (None, *shape), "float32")
+                for index, shape in enumerate(self.input_shapes)
+            ],
+            [
+                TensorSpec(f"output_{index}", (None, *output.shape[1:]), str(output.dtype))
+                for index, output in enumerate(outputs)
+            ],
+        )
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """Run the network once in PyTorch.
+
+        Raises
+        ------
+        InputError
+            The inputs do not fit the model.
+        """
+        self.loaded(self.network)
+        if len(inputs) != len(self.input_shapes):
+            raise InputError(
+                f"{type(self).__name__} takes {len(self.input_shapes)} inputs, got {len(inputs)}."
+            )
+        return self._answers(
+            [
+                TensorSpec(f"input_{index}", (None, *shape), "float32").conform(values)
+                for index, (shape, values) in enumerate(zip(self.input_shapes, inputs, strict=True))
+            ]
+        )
+
+    def save(self, path: Path) -> None:
+        """Save the state dict."""
+        network = self.loaded(self.network)
+        with atomic_path(path) as temporary:
+            backend("torch", self).save(network.state_dict(), temporary)
+
+    def save_to_onnx(self, path: Path) -> None:
+        """Export by torch.export into one file, weights included."""
+        torch = backend("torch", self)
+        backend("onnxscript", self)
+        inputs, outputs = self.specs()
+        with atomic_path(path) as temporary, _without_export_remarks():
+            torch.onnx.export(
+                self.network,
+                self._examples(),
+                temporary,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+                input_names=[spec.name for spec in inputs],
+                output_names=[spec.name for spec in outputs],
+                dynamic_shapes=self._dynamic_shapes(),
+            )
+
+    def export(self) -> Any:
+        """Return the network as ``torch.export.ExportedProgram``, for compilers."""
+        network = self.loaded(self.network)
+        torch = backend("torch", self)
+        return torch.export.export(network, self._examples(), dynamic_shapes=self._dynamic_shapes())
+
+    def save_exported(self, path: Path) -> None:
+        """Save the exported program (.pt2)."""
+        with atomic_path(path) as temporary:
+            backend("torch", self).export.save(self.export(), temporary)
+
+    def save_torchscript(self, path: Path) -> None:
+        """Save as TorchScript, with the specs, which a runtime could not know otherwise."""
+        torch = backend("torch", self)
+        inputs, outputs = self.specs()
+        recorded = msgspec.json.encode({"inputs": inputs, "outputs": outputs})
+        with atomic_path(path) as temporary, warnings.catch_warnings():
+            # Tracing is deprecated in favour of torch.export, which no target runs yet.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            traced = torch.jit.trace(self.network, self._examples())
+            torch.jit.save(traced, temporary, _extra_files={RECORDED_SPECS: recorded})
+
+    def train(self, dataset: Dataset, plan: TrainingPlan) -> dict[str, float]:
+        """Train a new network with Adam and save it to ``model_path``."""
+        split = require_training_split(self, dataset)
+        torch = backend("torch", self)
+        generator = np.random.default_rng(plan.seed)
+        # The caller's own random numbers stay as they were.
+        with torch.random.fork_rng(devices=[]), self._log(plan) as log:
+            torch.manual_seed(plan.seed)
+            self.network = self.build()
+            optimizer = torch.optim.Adam(self.network.parameters(), plan.learning_rate)
+            measure_loss = (
+                torch.nn.CrossEntropyLoss(label_smoothing=self.label_smoothing)
+                if dataset.task == "classification"
+                else torch.nn.MSELoss()
+            )
+            specs, _ = self.specs()
+            loss = float("nan")
+            for epoch in range(plan.num_epochs):
+                self.network.train()
+                losses = []
+                for samples in shuffled_batches(dataset, split.train, plan.batch_size, generator):
+                    inputs = self.preprocess(samples.inputs, specs)
+                    scores = self.network(*(torch.as_tensor(values) for values in inputs))
+                    truth = torch.as_tensor(samples.truth).to(
+                        torch.int64 if dataset.task == "classification" else scores.dtype
+                    )
+                    if dataset.task == "regression":
+                        # Never broadcast (batch,) against (batch, 1).
+                        truth = truth.reshape(scores.shape)
+                    step_loss = measure_loss(scores, truth)
+                    optimizer.zero_grad()
+                    step_loss.backward()
+                    optimizer.step()
+                    losses.append(step_loss.item() * len(samples))
+                loss = sum(losses) / len(split.train)
+                log(epoch, loss)
+        self.network.eval()
+        self.save(self.model_path)
+        return final_metrics(self, dataset, split, loss)
+
+    @contextlib.contextmanager
+    def _log(self, plan: TrainingPlan) -> Iterator[Any]:
+        writer: Any = None
+        if plan.logdir is not None:
+            backend("tensorboard", self)
+            writer = backend("torch.utils.tensorboard", self).SummaryWriter(str(plan.logdir))
+
+        def log(epoch: int, loss: float) -> None:
+            if writer is not None:
+                writer.add_scalar("epoch_loss", loss, epoch)
+            if sys.stdout.isatty():
+                print(f"Epoch {epoch + 1}/{plan.num_epochs} - loss: {loss:.4f}")
+
+        try:
+            yield log
+        finally:
+            if writer is not None:
+                writer.close()
+
+    def _answers(self, inputs: Sequence[Array]) -> list[Array]:
+        network = self.loaded(self.network)
+        torch = backend("torch", self)
+        was_training = network.training
+        network.eval()
+        with torch.inference_mode():
+            # as_tensor shares memory, so read-only inputs are copied.
+            answers = network(*(torch.tensor(values) for values in inputs))
+        network.train(was_training)
+        answers = [answers] if isinstance(answers, torch.Tensor) else list(answers)
+        return [answer.numpy() for answer in answers]
+
+    def _examples(self) -> tuple[Any, ...]:
+        torch = backend("torch", self)
+        # Two samples: torch.export takes a size of 1 for a fixed one.
+        batch = 2 if self.dynamic_batch else 1
+        return tuple(torch.zeros((batch, *shape)) for shape in self.input_shapes)
+
+    def _dynamic_shapes(self) -> Any:
+        if not self.dynamic_batch:
+            return None
+        batch = backend("torch", self).export.Dim("batch")
+        return tuple({0: batch} for _ in self.input_shapes)
+
+
+@contextlib.contextmanager
+def _without_export_remarks() -> Iterator[None]:
+    """Drop remarks on torchvision, which is not needed, and on PyTorch's own internals."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "torchvision is not installed" not in record.getMessage()
+
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    logger.addFilter(wanted)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+            yield
+    finally:
+        logger.removeFilter(wanted)

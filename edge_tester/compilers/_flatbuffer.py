@@ -82,8 +82,8 @@ class Flatbuffer:
         bits with a scale. Integers without a scale are shapes, axes or indices.
         Scalars do not count, and neither do biases: constants that are only
         read, directly or through DEQUANTIZE, in the bias position of a
-        convolution, a fully connected layer or an LSTM. Constants that share
-        their data count once.
+        convolution, a fully connected layer or an LSTM, and vectors that ADD
+        reads. Constants that share their data count once.
         """
         elements: dict[str, int] = {}
         seen: set[int] = set()
@@ -180,7 +180,9 @@ class Flatbuffer:
                 index = int(operation.Inputs(position))
                 index = source.get(index, index)
                 passed_on = name == "DEQUANTIZE" and index in source.values()
-                if index >= 0 and not passed_on and position not in _BIASES.get(name, ()):
+                if index < 0 or passed_on or position in _BIASES.get(name, ()):
+                    continue
+                if not (name == "ADD" and _is_vector(graph.Tensors(index))):
                     read.add(index)
         for index in sorted(read):
             tensor = graph.Tensors(index)
@@ -215,6 +217,11 @@ def _names_of(enumeration: Any) -> dict[int, str]:
 def _has_scale(tensor: Any) -> bool:
     parameters = tensor.Quantization()
     return parameters is not None and parameters.ScaleLength() > 0
+
+
+def _is_vector(tensor: Any) -> bool:
+    sizes = [int(tensor.Shape(i)) for i in range(tensor.ShapeLength())]
+    return sum(size > 1 for size in sizes) <= 1
 
 
 def _size(tensor: Any) -> int:

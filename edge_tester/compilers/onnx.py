@@ -77,9 +77,10 @@ class ONNXCompiler(ModelCompiler):
 
         A weight is an element of a constant (an initializer or the value of a
         Constant) that an operation reads and that is of a floating-point type or
-        an integer type of at most 16 bits. Not counted are biases of Conv,
-        ConvTranspose and Gemm, scales, zero points and scalars. What an
-        operation reads through DequantizeLinear counts as the integers it is.
+        an integer type of at most 16 bits. Not counted are biases (of Conv,
+        ConvTranspose and Gemm, and vectors that Add reads), scales, zero points
+        and scalars. What an operation reads through DequantizeLinear counts as
+        the integers it is.
         """
         onnx: Any = backend("onnx", self)
         model = onnx.load(str(path), load_external_data=False)
@@ -172,13 +173,20 @@ def _weights(onnx: Any, graph: Any) -> Iterator[Any]:
         name
         for node in nodes
         for position, name in enumerate(node.input)
-        if position not in _NO_WEIGHTS.get(node.op_type, ())
+        if name in constants
+        and position not in _NO_WEIGHTS.get(node.op_type, ())
+        and not (node.op_type == "Add" and _is_vector(constants[name]))
     }
-    for name in sorted(read & constants.keys()):
+    for name in sorted(read):
         constant = constants[name]
         dtype = _dtype(onnx, constant)
         if constant.dims and (dtype in _FLOATS.values() or dtype in _INTEGERS):
             yield constant
+
+
+def _is_vector(constant: Any) -> bool:
+    sizes: list[int] = list(constant.dims)
+    return sum(size > 1 for size in sizes) <= 1
 
 
 def _dtype(onnx: Any, constant: Any) -> str:

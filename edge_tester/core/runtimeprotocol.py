@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol
 from edge_tester.core import payloads, wire
 from edge_tester.core.channel import Channel
 from edge_tester.core.errors import (
+    EdgeTesterError,
     LocalProtocolError,
+    ProtocolError,
     RemoteProtocolError,
     TargetError,
     UnreachableError,
@@ -145,12 +147,18 @@ class RuntimeProtocol(Configurable):
         """
         self.start_client()
         self.channel = Channel(self, _answer_limits(wire.OPEN_DATA_LIMIT_BYTES))
-        sequence = self._request(Type.HELLO, 0, [payloads.encode(hello)])
-        while True:
-            answer = payloads.decode(self._answer(sequence).payload, Queued | Welcome)  # type: ignore[arg-type]
-            if isinstance(answer, Welcome):
-                return answer
-            on_queued(answer.reason)
+        try:
+            sequence = self._request(Type.HELLO, 0, [payloads.encode(hello)])
+            while True:
+                content = self._answer(sequence).payload
+                answer = payloads.decode(content, Queued | Welcome)  # type: ignore[arg-type]
+                if isinstance(answer, Welcome):
+                    return answer
+                on_queued(answer.reason)
+        except BaseException:
+            # A target serves one client: one that was refused must not keep its place.
+            self.disconnect()
+            raise
 
     def upload_model(
         self,
@@ -180,10 +188,13 @@ class RuntimeProtocol(Configurable):
         head = len(description).to_bytes(4, "big") + description
         sequence, channel = self._next_sequence(), self._connected()
         channel.put_header(Type.MODEL, sequence, len(head) + artifact.size_bytes)
-        channel.flush()
-        self.send([head], len(head))
-        with artifact.path.open("rb") as file:
-            self.send_file(file, artifact.size_bytes, progress)
+        try:
+            channel.flush()
+            self.send([head], len(head))
+            with artifact.path.open("rb") as file:
+                self.send_file(file, artifact.size_bytes, progress)
+        except UnreachableError as lost:
+            raise self._last_words(lost) from lost
         loaded = payloads.decode(self._answer(sequence).payload, Loaded)
         inputs = msgspec.convert(loaded.inputs, list[TensorSpec])
         outputs = msgspec.convert(loaded.outputs, list[TensorSpec])
@@ -225,7 +236,7 @@ class RuntimeProtocol(Configurable):
         channel.put(Type.PROCESS, Flag.MORE | Flag.NOTIFY, process)
         channel.put(Type.OUTPUT, Flag.MORE, output)
         channel.put(Type.STATS, 0, stats)
-        channel.flush()
+        self._flush()
         try:
             self._answer(data)
             target_ns, host_ns = self._timed(process)
@@ -253,8 +264,25 @@ class RuntimeProtocol(Configurable):
         channel, sequence = self._connected(), self._next_sequence()
         channel.inbox.held = False
         channel.put(type, flags, sequence, payload)
-        channel.flush()
+        self._flush()
         return sequence
+
+    def _flush(self) -> None:
+        try:
+            self.channel.flush()
+        except UnreachableError as lost:
+            raise self._last_words(lost) from lost
+
+    def _last_words(self, lost: UnreachableError) -> EdgeTesterError:
+        """Return why the target closed the connection, if it said so before."""
+        try:
+            message = self.channel.receive()
+        except ProtocolError:
+            return lost
+        if message is None or message.type != Type.ERROR:
+            return lost
+        failure = payloads.decode(message.payload, Failure)
+        return TargetError(failure.code, failure.message)
 
     def _answer(self, sequence: int) -> Message:
         message = self._received()

@@ -62,6 +62,15 @@ class Peer:
         sequence = wire.decode_header(memoryview(bytes(self.frame)))[2]
         self.connection.send(wire.encode_header(type, 0, sequence, len(payload)) + payload)
 
+    def has_left(self) -> bool:
+        """Tell whether the client has closed the connection and all it said was read."""
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def refuse(self, code: str, message: str) -> None:
         """Answer ERROR and close."""
         try:

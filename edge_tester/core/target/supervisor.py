@@ -135,7 +135,8 @@ class Supervisor:
             return
         self._selector.unregister(peer.connection)
         self._peers.remove(peer)
-        if self._served is None and not self._queue:
+        leaving = self._served is None or self._served.has_left()
+        if leaving and not self._queue:
             self._queue.append(peer)
         else:
             self._answer_busy(peer)

@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+
+PYTHON ?= python3
+DEMO_ENVIRONMENT := .venv-demo
+TEST_ENVIRONMENT := .venv-test
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.PHONY: demo test lint clean
+
+demo: $(DEMO_ENVIRONMENT)/made
+	$(DEMO_ENVIRONMENT)/bin/edge-tester demo
+
+test: $(TEST_ENVIRONMENT)/made lint
+	$(TEST_ENVIRONMENT)/bin/python -m pytest
+	$(TEST_ENVIRONMENT)/bin/edge-tester demo --directory build/demo-of-test --no-open-browser
+
+lint: $(TEST_ENVIRONMENT)/made
+	$(TEST_ENVIRONMENT)/bin/ruff check .
+	$(TEST_ENVIRONMENT)/bin/ruff format --check .
+	$(TEST_ENVIRONMENT)/bin/mypy edge_tester
+
+$(DEMO_ENVIRONMENT)/made: pyproject.toml constraints.txt
+	@echo "Making an environment for the demo (about a minute, once)"
+	$(PYTHON) -m venv $(DEMO_ENVIRONMENT)
+	$(DEMO_ENVIRONMENT)/bin/pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+# PyTorch comes first and by its exact version: an unpinned torch would be taken with
+# gigabytes of CUDA.
+$(TEST_ENVIRONMENT)/made: pyproject.toml constraints.txt
+	@echo "Making an environment with every backend (several minutes, once)"
+	$(PYTHON) -m venv $(TEST_ENVIRONMENT)
+	$(TEST_ENVIRONMENT)/bin/pip install $(PIP_FLAGS) torch==2.13.0
+	$(TEST_ENVIRONMENT)/bin/pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(DEMO_ENVIRONMENT) $(TEST_ENVIRONMENT) build

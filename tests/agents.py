@@ -1,0 +1,79 @@
+"""Real agents, started by the real command, for tests."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.payloads import Hello
+from edge_tester.runtimeprotocols.network import NetworkProtocol
+
+ECHO = "edge_tester.runtimes.echo.EchoRuntime"
+FAULTY = "tests.faulty_runtimes.FaultyRuntime"
+START_LIMIT_S = 60
+
+
+class RunningAgent:
+    """An agent in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], host: str, log: Path) -> None:
+        self.process = process
+        self.host = host
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        """What it wrote to standard error."""
+        return self._log.read_text()
+
+    def connect(self, **hello: object) -> NetworkProtocol:
+        """Return a connected client."""
+        client = NetworkProtocol(host=self.host)
+        client.connect(Hello(client="a test", **hello))
+        return client
+
+
+@contextlib.contextmanager
+def running_agent(folder: Path, *words: str, runtime: str = ECHO) -> Iterator[RunningAgent]:
+    """Start an agent on a Unix socket and wait until clients can connect."""
+    host, log = str(folder / "agent"), folder / "log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "edge_tester.scenarios.inference_server"),
+                *("edge_tester.runtimeprotocols.network.NetworkProtocol", runtime),
+                *("--host", host, "--verbosity", "INFO", *words),
+            ],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+    try:
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while not Path(host).exists():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        yield RunningAgent(process, host, log)
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def echo_model(folder: Path, size: int = 4, inference_ns: int = 0) -> Artifact:
+    """Write an echo model: one input of ``size`` uint8, given back."""
+    path = folder / f"{size}-{inference_ns}.echo"
+    spec = {"name": "x", "shape": [None, size], "dtype": "uint8"}
+    path.write_text(json.dumps({"inputs": [spec], "outputs": [spec], "inference_ns": inference_ns}))
+    return Artifact.from_file(path)
+
+
+def sample(*values: int) -> list[np.ndarray]:
+    """Return the input of one inference."""
+    return [np.array([values or (0, 2, 3, 4)], np.uint8)]

@@ -112,6 +112,10 @@ class Dataset(Configurable):
 
     def split(self) -> Split:
         """Split all samples, stratified by class where there are classes."""
+        return self.split_of(len(self), self.labels())
+
+    def split_of(self, count: int, labels: Array | None) -> Split:
+        """Split the first ``count`` samples, whose class indices are ``labels``."""
         fractions = (self.test_fraction, self.validation_fraction, self.calibration_fraction)
         if sum(fractions) > 1 + 1e-9:
             raise DatasetError(
@@ -119,9 +123,8 @@ class Dataset(Configurable):
                 "calibration_fraction must sum to at most 1, got "
                 f"{' + '.join(map(str, fractions))}."
             )
-        labels = self.labels()
         groups = (
-            [np.arange(len(self))]
+            [np.arange(count)]
             if labels is None
             else [np.flatnonzero(labels == label) for label in np.unique(labels)]
         )

@@ -7,4 +7,8 @@ for _name in ("plugin", "compiler", "dataset", "model", "runtime"):
     pytest.register_assert_rewrite(f"edge_tester.testing.{_name}")
 
 from edge_tester.testing.compiler import CompilerConformance as CompilerConformance  # noqa: E402
+from edge_tester.testing.dataset import DatasetConformance as DatasetConformance  # noqa: E402
+from edge_tester.testing.model import (  # noqa: E402
+    ModelWrapperConformance as ModelWrapperConformance,
+)
 from edge_tester.testing.runtime import RuntimeConformance as RuntimeConformance  # noqa: E402

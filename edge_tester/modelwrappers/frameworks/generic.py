@@ -73,7 +73,7 @@ class GenericModel(ModelWrapper):
         return chosen[np.newaxis] if self.batchless else chosen
 
     def _preprocessed(self, values: Array, spec: TensorSpec) -> Array:
-        if self.batchless:
+        if len(spec.shape) == values.ndim - 1:
             if len(values) != 1:
                 raise InputError(
                     f"Input {spec.name!r} of {self.model_path} takes {spec.described()} and has "

@@ -316,12 +316,13 @@ def _add_flag(group: argparse._ArgumentGroup, declared: Option) -> None:
         text += f" [{declared.unit}]"
     if declared.required:
         text += " (required)"
-    elif declared.default not in (None, ()):
+    elif declared.default not in (None, (), False):
         text += f" (default: {_plain(declared.default)})"
     # SUPPRESS keeps "not said" apart from "said"; the class supplies the default.
     common: dict[str, Any] = {"dest": declared.name, "default": argparse.SUPPRESS, "help": text}
     if declared.kind is bool:
-        group.add_argument(declared.flag, action=argparse.BooleanOptionalAction, **common)
+        switch = "store_true" if declared.default is False else argparse.BooleanOptionalAction
+        group.add_argument(declared.flag, action=switch, **common)
         return
     if declared.repeated:
         common["nargs"] = "*"

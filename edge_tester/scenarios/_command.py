@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -75,18 +76,18 @@ class Command:
         )
         words, flags = list(arguments[:first_flag]), list(arguments[first_flag:])
         wants_help = bool({"-h", "--help"} & set(flags))
-        if wants_help and not words:
-            print(self._overview())
-            raise SystemExit(0)
         # With -h the trailing arguments may still be missing.
         classes, trailing = self._divided(words, wants_help)
-        chosen = self._complete(choose(classes, self._roles, self._repeated))
+        chosen = choose(classes, self._roles, self._repeated)
+        if words or not wants_help:
+            chosen = self._complete(chosen)
         if not wants_help:
             self._check_roles(chosen)
         parser = argparse.ArgumentParser(
-            prog=f"edge-tester {self.name} " + " ".join(words),
-            description=self._summary,
-            usage=None if words else self.usage,
+            prog=" ".join(["edge-tester", self.name, *words]),
+            usage=self.usage.removeprefix("Usage: ") if not words else None,
+            description=textwrap.fill(self._summary, 79),
+            epilog=None if words else self._names_of_classes(),
             allow_abbrev=False,
             formatter_class=_formatter(wants_help),
         )
@@ -193,12 +194,11 @@ class Command:
             )
         return words[:-count], words[-count:]
 
-    def _overview(self) -> str:
-        lines = [self._summary, "", self.usage, ""]
-        for role in self._roles:
-            lines.append(f"{role}: {', '.join(registry.names(role))}")
-        lines += ["", "Write the classes before -h to see their flags."]
-        return "\n".join(lines)
+    def _names_of_classes(self) -> str | None:
+        if not self._roles:
+            return None
+        lines = [f"{role}: {', '.join(registry.names(role))}" for role in self._roles]
+        return "\n".join([*lines, "", "Name the classes before -h to see their flags."])
 
 
 class Parsed(NamedTuple):
@@ -232,6 +232,7 @@ def _apply_presets(parser: argparse.ArgumentParser, chosen: Sequence[Chosen]) ->
                 for action in parser._actions:
                     if action.dest == declared.name:
                         action.required = False
+                        action.help = f"{declared.help} (given: {one.preset[declared.name]})"
                 parser.set_defaults(**{declared.name: one.preset[declared.name]})
 
 
@@ -261,6 +262,8 @@ def _role_schema(role: str) -> dict[str, Any]:
 def _formatter(wants_help: bool) -> type[argparse.HelpFormatter]:
     # rich is slow to import and absent on targets; only help needs it.
     if wants_help and available("rich_argparse"):
-        formatter = backend("rich_argparse", "edge-tester").RichHelpFormatter
+        formatter = backend("rich_argparse", "edge-tester").RawDescriptionRichHelpFormatter
+        # Class names are names: no capital letters of its own.
+        formatter.group_name_formatter = str
         return cast("type[argparse.HelpFormatter]", formatter)
-    return argparse.HelpFormatter
+    return argparse.RawDescriptionHelpFormatter

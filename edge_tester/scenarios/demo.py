@@ -1,0 +1,117 @@
+"""Compare the shipped digits models on a target of this machine: ``edge-tester demo``."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_tester.compilers.onnx import ONNXCompiler
+from edge_tester.compilers.tflite import TFLiteCompiler
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.measurements import RunRecord
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import Configurable, option
+from edge_tester.core.runtime import Runtime
+from edge_tester.datasets.digits import DigitsDataset
+from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
+from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
+from edge_tester.report import render_html
+from edge_tester.runtimes.onnxruntime import ONNXRuntime
+from edge_tester.runtimes.tflite import TFLiteRuntime
+from edge_tester.scenarios._command import Command
+from edge_tester.scenarios._local_agent import local_agent
+from edge_tester.scenarios._program import Logging, guard
+from edge_tester.scenarios._progress import TerminalProgress
+from edge_tester.scenarios._record import comparison
+from edge_tester.scenarios.inference_client import measure
+
+
+class Demo(Configurable):
+    """Where the demo writes."""
+
+    directory: Path = option(Path("build/demo"), help="Folder for models, records and report")
+    open_browser: bool = option(True, help="Open the report in a browser where there is a screen")
+
+
+COMMAND = Command(
+    "demo",
+    "Quantize the shipped digits models, run all four on an agent of this machine with the "
+    "held-out digits, and compare them in one report.",
+    extras=(Demo,),
+)
+
+
+def run_demo(directory: Path) -> tuple[list[RunRecord], Path]:
+    """Run the demo.
+
+    Parameters
+    ----------
+    directory : Path
+        Where models, records and the report are written.
+
+    Returns
+    -------
+    records : list of RunRecord
+    report : Path
+        The HTML file.
+    """
+    resources = importlib.resources.files("edge_tester.resources")
+    tflite = TFLiteFile(model_path=Path(str(resources / "digits.tflite")))
+    onnx = ONNXFile(model_path=Path(str(resources / "digits.onnx")))
+    to_tflite = TFLiteCompiler(
+        compiled_model_path=directory / "digits-int8.tflite",
+        target="int8",
+        inference_input_type="int8",
+        inference_output_type="int8",
+    )
+    to_onnx = ONNXCompiler(compiled_model_path=directory / "digits-int8.onnx", target="int8")
+    runs: list[tuple[str, ModelWrapper, Runtime, ModelCompiler | None]] = [
+        ("tflite-float32", tflite, TFLiteRuntime(), None),
+        ("tflite-int8", tflite, TFLiteRuntime(), to_tflite),
+        ("onnx-float32", onnx, ONNXRuntime(), None),
+        ("onnx-int8", onnx, ONNXRuntime(), to_onnx),
+    ]
+    records = []
+    with TerminalProgress() as progress, local_agent([TFLiteRuntime(), ONNXRuntime()]) as protocol:
+        for name, model, runtime, compiler in runs:
+            records.append(
+                measure(
+                    model,
+                    DigitsDataset(),
+                    runtime,
+                    compiler=compiler,
+                    protocol=protocol,
+                    report_directory=directory,
+                    report_name=name,
+                    observer=progress,
+                    command_line=["edge-tester", "demo"],
+                )
+            )
+    report = directory / "report.html"
+    render_html(records, report)
+    return records, report
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    parsed = COMMAND.parse(arguments)
+    parsed.extra(Logging).start()
+    demo = parsed.extra(Demo)
+    records, report = run_demo(demo.directory)
+    comparison(records)
+    print(f"Report: {report}")
+    if demo.open_browser and _has_screen():
+        webbrowser.open(report.resolve().as_uri())
+
+
+def _has_screen() -> bool:
+    shown = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)
+    return bool(shown) and sys.stdout.isatty()
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,7 +70,7 @@ class ModelWrapperConformance(PluginConformance):
     def test_missing_file_is_named(self, model_file: Path, tmp_path: Path) -> None:
         """The message says which file is missing."""
         missing = tmp_path / f"missing{model_file.suffix}"
-        with pytest.raises(ModelError, match="missing"):
+        with pytest.raises(ModelError, match=re.escape(str(missing))):
             self._wrapper(missing).load()
 
     @pytest.mark.parametrize("content", [b"", b"no model at all" * 20])
@@ -78,7 +79,7 @@ class ModelWrapperConformance(PluginConformance):
         suffix = model_file.suffix or ".keras"
         corrupt = tmp_path / f"corrupt{suffix}"
         corrupt.write_bytes(content)
-        with pytest.raises(ModelError, match="corrupt"):
+        with pytest.raises(ModelError, match=re.escape(str(corrupt))):
             self._wrapper(corrupt).load()
 
     def test_specs_describe_the_answers(self, loaded: ModelWrapper, dataset: Dataset) -> None:
@@ -189,15 +190,19 @@ class ModelWrapperConformance(PluginConformance):
     def test_training_is_reproducible(self, dataset: Dataset, tmp_path: Path) -> None:
         """The same seed trains the same model, another one another; or it is refused."""
         suffix = Path(str(self.options["model_path"])).suffix
-        plan = TrainingPlan.from_options({"num_epochs": 1, "logdir": tmp_path / "logs"})
+        plan = TrainingPlan.from_options({"num_epochs": 1})
         if not self.trains:
             with pytest.raises(EdgeTesterError, match="train"):
                 self._wrapper(tmp_path / f"trained{suffix}").train(dataset, plan)
             return
         answers = []
-        for name, seed in (("first", 0), ("again", 0), ("other", 1)):
+        for name, seed, logdir in (
+            ("first", 0, None),
+            ("again", 0, None),
+            ("other", 1, tmp_path / "logs"),
+        ):
             trained = self._wrapper(tmp_path / f"{name}{suffix}")
-            plan.seed = seed
+            plan.seed, plan.logdir = seed, logdir
             metrics = trained.train(dataset, plan)
             assert metrics
             assert all(math.isfinite(value) for value in metrics.values())

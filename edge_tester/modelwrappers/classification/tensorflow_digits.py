@@ -56,6 +56,7 @@ class TensorFlowDigitsClassifier(KerasModel):
         inputs, outputs = self.specs()
         shapes = [spec.shape[1:] for spec in inputs + outputs]
         if shapes != [INPUT_SHAPE, (CLASSES,)]:
+            self.network = self.restored = self.signature = None
             raise ModelError(
                 f"{self.model_path} is no model of {type(self).__name__}: it must take "
                 f"{INPUT_SHAPE} and give {(CLASSES,)} per sample, got {shapes}."

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edge_tester.core.artifact import FORMATS, format_of
+from edge_tester.core.formats import FORMATS, format_of
 from edge_tester.core.backends import backend
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import InputError, ModelError
@@ -34,8 +34,8 @@ from edge_tester.modelwrappers.frameworks.training import (
 class KerasModel(ModelWrapper):
     """A subclass must build its network, if it is to be trained.
 
-    Working attributes: ``network`` is the Keras model; ``signature`` is the
-    serving function of a SavedModel, which has no Keras model any more.
+    Working attributes: ``network`` is the Keras model. A SavedModel has none any
+    more; ``restored`` is what was read, ``signature`` its serving function.
     """
 
     distributions = ("tensorflow", "tensorflow-cpu", "keras")
@@ -44,6 +44,7 @@ class KerasModel(ModelWrapper):
     """Part of the truth that is spread over all classes while training a classifier."""
 
     network: Any = state()
+    restored: Any = state()
     signature: Any = state()
 
     def build(self) -> Any:
@@ -63,7 +64,7 @@ class KerasModel(ModelWrapper):
         tensorflow = backend("tensorflow", self)
         try:
             if self.format == "savedmodel":
-                self.signature = self._serving_function(tensorflow)
+                self._restore(tensorflow)
             else:
                 # Whatever it was compiled with is of no use for inference.
                 self.network = tensorflow.keras.models.load_model(self.model_path, compile=False)
@@ -117,6 +118,11 @@ class KerasModel(ModelWrapper):
 
     def save(self, path: Path) -> None:
         """Save as .keras, .h5 or, without a suffix, as SavedModel folder."""
+        if self.signature is not None:
+            raise ModelError(
+                f"{type(self).__name__} cannot save {self.model_path} again: a SavedModel "
+                "cannot be turned back into a Keras model; copy the folder instead."
+            )
         network = self.loaded(self.network)
         if self._format_of(path) == "savedmodel":
             with tempfile.TemporaryDirectory() as folder:
@@ -127,11 +133,17 @@ class KerasModel(ModelWrapper):
             network.save(temporary)
 
     def save_to_onnx(self, path: Path) -> None:
-        """Export with Keras' own exporter; the batch dimension stays open."""
-        network = self.loaded(self.network)
+        """Export by tf2onnx, by way of Keras where it can; the batch dimension stays open."""
         with atomic_path(path) as temporary, warnings.catch_warnings():
+            # Where tf2onnx asks for a name that numpy no longer has.
             warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
-            network.export(temporary, format="onnx", verbose=False)
+            if self.signature is None:
+                network = self.loaded(self.network)
+                # Keras exports only what was called; a loaded model was not yet.
+                network(network.inputs if len(network.inputs) > 1 else network.inputs[0])
+                network.export(temporary, format="onnx", verbose=False)
+            else:
+                self._export_signature(temporary)
 
     def train(self, dataset: Dataset, plan: TrainingPlan) -> dict[str, float]:
         """Train a new network with Adam and save it to ``model_path``."""
@@ -189,14 +201,29 @@ class KerasModel(ModelWrapper):
             )
         return found
 
-    def _serving_function(self, tensorflow: Any) -> Any:
-        signatures = tensorflow.saved_model.load(str(self.model_path)).signatures
-        if "serving_default" not in signatures:
+    def _export_signature(self, path: Path) -> None:
+        tensorflow = backend("tensorflow", self)
+        specs, _ = self.specs()
+        names = [spec.name for spec in specs]
+        tensors = [tensorflow.TensorSpec(spec.shape, spec.dtype, spec.name) for spec in specs]
+        # tf2onnx takes a function of tensors in a fixed order, a signature takes names.
+        function = tensorflow.function(
+            lambda *values: self.signature(**dict(zip(names, values, strict=True))),
+            input_signature=tensors,
+        )
+        tf2onnx = backend("tf2onnx", self)
+        tf2onnx.convert.from_function(function, input_signature=tensors, output_path=str(path))
+
+    def _restore(self, tensorflow: Any) -> None:
+        restored = tensorflow.saved_model.load(str(self.model_path))
+        if "serving_default" not in restored.signatures:
             raise ModelError(
                 f"{self.model_path} has no signature 'serving_default', "
-                f"got {', '.join(signatures) or 'none'}."
+                f"got {', '.join(restored.signatures) or 'none'}."
             )
-        return signatures["serving_default"]
+        # The function alone would not keep its variables alive.
+        self.restored = restored
+        self.signature = restored.signatures["serving_default"]
 
 
 def _spec(name: str, tensor: Any) -> TensorSpec:

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from edge_tester.core.errors import InputError, ModelError, OptionError
+from edge_tester.core.tensors import TensorSpec
+from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
+from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
+
+NHWC = TensorSpec("image", (1, 2, 2, 3), "float32")
+NCHW = TensorSpec("image", (1, 3, 2, 2), "float32")
+PIXELS = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+
+
+def wrapper(**options):
+    return TFLiteFile(model_path="model.tflite", **options)
+
+
+def test_defaults_touch_nothing():
+    (values,) = wrapper().preprocess([PIXELS], [NHWC])
+    assert values is PIXELS
+
+
+def test_the_formula():
+    model = wrapper(input_scale=0.5, input_mean=(1, 2, 3), input_std=(4, 5, 6))
+    (values,) = model.preprocess([PIXELS], [NHWC])
+    expected = (PIXELS * 0.5 - np.array([1, 2, 3])) / np.array([4, 5, 6])
+    assert np.float32 == values.dtype
+    assert expected == pytest.approx(values)
+
+
+def test_channels_first():
+    model = wrapper(input_mean=(1, 2, 3))
+    moved = np.moveaxis(PIXELS, -1, 1)
+    (values,) = model.preprocess([moved], [NCHW])
+    assert np.array_equal(np.moveaxis(PIXELS - np.float32([1, 2, 3]), -1, 1), values)
+
+
+def test_one_number_serves_all_channels():
+    (values,) = wrapper(input_mean=(1.0,), input_std=(2.0,)).preprocess([PIXELS], [NHWC])
+    assert np.array_equal((PIXELS.astype(np.float32) - 1) / 2, values)
+
+
+@pytest.mark.parametrize(
+    ("spec", "scaled"),
+    [
+        (TensorSpec("x", (1, 3), "int32"), False),
+        (TensorSpec("x", (1, 3), "int8", scale=0.1, zero_point=0), True),
+        (TensorSpec("x", (1, 3), "float16"), True),
+    ],
+)
+def test_only_real_values_are_scaled(spec, scaled):
+    values = np.array([[1, 2, 3]], np.int32)
+    (result,) = wrapper(input_scale=2.0).preprocess([values], [spec])
+    assert np.array_equal(values * 2 if scaled else values, result)
+
+
+@pytest.mark.parametrize("name", ["input_mean", "input_std"])
+def test_a_wrong_number_of_channels_is_refused(name):
+    with pytest.raises(ModelError, match=f"{name} must have one number, or 3.*got 2"):
+        wrapper(**{name: (1.0, 2.0)}).preprocess([PIXELS], [NHWC])
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_impossible_deviations_are_refused(value):
+    with pytest.raises(OptionError, match="input_std"):
+        wrapper(input_std=(value,))
+
+
+def test_models_without_a_batch_dimension():
+    model = wrapper()
+    spec = TensorSpec("x", (2, 2, 3), "float32")
+    (values,) = model.preprocess([PIXELS], [spec])
+    assert (2, 2, 3) == values.shape
+    assert (1, 5) == model.postprocess([np.zeros(5)]).shape
+    with pytest.raises(InputError, match="no batch dimension"):
+        model.preprocess([np.zeros((2, 2, 2, 3))], [spec])
+
+
+def test_a_wrong_number_of_inputs_is_refused():
+    with pytest.raises(InputError, match="takes 2 inputs.*gives 1"):
+        wrapper().preprocess([PIXELS], [NHWC, NHWC])
+
+
+def test_the_output_is_chosen():
+    outputs = [np.zeros((1, 2)), np.ones((1, 3))]
+    assert np.array_equal(outputs[1], wrapper(output_index=1).postprocess(outputs))
+    with pytest.raises(ModelError, match="output_index must be below 2"):
+        wrapper(output_index=2).postprocess(outputs)
+
+
+def test_a_failed_load_leaves_no_model_behind(resources, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes((resources / "digits.onnx").read_bytes())
+    model = ONNXFile(model_path=path)
+    model.load()
+    path.write_bytes(b"no longer a model")
+    with pytest.raises(ModelError):
+        model.run([np.zeros((2, 8, 8, 1), np.float32)])
+    with pytest.raises(ModelError, match="before load"):
+        model.specs()

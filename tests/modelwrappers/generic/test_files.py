@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from edge_tester.core.errors import ModelError
+from edge_tester.core.tensors import TensorSpec
+from edge_tester.datasets.random_inputs import RandomDataset
+from edge_tester.modelwrappers.generic.keras_file import KerasFile
+from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
+from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
+from edge_tester.modelwrappers.generic.torchscript_file import TorchScriptFile
+from edge_tester.testing import ModelWrapperConformance
+
+
+class TestTFLiteFile(ModelWrapperConformance):
+    cls = TFLiteFile
+    options = {"model_path": "model.tflite"}
+
+    @pytest.fixture
+    def model_file(self, resources):
+        return resources / "digits.tflite"
+
+    @pytest.fixture
+    def dataset(self, digits):
+        return digits
+
+
+class TestONNXFile(ModelWrapperConformance):
+    cls = ONNXFile
+    options = {"model_path": "model.onnx"}
+    exports_onnx = True
+
+    @pytest.fixture
+    def model_file(self, resources):
+        return resources / "digits.onnx"
+
+    @pytest.fixture
+    def dataset(self, digits):
+        return digits
+
+
+class TestTorchScriptFile(ModelWrapperConformance):
+    cls = TorchScriptFile
+    options = {"model_path": "model.pt"}
+
+    @pytest.fixture
+    def model_file(self, trained_torch, tmp_path):
+        trained_torch.save_torchscript(tmp_path / "digits.pt")
+        return tmp_path / "digits.pt"
+
+    @pytest.fixture
+    def dataset(self):
+        dataset = RandomDataset()
+        dataset.bind([TensorSpec("image", (1, 1, 8, 8), "float32")])
+        return dataset
+
+
+class TestKerasFile(ModelWrapperConformance):
+    cls = KerasFile
+    options = {"model_path": "model.keras"}
+    saves = True
+    exports_onnx = True
+
+    @pytest.fixture(params=["digits.keras", "digits.h5"])
+    def model_file(self, trained_keras, tmp_path, request):
+        trained_keras.save(tmp_path / request.param)
+        return tmp_path / request.param
+
+    @pytest.fixture
+    def dataset(self, digits):
+        return digits
+
+
+class TestSavedModel(TestKerasFile):
+    options = {"model_path": "model"}
+    saves = False
+
+    @pytest.fixture
+    def model_file(self, trained_keras, tmp_path):
+        trained_keras.save(tmp_path / "digits")
+        return tmp_path / "digits"
+
+
+@pytest.mark.parametrize("name", ["digits.tflite", "digits.onnx"])
+def test_shipped_models_answer_at_least_97_percent_right(resources, digits, name):
+    cls = TFLiteFile if name.endswith("tflite") else ONNXFile
+    model = cls(model_path=resources / name)
+    model.load()
+    quality = model.evaluate(digits, digits.test_indices())
+    assert quality.accuracy >= 0.97
+    assert 359 == quality.samples
+
+
+def test_shipped_models_are_the_same_network(resources, digits):
+    answers = []
+    for model in (
+        TFLiteFile(model_path=resources / "digits.tflite"),
+        ONNXFile(model_path=resources / "digits.onnx"),
+    ):
+        model.load()
+        answers.append(model.run(digits.load(range(50)).inputs)[0])
+    assert answers[0] == pytest.approx(answers[1], abs=1e-4)
+
+
+def test_a_suffix_that_stands_for_another_format_is_refused(resources):
+    with pytest.raises(ModelError, match="TFLiteFile takes tflite files.*stands for onnx"):
+        _ = TFLiteFile(model_path=resources / "digits.onnx").format
+
+
+def test_an_unknown_suffix_is_taken_at_the_users_word(tmp_path):
+    assert "tflite" == TFLiteFile(model_path=tmp_path / "model.bin").format
+
+
+def test_weights_beside_an_onnx_file_are_taken_in(resources, tmp_path):
+    import onnx
+
+    model = onnx.load(resources / "digits.onnx")
+    beside = tmp_path / "beside.onnx"
+    onnx.save(model, beside, save_as_external_data=True, location="weights", size_threshold=0)
+    ONNXFile(model_path=beside).save_to_onnx(tmp_path / "one" / "model.onnx")
+    whole = ONNXFile(model_path=tmp_path / "one" / "model.onnx")
+    whole.load()
+    assert (1, 10) == whole.run([np.zeros((1, 8, 8, 1), np.float32)])[0].shape

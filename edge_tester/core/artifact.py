@@ -9,21 +9,8 @@ import msgspec
 
 from edge_tester.core.errors import ModelError
 from edge_tester.core.files import sha256_of
+from edge_tester.core.formats import format_of
 from edge_tester.core.tensors import TensorSpec
-
-# File suffix -> format name; what a runtime or compiler says it takes.
-FORMATS = {
-    ".tflite": "tflite",
-    ".onnx": "onnx",
-    ".keras": "keras",
-    ".h5": "keras",
-    ".pth": "torch",
-    ".pt": "torchscript",
-    ".ts": "torchscript",
-    ".torchscript": "torchscript",
-    ".pt2": "torch-exported",
-    ".echo": "echo",
-}
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -48,7 +35,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     path : Path
     format : str
-        One of the values of :data:`FORMATS`.
+        One of the values of :data:`edge_tester.core.formats.FORMATS`.
     size_bytes : int
     sha256 : str
         Hexadecimal.
@@ -108,22 +95,3 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
             sha256=sha256_of(path),
             **facts,
         )
-
-
-def format_of(path: Path) -> str:
-    """Return the model format that a path's suffix (or a SavedModel folder) stands for.
-
-    Raises
-    ------
-    ModelError
-        The suffix is unknown.
-    """
-    if path.is_dir() and (path / "saved_model.pb").exists():
-        return "savedmodel"
-    found = FORMATS.get(path.suffix.lower())
-    if found is None:
-        raise ModelError(
-            f"The format of {path} is unknown; known suffixes are {', '.join(FORMATS)} "
-            "and SavedModel folders."
-        )
-    return found

@@ -38,10 +38,24 @@ class Latency(Part, frozen=True, kw_only=True):
     host_ns: Annotated[
         list[int],
         _about(
-            "Time on the host between OK (started) and OK (finished); a cross-check only; "
-            "empty where host and target are one process [ns]"
+            "Time of the same inferences by the host's clock, the link included; a cross-check "
+            "only; empty where host and target are one process [ns]"
         ),
     ]
+    host_interval: Annotated[
+        Literal["flight", "between_oks"],
+        _about(
+            "What host_ns spans: the whole flight of a sample, from sending its requests to "
+            "having heard all answers; or the time between OK (started) and OK (finished)"
+        ),
+    ] = "flight"
+    warmed: Annotated[
+        bool,
+        _about(
+            "Whether each timed inference came right after an untimed one of the same input, "
+            "so that its time is that of a loop and not of the first after a pause"
+        ),
+    ] = False
 
 
 class ColdStart(Part, frozen=True, kw_only=True):

@@ -316,7 +316,7 @@ def _add_flag(group: argparse._ArgumentGroup, declared: Option) -> None:
         text += f" [{declared.unit}]"
     if declared.required:
         text += " (required)"
-    elif declared.default not in (None, (), False):
+    elif declared.default is not None and declared.default is not False and declared.default != ():
         text += f" (default: {_plain(declared.default)})"
     # SUPPRESS keeps "not said" apart from "said"; the class supplies the default.
     common: dict[str, Any] = {"dest": declared.name, "default": argparse.SUPPRESS, "help": text}

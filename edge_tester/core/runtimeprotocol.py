@@ -48,8 +48,9 @@ class Answer(NamedTuple):
     """What one sample came to.
 
     ``outputs`` are views that are valid until the next request. ``target_ns`` is
-    the inference by the target's clock; ``host_ns`` is the time between the two
-    OKs of PROCESS by the host's clock.
+    the inference by the target's clock. ``host_ns`` is by the host's clock: one
+    after another, the time between the two OKs of PROCESS; in one flight, the time
+    from sending it to having heard all its answers.
     """
 
     outputs: list[Array]
@@ -211,9 +212,17 @@ class RuntimeProtocol(Configurable):
         flags, payload = self._packed(tensors)
         self._answer(self._request(Type.DATA, flags, payload))
 
-    def request_processing(self) -> tuple[int, int]:
-        """Run the model once; return the target's and the host's time [ns]."""
-        return self._timed(self._request(Type.PROCESS, Flag.NOTIFY))
+    def request_processing(self, *, warm: bool = False) -> tuple[int, int]:
+        """Run the model once; return the target's and the host's time [ns].
+
+        With ``warm`` the target runs it once more, untimed, right before.
+        """
+        sequence = self._request(Type.PROCESS, Flag.WARM if warm else 0)
+        self._answer(sequence)
+        start_ns = time.perf_counter_ns()
+        finished = self._answer(sequence)
+        host_ns = time.perf_counter_ns() - start_ns
+        return _target_ns(finished), host_ns
 
     def download_output(self) -> list[Array]:
         """Return the outputs of the last inference, as views."""
@@ -223,23 +232,26 @@ class RuntimeProtocol(Configurable):
         """Return what the target counted since the model was loaded."""
         return payloads.decode(self._answer(self._request(Type.STATS)).payload, Statistics)
 
-    def run_sample(self, tensors: Sequence[Array]) -> Answer:
+    def run_sample(self, tensors: Sequence[Array], *, warm: bool = False) -> Answer:
         """Send DATA, PROCESS, OUTPUT and STATS in one flight and collect the answers.
 
-        Nothing else moves on the link during the inference.
+        Nothing else moves on the link during the inference, not even the OK that
+        it has started: a host that wakes up then takes time from it.
         """
         channel = self._connected()
         flags, payload = self._packed(tensors)
         data, process, output, stats = itertools.islice(self._sequence, 4)
         channel.inbox.held = False
         channel.put(Type.DATA, flags | Flag.MORE, data, payload)
-        channel.put(Type.PROCESS, Flag.MORE | Flag.NOTIFY, process)
+        channel.put(Type.PROCESS, Flag.MORE | Flag.WARM if warm else Flag.MORE, process)
         channel.put(Type.OUTPUT, Flag.MORE, output)
         channel.put(Type.STATS, 0, stats)
+        start_ns = time.perf_counter_ns()
         self._flush()
         try:
             self._answer(data)
-            target_ns, host_ns = self._timed(process)
+            self._answer(process)
+            target_ns = _target_ns(self._answer(process))
             outputs = self._unpacked(self._answer(output))
             statistics = payloads.decode(self._answer(stats).payload, Statistics)
         except TargetError as error:
@@ -248,7 +260,7 @@ class RuntimeProtocol(Configurable):
                 while self._received().sequence != stats:
                     continue
             raise
-        return Answer(outputs, target_ns, host_ns, statistics)
+        return Answer(outputs, target_ns, time.perf_counter_ns() - start_ns, statistics)
 
     def report_success(
         self, request: Message, payload: Sequence[Buffer] = (), flags: int = 0
@@ -301,14 +313,6 @@ class RuntimeProtocol(Configurable):
             raise UnreachableError(f"The agent at {self.address} closed the connection.")
         return message
 
-    def _timed(self, sequence: int) -> tuple[int, int]:
-        self._answer(sequence)
-        start_ns = time.perf_counter_ns()
-        finished = self._answer(sequence)
-        end_ns = time.perf_counter_ns()
-        timing = payloads.decode(finished.payload, Timing)
-        return timing.end_ns - timing.start_ns, end_ns - start_ns
-
     def _packed(self, tensors: Sequence[Array]) -> tuple[int, Sequence[Buffer]]:
         shaped, pieces = self._uploaded()[0].pack(tensors)
         return (Flag.SHAPED if shaped else 0), pieces
@@ -330,6 +334,11 @@ class RuntimeProtocol(Configurable):
 
     def _next_sequence(self) -> int:
         return next(self._sequence)
+
+
+def _target_ns(finished: Message) -> int:
+    timing = payloads.decode(finished.payload, Timing)
+    return timing.end_ns - timing.start_ns
 
 
 def _answer_limits(limit_bytes: int) -> dict[int, int]:

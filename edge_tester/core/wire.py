@@ -71,9 +71,10 @@ class Flag:
     Attributes
     ----------
     MORE
-        More requests of this flight follow: hold the answers back.
-    NOTIFY
-        With PROCESS: let the OK (started) leave before the inference starts.
+        More requests of this flight follow: hold the answers back, the OK (started) of
+        a PROCESS too.
+    WARM
+        With PROCESS: run once more, untimed, right before the timed run.
     CHECKSUM
         A CRC-32 follows the payload.
     SHAPED
@@ -81,7 +82,7 @@ class Flag:
     """
 
     MORE: Final = 1
-    NOTIFY: Final = 2
+    WARM: Final = 2
     CHECKSUM: Final = 4
     SHAPED: Final = 8
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_tester.core import registry
-from edge_tester.core.artifact import FORMATS
 from edge_tester.core.errors import PluginError
+from edge_tester.core.formats import FORMATS
 from edge_tester.core.options import Configurable, hint
 
 # What a user's own file becomes: suffix -> (short name, option that takes the path).

@@ -204,8 +204,10 @@ class Session:
         run = self._ready_runtime().run
         self._protocol.report_success(message)
         self._say(Activity.RUNNING, message.sequence)
-        if message.flags & Flag.NOTIFY:
+        if not message.flags & Flag.MORE:
             self._channel.flush()
+        if message.flags & Flag.WARM:
+            run()
         cpu_start_ns = time.process_time_ns()
         start_ns = time.perf_counter_ns()
         run()

@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 
-from edge_tester.core.artifact import FORMATS
+from edge_tester.core.formats import FORMATS
 from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import state

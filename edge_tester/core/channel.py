@@ -36,9 +36,10 @@ class Channel:
 
     def __init__(self, transport: Transport, limits: dict[int, int]) -> None:
         self.inbox = Inbox(limits)
-        self._transport = transport
+        self._send = transport.send
+        self._receive_into = transport.receive_into
         self._outgoing: list[Buffer] = []
-        self._outgoing_bytes = 0
+        self.outgoing_bytes = 0
         self._checksum = Flag.CHECKSUM if transport.checksums else 0
 
     def put(self, type: int, flags: int, sequence: int, payload: Sequence[Buffer] = ()) -> None:
@@ -48,23 +49,23 @@ class Channel:
             length += len(piece) if isinstance(piece, bytes) else piece.nbytes
         outgoing = self._outgoing
         outgoing.append(wire.encode_header(type, flags | self._checksum, sequence, length))
-        self._outgoing_bytes += wire.HEADER_BYTES + length
+        self.outgoing_bytes += wire.HEADER_BYTES + length
         outgoing.extend(payload)
         if self._checksum:
             outgoing.append(wire.checksum(payload))
-            self._outgoing_bytes += wire.CHECKSUM_BYTES
+            self.outgoing_bytes += wire.CHECKSUM_BYTES
 
     def put_header(self, type: int, sequence: int, length: int) -> None:
         """Begin a message whose payload is sent piece by piece outside the channel."""
         self._outgoing.append(wire.encode_header(type, 0, sequence, length))
-        self._outgoing_bytes += wire.HEADER_BYTES
+        self.outgoing_bytes += wire.HEADER_BYTES
 
     def flush(self) -> None:
         """Send every message that was put, in one go."""
-        outgoing, size_bytes = self._outgoing, self._outgoing_bytes
+        outgoing, size_bytes = self._outgoing, self.outgoing_bytes
         if outgoing:
-            self._outgoing, self._outgoing_bytes = [], 0
-            self._transport.send(outgoing, size_bytes)
+            self._outgoing, self.outgoing_bytes = [], 0
+            self._send(outgoing, size_bytes)
 
     def receive(self) -> Message | None:
         """Wait for the next message; None if the other side closed between messages.
@@ -77,13 +78,15 @@ class Channel:
             It broke the protocol.
         """
         inbox = self.inbox
-        while (message := inbox.next_message()) is None:
-            count = self._transport.receive_into(inbox.space())
+        message = inbox.next_message() if inbox.pending else None
+        while message is None:
+            count = self._receive_into(inbox.space())
             if count == 0:
-                if inbox.empty:
-                    return None
-                raise UnreachableError("The connection was closed in the middle of a message.")
+                if inbox.pending:
+                    raise UnreachableError("The connection was closed in the middle of a message.")
+                return None
             inbox.received(count)
+            message = inbox.next_message()
         return message
 
     def pieces(self) -> Iterator[memoryview]:
@@ -93,7 +96,7 @@ class Channel:
             if piece:
                 yield piece
             else:
-                count = self._transport.receive_into(inbox.space())
+                count = self._receive_into(inbox.space())
                 if count == 0:
                     raise UnreachableError("The connection was closed in the middle of a model.")
                 inbox.received(count)

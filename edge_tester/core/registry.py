@@ -111,11 +111,16 @@ def role_of(cls: type) -> str:
 
 def _modules(paths: object, role: str) -> Iterator[str]:
     prefix = f"edge_tester.{role}."
-    for info in pkgutil.walk_packages(paths, prefix):  # type: ignore[arg-type]
+    for info in pkgutil.walk_packages(paths, prefix, _raise):  # type: ignore[arg-type]
         parts = info.name.removeprefix(prefix).split(".")
         private = parts[-1].startswith("_") or _SHARED_FOLDERS & set(parts)
         if not info.ispkg and not private:
             yield info.name
+
+
+def _raise(name: str) -> None:
+    # Called while handling the error of a broken folder, which pkgutil would skip.
+    raise
 
 
 def _entry_points(role: str) -> Iterator[importlib.metadata.EntryPoint]:  # type: ignore[name-defined]

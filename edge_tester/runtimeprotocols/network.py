@@ -30,7 +30,7 @@ class NetworkProtocol(RuntimeProtocol):
         1 << 20, minimum=1024, unit="bytes", help="Most bytes taken by one receive"
     )
 
-    _socket: socket.socket | None = state()
+    _socket: socket.socket = state()
 
     @property
     def address(self) -> str:
@@ -106,24 +106,25 @@ class NetworkProtocol(RuntimeProtocol):
 
     def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
         """Send everything, in one system call where the kernel takes it."""
-        connection = self._connection()
         try:
-            sent = connection.sendmsg(buffers)
+            sent = self._socket.sendmsg(buffers)
             if sent < size_bytes:
-                _send_rest(connection, buffers, sent)
+                _send_rest(self._socket, buffers, sent)
         except OSError as error:
             raise self._lost(error) from error
 
     def receive_into(self, buffer: memoryview) -> int:
         """Receive what is there, at least one byte; 0 at the end."""
         try:
-            return self._connection().recv_into(buffer, min(len(buffer), self.packet_size))
+            if len(buffer) > self.packet_size:
+                return self._socket.recv_into(buffer, self.packet_size)
+            return self._socket.recv_into(buffer)
         except OSError as error:
             raise self._lost(error) from error
 
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
         """Let the kernel send the file; it never passes through this process."""
-        connection, sent = self._connection(), 0
+        connection, sent = self._socket, 0
         try:
             while sent < count:
                 piece = connection.sendfile(file, sent, min(_SENDFILE_BYTES, count - sent))
@@ -138,16 +139,10 @@ class NetworkProtocol(RuntimeProtocol):
         """Close the connection."""
         if self._socket is not None:
             self._socket.close()
-            self._socket = None
 
     @property
     def _is_path(self) -> bool:
         return "/" in self.host
-
-    def _connection(self) -> socket.socket:
-        if self._socket is None:
-            raise UnreachableError("NetworkProtocol is not connected.")
-        return self._socket
 
     def _family(self) -> socket.AddressFamily:
         try:

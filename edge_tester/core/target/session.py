@@ -34,6 +34,7 @@ from edge_tester.core.wire import TYPE_NAMES, Flag, Message, State, Type
 
 logger = logging.getLogger(__name__)
 
+_SHORT_ANSWER_BYTES = 1 << 14
 # Stands for a flight of which a request failed; no state of the protocol.
 _FAILING = "failing"
 _CODES: dict[type[Exception], str] = {
@@ -127,7 +128,9 @@ class Session:
             if self._failing:
                 self._failing = False
                 self._channel.inbox.limits = self._limits[self._state]
-            self._say(Activity.ANSWERING, message.sequence)
+            # A short answer leaves whole or not at all; only a long one can be cut off.
+            if self._channel.outgoing_bytes > _SHORT_ANSWER_BYTES:
+                self._say(Activity.ANSWERING, message.sequence)
             self._channel.flush()
             self._say(Activity.WAITING)
 

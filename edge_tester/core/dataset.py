@@ -129,7 +129,8 @@ class Dataset(Configurable):
             else [np.flatnonzero(labels == label) for label in np.unique(labels)]
         )
         generator = np.random.default_rng(self.split_seed)
-        parts: list[list[Array]] = [[], [], [], []]
+        # Never without an array, since an empty data set has no class at all.
+        parts: list[list[Array]] = [[np.empty(0, int)] for _ in range(4)]
         carry = np.zeros(3)
         for group in groups:
             shuffled = generator.permutation(group)

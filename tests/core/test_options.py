@@ -1,0 +1,187 @@
+import argparse
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_tester.core.errors import OptionError
+from edge_tester.core.options import (
+    Configurable,
+    combine,
+    hint,
+    json_schema,
+    option,
+    options_of,
+    state,
+    summary_of,
+)
+
+
+class Everything(Configurable):
+    """Has options of all kinds.
+
+    And a second paragraph.
+    """
+
+    path: Path = option(help="Some file")
+    count: int = option(3, minimum=1, maximum=9, help="Some number")
+    ratio: float = option(0.5, minimum=0, help="Share of 100 %", unit="s")
+    kind: str = option("a", choices=("a", "b"), help="Some choice")
+    loud: bool = option(False, help="Whether to shout")
+    sizes: tuple[int, ...] = option((), help="Some sizes")
+    name: str | None = option(None, help="Some name")
+    seen: list[int] = state(default_factory=list)
+    last: int = state(0)
+
+
+class Derived(Everything):
+    """Adds one and changes one."""
+
+    extra: int = option(0, help="One more")
+    count: int = option(5, minimum=1, help="Another default")
+
+
+def parsed(*flags):
+    parser, _ = Everything.form_argparse()
+    return Everything.from_argparse(parser.parse_args(flags))
+
+
+def test_defaults():
+    expected = {
+        "path": "x",
+        "count": 3,
+        "ratio": 0.5,
+        "kind": "a",
+        "loud": False,
+        "sizes": [],
+        "name": None,
+    }
+    assert expected == Everything(path=Path("x")).to_options()
+
+
+def test_flags_mapping_and_keywords_agree():
+    expected = Everything(path=Path("x"), count=4, loud=True, sizes=(1, 2), name="n", kind="b")
+    flags = "--path x --count 4 --loud --sizes 1 2 --name n --kind b".split()
+    assert expected == parsed(*flags)
+    assert expected == Everything.from_options(expected.to_options())
+
+
+def test_state_is_no_option_and_not_shared():
+    first, second = Everything(path=Path("x")), Everything(path=Path("x"))
+    first.seen.append(1)
+    first.last = 7
+    assert [] == second.seen
+    assert first == second
+    assert "seen" not in first.to_options()
+    with pytest.raises(OptionError, match="no option 'seen'"):
+        Everything.from_options({"path": "x", "seen": []})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("count", 0, "at least 1"),
+        ("count", 10, "at most 9"),
+        ("count", 1.0, "of type int"),
+        ("count", "3", "of type int"),
+        ("count", True, "of type int"),
+        ("count", None, "of type int"),
+        ("ratio", float("nan"), "at least 0"),
+        ("ratio", "0.5", "of type float"),
+        ("kind", "c", "one of a, b"),
+        ("loud", 1, "of type bool"),
+        ("sizes", 3, "a list of int"),
+        ("sizes", "34", "a list of int"),
+        ("sizes", [1, "2"], "of type int"),
+        ("name", 5, "of type str"),
+        ("path", "", "of type Path"),
+        ("path", 5, "of type Path"),
+    ],
+)
+def test_refusals_say_whose_allowed_and_got(name, value, allowed):
+    shown = repr(value[1]) if isinstance(value, list) else repr(value)
+    with pytest.raises(OptionError) as caught:
+        Everything.from_options({"path": "x", name: value})
+    assert f"Everything.{name} must be {allowed}, got {shown}." == str(caught.value)
+
+
+@given(st.integers(1, 9), st.floats(0, 1e9), st.sampled_from("ab"), st.booleans())
+def test_plain_options_come_back(count, ratio, kind, loud):
+    expected = Everything(path=Path("x"), count=count, ratio=ratio, kind=kind, loud=loud)
+    assert expected == Everything.from_options(expected.to_options())
+
+
+def test_an_integer_serves_as_float():
+    assert 2.0 == Everything(path=Path("x"), ratio=2).ratio
+    assert isinstance(Everything(path=Path("x"), ratio=2).ratio, float)
+
+
+def test_unknown_keys_are_answered_with_a_suggestion():
+    with pytest.raises(OptionError, match="no option 'coutn'; did you mean 'count'?"):
+        Everything.from_options({"path": "x", "coutn": 3})
+
+
+def test_missing_required_options_are_named():
+    with pytest.raises(OptionError, match=r"Everything.path is required \(Some file\)"):
+        Everything.from_options({})
+
+
+def test_an_own_init_is_refused():
+    with pytest.raises(TypeError, match="must not define __init__"):
+
+        class Wrong(Configurable):
+            def __init__(self):
+                pass
+
+
+def test_inherited_options_come_first_and_can_change():
+    expected = ["path", "count", "ratio", "kind", "loud", "sizes", "name", "extra"]
+    assert expected == [declared.name for declared in options_of(Derived)]
+    assert (5, 3) == (Derived(path=Path("x")).count, Everything(path=Path("x")).count)
+
+
+def test_help_shows_units_defaults_and_percent_signs(capsys):
+    with pytest.raises(SystemExit):
+        combine(argparse.ArgumentParser(), [Everything]).parse_args(["-h"])
+    shown = capsys.readouterr().out
+    assert "Everything (Has options of all kinds)" in shown
+    assert "Share of 100 % [s] (default: 0.5)" in " ".join(shown.split())
+    assert "Some file (required)" in shown
+    assert "--loud" in shown
+
+
+def test_flags_are_not_abbreviated(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--path", "x", "--cou", "4")
+
+
+def test_two_owners_of_a_flag_are_named():
+    class Other(Configurable):
+        """Has the same option."""
+
+        count: int = option(1, help="The same")
+
+    with pytest.raises(OptionError, match="--count is declared by both Everything and Other"):
+        combine(argparse.ArgumentParser(), [Everything, Other])
+
+
+def test_schema_is_what_json_schema_validators_take():
+    import jsonschema
+
+    schema = json_schema(Everything)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    assert validator.is_valid(Everything(path=Path("x"), name="n").to_options())
+    for wrong in ({}, {"path": "x", "count": 0}, {"path": "x", "other": 1}):
+        assert not validator.is_valid(wrong)
+
+
+def test_hints():
+    assert "; did you mean 'input_mean'?" == hint("input-mena", ["input_mean", "x"])
+    assert "; there are a, b" == hint("zzz", ["b", "a"])
+    assert "; it has none" == hint("zzz", [])
+
+
+def test_summary_is_the_first_line():
+    assert "Has options of all kinds" == summary_of(Everything)

@@ -10,13 +10,13 @@ from typing import Any
 
 from edge_tester.compilers._calibration import Calibration, conformed
 from edge_tester.compilers._flatbuffer import Flatbuffer
-from edge_tester.compilers._quiet import quiet
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option
+from edge_tester.core.quiet import quiet
 from edge_tester.core.tensors import Array
 
 _TYPES = ("float32", "int8", "uint8")

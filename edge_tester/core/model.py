@@ -17,6 +17,9 @@ from edge_tester.core.tensors import Array, TensorSpec
 
 Loaded = TypeVar("Loaded")
 
+if TYPE_CHECKING:
+    from edge_tester.core.runtime import Runtime
+
 
 class TrainingPlan(Configurable):
     """How to train a model."""
@@ -114,6 +117,10 @@ class ModelWrapper(Configurable):
             outputs = self.run(self.preprocess(samples.inputs, input_specs))
             accumulator.update(self.postprocess(outputs), samples.truth)
         return accumulator.result()
+
+    def host_runtime(self) -> Runtime | None:
+        """Return the runtime that runs the model's own file, None if a framework does."""
+        return None
 
     def postprocess(self, outputs: Sequence[Array]) -> Array:
         """Turn real-valued outputs into scores or values of shape (batch, ...)."""

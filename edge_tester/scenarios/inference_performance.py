@@ -51,7 +51,7 @@ def measure_host(
     command_line : sequence of str
         For the record.
     """
-    runtime = HostRuntime.of(model)
+    runtime = model.host_runtime() or HostRuntime.of(model)
     protocol = LoopbackProtocol()
     protocol.runtime = runtime
     path = Path(report_directory) / f"{report_name}.json"

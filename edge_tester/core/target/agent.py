@@ -60,7 +60,7 @@ class Agent(Configurable):
                 "a model is code, and clients are not authenticated. Listen on 127.0.0.1 and use "
                 "an SSH tunnel, or say --insecure on a network that you trust."
             )
-        log_level = logging.getLogger().getEffectiveLevel()
+        log_level = logging.getLogger("edge_tester").getEffectiveLevel()
         described = [(path_of(type(r)), r.to_options()) for r in runtimes]
 
         def start_session() -> SessionProcess:

@@ -8,10 +8,11 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 
-from edge_tester.core.formats import FORMATS
 from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.formats import FORMATS
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import state
+from edge_tester.core.quiet import quiet
 from edge_tester.core.registry import load
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import Array, TensorSpec
@@ -42,6 +43,11 @@ class FileModel(ModelWrapper):
                 f"got {self.model_path}, whose suffix stands for {found}."
             )
         return found
+
+    def host_runtime(self) -> Runtime:
+        """Return a runtime for this format."""
+        runtime: Runtime = load("runtimes", self.runtime_name)()  # type: ignore[assignment]
+        return runtime
 
     def load(self) -> None:
         """Load the file on the host, for one sample at a time."""
@@ -86,7 +92,8 @@ class FileModel(ModelWrapper):
             raise ModelError(f"Model file {self.model_path} does not exist or is no file.")
         # A load that fails must not leave the earlier state behind as if it were valid.
         self.runtime = self.loaded_specs = None
-        runtime: Runtime = load("runtimes", self.runtime_name)()  # type: ignore[assignment]
+        runtime = self.host_runtime()
         runtime.prepare()
-        self.loaded_specs = runtime.load(self.model_path, batch_size)
+        with quiet():
+            self.loaded_specs = runtime.load(self.model_path, batch_size)
         self.runtime = runtime

@@ -16,6 +16,7 @@ from edge_tester.core.channel import Channel
 from edge_tester.core.errors import (
     EdgeTesterError,
     LocalProtocolError,
+    ModelError,
     ProtocolError,
     RemoteProtocolError,
     TargetError,
@@ -125,8 +126,19 @@ class RuntimeProtocol(Configurable):
         return type(self).__name__
 
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
-        """Send ``count`` bytes of a file; ``progress`` gets the size of each piece."""
-        while count and (piece := file.read(min(count, CHUNK_BYTES))):
+        """Send ``count`` bytes of a file; ``progress`` gets the size of each piece.
+
+        Raises
+        ------
+        ModelError
+            The file has fewer bytes; the target would wait for the rest.
+        UnreachableError
+            The other side is gone.
+        """
+        while count:
+            piece = file.read(min(count, CHUNK_BYTES))
+            if not piece:
+                raise ModelError(f"{file.name} became shorter while it was sent.")
             self.send([piece], len(piece))
             progress(len(piece))
             count -= len(piece)

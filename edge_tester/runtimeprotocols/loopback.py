@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from edge_tester.core.errors import LocalProtocolError
+from edge_tester.core.errors import LocalProtocolError, ModelError, UnreachableError
 from edge_tester.core.options import state
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
@@ -33,7 +34,7 @@ class LoopbackProtocol(RuntimeProtocol):
     in_process = True
 
     runtime: Runtime | None = state()
-    _arrived: deque[memoryview | BinaryIO] = state(default_factory=deque)
+    _arrived: deque[memoryview] = state(default_factory=deque)
     _peer: LoopbackProtocol | None = state()
     _session: Session | None = state()
     _scratch: tempfile.TemporaryDirectory[str] | None = state()
@@ -72,27 +73,32 @@ class LoopbackProtocol(RuntimeProtocol):
         """Take what has arrived; the host's side lets the target's side work first."""
         if not self._arrived and self._session is not None:
             self._session.serve()
-        while self._arrived:
-            first = self._arrived[0]
-            if isinstance(first, memoryview):
-                count = min(len(first), len(buffer))
-                buffer[:count] = first[:count]
-                self._arrived[0] = first[count:]
-                if count == len(first):
-                    self._arrived.popleft()
-                return count
-            if count := first.readinto(buffer):  # type: ignore[attr-defined]
-                return int(count)
+        if not self._arrived:
+            return 0
+        first = self._arrived[0]
+        count = min(len(first), len(buffer))
+        buffer[:count] = first[:count]
+        if count == len(first):
             self._arrived.popleft()
-        return 0
+        else:
+            self._arrived[0] = first[count:]
+        return count
 
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
-        """Let the other side read the file itself."""
-        self._connected_peer()._arrived.append(Path(file.name).open("rb", buffering=0))  # type: ignore[arg-type]
+        """Let the other side read the file itself, so that no copy lies in memory."""
+        peer = self._connected_peer()
+        if count:
+            try:
+                mapped = mmap.mmap(file.fileno(), count, access=mmap.ACCESS_READ)
+            except ValueError as error:
+                raise ModelError(f"{file.name} became shorter while it was sent.") from error
+            peer._arrived.append(memoryview(mapped))
         progress(count)
 
     def disconnect(self) -> None:
-        """Forget the other side."""
+        """Part from the other side, which still hears what was sent before."""
+        if self._peer is not None:
+            self._peer._peer = None
         self._peer = self._session = None
         self._arrived.clear()
         if self._scratch is not None:
@@ -101,5 +107,5 @@ class LoopbackProtocol(RuntimeProtocol):
 
     def _connected_peer(self) -> LoopbackProtocol:
         if self._peer is None:
-            raise LocalProtocolError("LoopbackProtocol is not connected.")
+            raise UnreachableError("LoopbackProtocol is not connected.")
         return self._peer

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edge_tester.core.errors import UnreachableError
+from edge_tester.core.errors import ModelError, UnreachableError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
 from edge_tester.core.wire import Buffer
@@ -129,7 +129,7 @@ class NetworkProtocol(RuntimeProtocol):
             while sent < count:
                 piece = connection.sendfile(file, sent, min(_SENDFILE_BYTES, count - sent))
                 if piece == 0:
-                    raise UnreachableError(f"{file.name} became shorter while it was sent.")
+                    raise ModelError(f"{file.name} became shorter while it was sent.")
                 sent += piece
                 progress(piece)
         except OSError as error:

@@ -3,7 +3,7 @@
 import pytest
 
 # Before the imports below, so that a failed check shows its values.
-for _name in ("plugin", "compiler", "dataset", "model", "runtime"):
+for _name in ("plugin", "compiler", "dataset", "model", "runtime", "runtimeprotocol"):
     pytest.register_assert_rewrite(f"edge_tester.testing.{_name}")
 
 from edge_tester.testing.compiler import CompilerConformance as CompilerConformance  # noqa: E402
@@ -12,3 +12,6 @@ from edge_tester.testing.model import (  # noqa: E402
     ModelWrapperConformance as ModelWrapperConformance,
 )
 from edge_tester.testing.runtime import RuntimeConformance as RuntimeConformance  # noqa: E402
+from edge_tester.testing.runtimeprotocol import (  # noqa: E402
+    RuntimeProtocolConformance as RuntimeProtocolConformance,
+)

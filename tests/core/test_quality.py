@@ -214,7 +214,8 @@ class TestRegression:
         assert expected.samples == actual.samples
         assert expected.mse == pytest.approx(actual.mse)
         assert expected.mae == pytest.approx(actual.mae)
-        assert whole.squared_deviations == pytest.approx(first.squared_deviations, abs=1e-3)
+        deviations = pytest.approx(whole.squared_deviations, rel=1e-9, abs=1e-3)
+        assert deviations == first.squared_deviations
 
 
 def test_no_task_counts_only():

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edge_tester.core.formats import FORMATS, format_of
 from edge_tester.core.backends import backend
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.files import atomic_path
+from edge_tester.core.formats import FORMATS, format_of
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
 from edge_tester.core.tensors import Array, TensorSpec
@@ -61,9 +61,10 @@ class KerasModel(ModelWrapper):
         if self.network is not None or self.signature is not None:
             return
         require_existing(self.model_path)
+        format = self.format
         tensorflow = backend("tensorflow", self)
         try:
-            if self.format == "savedmodel":
+            if format == "savedmodel":
                 self._restore(tensorflow)
             else:
                 # Whatever it was compiled with is of no use for inference.

@@ -1,0 +1,53 @@
+"""Write the parts of the documentation that come from the code.
+
+Run: ``python docs/generate.py``. A test checks that they are up to date.
+"""
+
+import json
+from pathlib import Path
+
+from edge_tester.core.measurements import record_schema
+from edge_tester.core.wire import AFTER_FAILURE, ERROR_CODES, FATAL_CODES, TRANSITIONS, TYPE_NAMES
+
+_NOTICE = ".. Made by docs/generate.py from edge_tester/core/wire.py; do not edit.\n\n"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a simple table in reStructuredText."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    rule = " ".join("=" * width for width in widths)
+    lines = [
+        " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
+    return "\n".join([rule, lines[0], rule, *lines[1:], rule]) + "\n"
+
+
+def wire_states() -> str:
+    """Return the states of a session and the error codes."""
+    rows = [
+        [before, TYPE_NAMES[request], after, AFTER_FAILURE.get(request, before)]
+        for (before, request), after in TRANSITIONS.items()
+    ]
+    states = table(["state", "request", "after success", "after failure"], rows)
+    codes = table(
+        ["code", "meaning", "connection"],
+        [[c, m, "ends" if c in FATAL_CODES else "goes on"] for c, m in ERROR_CODES.items()],
+    )
+    return f"{_NOTICE}{states}\n{codes}"
+
+
+GENERATED = {
+    "wire-states.rst": wire_states,
+    "run-record.schema.json": lambda: json.dumps(record_schema(), indent=2) + "\n",
+}
+
+
+def main() -> None:
+    """Write all files."""
+    for name, make in GENERATED.items():
+        Path(__file__).with_name(name).write_text(make())
+
+
+if __name__ == "__main__":
+    main()

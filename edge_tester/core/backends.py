@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 from types import ModuleType
 
 from edge_tester.core.errors import BackendMissingError
+from edge_tester.core.quiet import quiet
 
 # Import name -> extra of this package that installs it.
 EXTRAS = {
@@ -33,15 +35,10 @@ EXTRAS = {
 # Package -> environment variables that it reads on import, set unless the user did.
 ENVIRONMENT = {
     "keras": {"KERAS_BACKEND": "tensorflow"},
-    # Dozens of lines about drivers, oneDNN and processor features. oneDNN's own
-    # line cannot be silenced but by not using it; that also makes a training
-    # the same on every processor. What goes wrong still raises.
-    "tensorflow": {
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_ENABLE_ONEDNN_OPTS": "0",
-    },
+    "tensorflow": {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
 }
+# Packages that greet the user with lines of native code which nothing else silences.
+_TALKATIVE = {"tensorflow"}
 
 
 def backend(name: str, needed_by: object) -> ModuleType:
@@ -68,6 +65,9 @@ def backend(name: str, needed_by: object) -> ModuleType:
         )
     for variable, value in ENVIRONMENT.get(package, {}).items():
         os.environ.setdefault(variable, value)
+    if package in _TALKATIVE and package not in sys.modules:
+        with quiet():
+            return importlib.import_module(name)
     return importlib.import_module(name)
 
 

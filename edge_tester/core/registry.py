@@ -103,8 +103,10 @@ def load_path(path: str) -> type[Configurable]:
 
 def role_of(cls: type) -> str:
     """Return the role that a class plays."""
-    for role in ROLES:
-        if issubclass(cls, base_of(role)):
+    roles = {place: role for role, place in ROLES.items()}
+    # By name: the base classes of other roles import numpy, which an agent does without.
+    for base in cls.__mro__:
+        if role := roles.get((base.__module__, base.__name__)):
             return role
     raise PluginError(f"{path_of(cls)} plays none of {', '.join(ROLES)}.")
 

@@ -1,0 +1,34 @@
+"""The parts of the documentation that come from the code are up to date."""
+
+import importlib.util
+from pathlib import Path
+
+import docutils.core
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["wire-states.rst", "run-record.schema.json"])
+def test_generated_files_are_up_to_date(name):
+    module = generator()
+    assert set(module.GENERATED) == {"wire-states.rst", "run-record.schema.json"}
+    assert module.GENERATED[name]() == (ROOT / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("*.rst"), *ROOT.glob("docs/*.rst")]), ids=lambda p: p.name
+)
+def test_documents_have_no_markup_error(path):
+    docutils.core.publish_doctree(
+        path.read_text(),
+        source_path=str(path),
+        settings_overrides={"halt_level": 2, "report_level": 2, "input_encoding": "utf-8"},
+    )

@@ -78,15 +78,14 @@ class Channel:
             It broke the protocol.
         """
         inbox = self.inbox
-        message = inbox.next_message() if inbox.pending else None
+        message = inbox.take(0) if inbox.pending else None
         while message is None:
             count = self._receive_into(inbox.space())
             if count == 0:
                 if inbox.pending:
                     raise UnreachableError("The connection was closed in the middle of a message.")
                 return None
-            inbox.received(count)
-            message = inbox.next_message()
+            message = inbox.take(count)
         return message
 
     def pieces(self) -> Iterator[memoryview]:
@@ -99,4 +98,4 @@ class Channel:
                 count = self._receive_into(inbox.space())
                 if count == 0:
                     raise UnreachableError("The connection was closed in the middle of a model.")
-                inbox.received(count)
+                inbox.add(count)

@@ -116,9 +116,7 @@ class NetworkProtocol(RuntimeProtocol):
     def receive_into(self, buffer: memoryview) -> int:
         """Receive what is there, at least one byte; 0 at the end."""
         try:
-            if len(buffer) > self.packet_size:
-                return self._socket.recv_into(buffer, self.packet_size)
-            return self._socket.recv_into(buffer)
+            return self._socket.recv_into(buffer, min(len(buffer), self.packet_size))
         except OSError as error:
             raise self._lost(error) from error
 

@@ -41,10 +41,11 @@ def feed(inbox: Inbox, data: bytes) -> list[Message]:
         space = inbox.space()
         count = min(len(space), len(data))
         space[:count] = data[:count]
-        inbox.received(count)
         data = data[count:]
-        while (message := inbox.next_message()) is not None:
+        message = inbox.take(count)
+        while message is not None:
             messages.append(message)
+            message = inbox.take(0)
     return messages
 
 
@@ -179,13 +180,13 @@ def test_a_model_is_streamed_and_what_follows_is_a_message():
         count = min(len(space), len(stream), 70_000)
         space[:count] = stream[:count]
         stream = stream[count:]
-        inbox.received(count)
+        inbox.add(count)
         while True:
             while piece := inbox.next_piece():
                 pieces.append(bytes(piece))
             if piece is not None:
                 break
-            message = inbox.next_message()
+            message = inbox.take(0)
             if message is None:
                 break
             messages.append(message.type)
@@ -197,7 +198,6 @@ def test_a_streamed_payload_cannot_be_skipped():
     inbox = Inbox(ANY_SIZE)
     feed_header = frame(Type.MODEL, b"abc")
     inbox.space()[: len(feed_header)] = feed_header
-    inbox.received(len(feed_header))
-    assert Type.MODEL == inbox.next_message().type
+    assert Type.MODEL == inbox.take(len(feed_header)).type
     with pytest.raises(LocalProtocolError):
-        inbox.next_message()
+        inbox.take(0)

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ class SessionProcess:
         self.control, theirs = socket.socketpair()
         descriptor = status_module.create()
         self._status = Status(descriptor)
+        self._seen_change, self._seen_since_s = 0, time.monotonic()
         self._scratch = Path(tempfile.mkdtemp(prefix="edge_tester-"))
         settings = SessionSettings(
             control=theirs.fileno(),
@@ -154,9 +156,15 @@ class SessionProcess:
             return None
         return payloads.decode(packet[0], Ready | Failed)  # type: ignore[arg-type]
 
-    def activity(self) -> tuple[int, int, float]:
-        """Return what it does, for which request, and for how long [s]."""
-        return self._status.read()
+    def activity(self) -> tuple[int, float]:
+        """Return what it does, and since when it was seen to do just this [s].
+
+        Source of the time: :func:`time.monotonic`.
+        """
+        activity, change = self._status.read()
+        if change != self._seen_change:
+            self._seen_change, self._seen_since_s = change, time.monotonic()
+        return activity, self._seen_since_s
 
     def end(self, *, grace_s: float = 0.0) -> str | None:
         """Wait up to ``grace_s``, kill the process if it still runs, and clean up.

@@ -76,7 +76,7 @@ class Session:
         self._runtimes = runtimes
         self._welcome = welcome
         self._scratch = scratch
-        self._say: Callable[..., None] = status.write if status else _say_nothing
+        self._say: Callable[[int], None] = status.write if status else _say_nothing
         self._state = State.NEW
         self._limits = _limits_by_state(0)
         self._channel.inbox.limits = self._limits[State.NEW]
@@ -118,7 +118,9 @@ class Session:
             type = message.type
             try:
                 self._handlers[type](message)
-                self._enter(wire.TRANSITIONS[self._state, type])
+                following = wire.TRANSITIONS[self._state, type]
+                if following != self._state:
+                    self._enter(following)
             except (RemoteProtocolError, UnreachableError):
                 raise
             # What a model or its runtime raises can be anything; the session goes on.
@@ -130,14 +132,13 @@ class Session:
                 self._channel.inbox.limits = self._limits[self._state]
             # A short answer leaves whole or not at all; only a long one can be cut off.
             if self._channel.outgoing_bytes > _SHORT_ANSWER_BYTES:
-                self._say(Activity.ANSWERING, message.sequence)
+                self._say(Activity.ANSWERING)
             self._channel.flush()
             self._say(Activity.WAITING)
 
     def _enter(self, state: str) -> None:
-        if state != self._state:
-            self._state = state
-            self._channel.inbox.limits = self._limits[state]
+        self._state = state
+        self._channel.inbox.limits = self._limits[state]
 
     def _fail(self, message: Message, error: BaseException) -> None:
         logger.debug("%s failed", TYPE_NAMES[message.type], exc_info=error)
@@ -159,7 +160,7 @@ class Session:
 
     def _on_model(self, message: Message) -> None:
         runtime = self._ready_runtime()
-        self._say(Activity.RECEIVING, message.sequence)
+        self._say(Activity.RECEIVING)
         stream = Stream.begin(self._channel.pieces(), message.length)
         format = stream.description.format
         if format not in runtime.input_formats:
@@ -170,7 +171,7 @@ class Session:
             )
         path = runtime.save_model_path or self._scratch / f"model.{format}"
         store(stream, path)
-        self._say(Activity.LOADING, message.sequence)
+        self._say(Activity.LOADING)
         before_load_bytes = resident_bytes()
         reset_peak_memory()
         start_ns = time.perf_counter_ns()
@@ -206,7 +207,7 @@ class Session:
     def _on_process(self, message: Message) -> None:
         run = self._ready_runtime().run
         self._protocol.report_success(message)
-        self._say(Activity.RUNNING, message.sequence)
+        self._say(Activity.RUNNING)
         if not message.flags & Flag.MORE:
             self._channel.flush()
         if message.flags & Flag.WARM:
@@ -290,5 +291,5 @@ def _failure_of(error: BaseException) -> Failure:
     return Failure(code, f"The runtime failed: {type(error).__name__}: {error}")
 
 
-def _say_nothing(activity: int, sequence: int = 0) -> None:
+def _say_nothing(activity: int) -> None:
     """Stand in for a status that nobody watches."""

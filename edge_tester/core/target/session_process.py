@@ -108,7 +108,7 @@ def _runtimes(settings: SessionSettings) -> list[Runtime]:
 def _preload(channel: Channel, frame: bytes) -> None:
     """Put a frame that the supervisor has read in front of what the client sends next."""
     channel.inbox.space()[: len(frame)] = frame
-    channel.inbox.received(len(frame))
+    channel.inbox.add(len(frame))
 
 
 def _prefer_as_victim() -> None:

@@ -1,7 +1,8 @@
 """A few shared bytes that tell the supervisor what the session process does.
 
-Writing them costs well under a microsecond, so a session can say before every
-inference that it starts one; no message passes between the processes.
+Writing them costs a fraction of a microsecond, so a session can say before every
+inference that it starts one. No message passes between the processes, and no clock is
+read: for how long something has been going on, the supervisor measures.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-import time
 from typing import Final
 
 _ACTIVITY_BITS = 3
@@ -39,20 +39,18 @@ class Status:
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, _SIZE_BYTES)
         self._words = memoryview(self._memory).cast("Q")
+        self._changes = 0
 
-    def write(self, activity: int, sequence: int = 0) -> None:
-        """Say what begins now, and for which request."""
-        words = self._words
-        words[1] = sequence
-        # Activity and time are one aligned word, which processors store at once:
-        # a reader never sees half of a time and takes it for a deadline missed.
-        words[0] = time.monotonic_ns() << _ACTIVITY_BITS | activity
+    def write(self, activity: int) -> None:
+        """Say what begins now."""
+        self._changes += 1
+        # One aligned word, which processors store at once: a reader never sees half.
+        self._words[0] = self._changes << _ACTIVITY_BITS | activity
 
-    def read(self) -> tuple[int, int, float]:
-        """Return the activity, its request and for how long it has been going on [s]."""
-        word, sequence = self._words[0], self._words[1]
-        lasting_ns = time.monotonic_ns() - (word >> _ACTIVITY_BITS)
-        return word & ((1 << _ACTIVITY_BITS) - 1), sequence, lasting_ns * 1e-9
+    def read(self) -> tuple[int, int]:
+        """Return the activity, and a number that grows with every change."""
+        word = self._words[0]
+        return word & ((1 << _ACTIVITY_BITS) - 1), word >> _ACTIVITY_BITS
 
     def close(self) -> None:
         """Unmap the memory."""

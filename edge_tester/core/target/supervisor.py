@@ -205,7 +205,7 @@ class Supervisor:
         session, peer = self._session, self._served
         if session is None:
             return
-        activity, sequence, _ = session.activity()
+        activity, _ = session.activity()
         self._selector.unregister(session.control)
         how = session.end(grace_s=0.0 if reason else _ENDING_GRACE_S)
         reason = reason or how
@@ -220,7 +220,7 @@ class Supervisor:
         if peer is not None:
             # In the middle of an answer an ERROR would be taken for its rest.
             if reason and activity != Activity.ANSWERING:
-                _tell(peer, sequence, Failure(code, reason))
+                _tell(peer, Failure(code, reason))
             peer.connection.close()
             logger.info("session of %s ended", peer.name)
 
@@ -237,7 +237,8 @@ class Supervisor:
             return
         if self._served is None:
             return
-        activity, _, lasting_s = self._session.activity()
+        activity, since_s = self._session.activity()
+        lasting_s = now_s - max(since_s, self._served_since_s)
         if activity in (Activity.LOADING, Activity.RUNNING):
             if lasting_s > self._time_limit_s:
                 what = "Loading" if activity == Activity.LOADING else "An inference"
@@ -246,7 +247,7 @@ class Supervisor:
                     f"{what} took longer than the target's limit of {self._time_limit_s:g} s "
                     "(--time-limit-s of the agent).",
                 )
-        elif lasting_s > self._idle_limit_s and now_s - self._served_since_s > self._idle_limit_s:
+        elif lasting_s > self._idle_limit_s:
             self._end_session(
                 "timeout",
                 f"The client said nothing for {self._idle_limit_s:g} s "
@@ -275,17 +276,17 @@ class Supervisor:
             session, self._session = self._session, None
             session.end()
         if self._served is not None:
-            _tell(self._served, 0, Failure("crashed", "The agent was stopped."))
+            _tell(self._served, Failure("crashed", "The agent was stopped."))
             self._served.connection.close()
         self._selector.close()
         self._listener.close()
 
 
-def _tell(peer: Peer, sequence: int, failure: Failure) -> None:
+def _tell(peer: Peer, failure: Failure) -> None:
     content = payloads.encode(failure)
     try:
         peer.connection.setblocking(False)
-        peer.connection.send(wire.encode_header(Type.ERROR, 0, sequence, len(content)) + content)
+        peer.connection.send(wire.encode_header(Type.ERROR, 0, 0, len(content)) + content)
     except OSError as error:
         logger.info("%s could not be told: %s", peer.name, error)
 

@@ -29,7 +29,7 @@ WAIT_LIMIT_S = 30
 
 # Modules of edge_tester.core; each may import those of earlier lines only.
 LAYERS = (
-    "errors quiet readahead target.status",
+    "errors interrupts quiet readahead target.status",
     "options backends files formats payloads statistics tensors wire",
     "artifact channel measurements outputs",
     "machine quality",

@@ -16,6 +16,7 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.interrupts import uninterrupted
 from edge_tester.core.machine import describe_machine
 from edge_tester.core.measurements import (
     ColdStart,
@@ -249,17 +250,18 @@ class HostRun:
         self._cold = self._warm_up(first.tensors)
         self._observer.begin("Running", len(indices), "samples")
         size = self._dataset.inference_batch_size
-        files = OutputFiles(self._measurement.outputs_directory, len(indices))
-        with files:
+        with OutputFiles(self._measurement.outputs_directory) as files:
             for batch in itertools.chain([first], batches):
                 answer = self._infer(batch.tensors)
                 outputs = [np.array(output) for output in answer.outputs]
                 count = len(batch.indices)
                 scores = self._scores(outputs, size)[:count]
                 predicted = self._accumulator.predicted(scores)
-                files.append([_per_sample(o, size)[:count] for o in outputs] if files.used else [])
+                kept = [_per_sample(o, size)[:count] for o in outputs] if files.used else []
                 # One inference is one entry everywhere, also if Ctrl-C comes between.
-                self._keep(batch, answer, scores, predicted)
+                with uninterrupted():
+                    files.append(kept)
+                    self._keep(batch, answer, scores, predicted)
                 self._observer.advance(count)
 
     def _keep(self, batch: _Batch, answer: Answer, scores: Array, predicted: list[Any]) -> None:

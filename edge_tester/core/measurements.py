@@ -212,7 +212,8 @@ def read_record(path: Path) -> RunRecord:
         raise RecordError(f"The run record {path} cannot be read: {error.strerror}.") from error
     try:
         return msgspec.json.decode(content, type=RunRecord)
-    except msgspec.DecodeError as error:
+    # The latter two: texts that are no UTF-8, and nesting without end.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(
             f"{path} is no run record of version {SCHEMA_VERSION}: {error}"
         ) from error

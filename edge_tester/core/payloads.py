@@ -92,6 +92,10 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
+# What msgspec raises on bytes that somebody made up: also texts that are no UTF-8 and
+# nesting without end.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 Payload = TypeVar("Payload", bound=msgspec.Struct)
 encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
@@ -110,7 +114,7 @@ def decode(payload: memoryview | bytes, type: type[Payload]) -> Payload:
         decoder = _decoders[type] = msgspec.msgpack.Decoder(type)
     try:
         found: Payload = decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         name = getattr(type, "__name__", str(type))
         raise RemoteProtocolError(f"A payload is no {name}: {error}") from error
     return found

@@ -162,6 +162,10 @@ def test_a_waiting_client_that_leaves_is_forgotten(agent, tmp_path):
     assert_serves(agent, tmp_path)
 
 
+def hello_frame(content: bytes) -> bytes:
+    return wire.encode_header(Type.HELLO, 0, 0, len(content)) + content
+
+
 GARBAGE = {
     "nothing": b"",
     "http": b"GET / HTTP/1.1\r\nHost: target\r\n\r\n",
@@ -170,6 +174,10 @@ GARBAGE = {
     "a bad checksum": wire.encode_header(Type.HELLO, 0, 0, 5)[:-1] + b"?hello",
     "a huge hello": wire.encode_header(Type.HELLO, 0, 0, 1 << 62),
     "no hello": wire.encode_header(Type.STATS, 0, 0, 0),
+    "hello that is no text": hello_frame(b"\x81\xa6client\xa1\xff"),
+    "hello without end": hello_frame(
+        b"\x82\xa6client\xa1x\xafruntime_options\x81\xa1a" + b"\x91" * 60_000
+    ),
     "hello that is no msgpack": wire.encode_header(Type.HELLO, 0, 0, 3) + b"\xc1\xc1\xc1",
     "random": np.random.default_rng(7).bytes(100_000),
 }

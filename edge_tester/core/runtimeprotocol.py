@@ -269,7 +269,7 @@ class RuntimeProtocol(Configurable):
         except TargetError as error:
             if error.code not in wire.FATAL_CODES:
                 # The target answers every request of the flight.
-                while self._received().sequence != stats:
+                while (message := self.channel.receive()) and message.sequence != stats:
                     continue
             raise
         return Answer(outputs, target_ns, time.perf_counter_ns() - start_ns, statistics)
@@ -309,7 +309,9 @@ class RuntimeProtocol(Configurable):
         return TargetError(failure.code, failure.message)
 
     def _answer(self, sequence: int) -> Message:
-        message = self._received()
+        message = self.channel.receive()
+        if message is None:
+            raise UnreachableError(f"The agent at {self.address} closed the connection.")
         if message.type != Type.OK:
             failure = payloads.decode(message.payload, Failure)
             raise TargetError(failure.code, failure.message)
@@ -317,12 +319,6 @@ class RuntimeProtocol(Configurable):
             raise RemoteProtocolError(
                 f"The target answered request {message.sequence}, expected {sequence}."
             )
-        return message
-
-    def _received(self) -> Message:
-        message = self.channel.receive()
-        if message is None:
-            raise UnreachableError(f"The agent at {self.address} closed the connection.")
         return message
 
     def _packed(self, tensors: Sequence[Array]) -> tuple[int, Sequence[Buffer]]:

@@ -132,7 +132,8 @@ def relative_difference(expected: Sequence[Array], found: Sequence[Array]) -> fl
     for mine, theirs in zip(expected, found, strict=True):
         if mine.size == 0:
             continue
-        scale = float(np.abs(mine).max()) or 1.0
+        # As floats: the smallest integer of a dtype has no absolute value in it.
+        scale = float(np.abs(mine.astype(np.float64)).max()) or 1.0
         difference = float(np.abs(np.subtract(mine, theirs, dtype=np.float64)).max()) / scale
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
     return worst

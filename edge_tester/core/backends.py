@@ -14,7 +14,7 @@ from edge_tester.core.quiet import quiet
 # Import name -> extra of this package that installs it.
 EXTRAS = {
     "ai_edge_litert": "tflite",
-    "ai_edge_quantizer": "tflite",
+    "ai_edge_quantizer": "quantizer",
     "h5py": "tensorflow",
     "jinja2": "host",
     "keras": "tensorflow",

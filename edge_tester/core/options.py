@@ -209,7 +209,7 @@ class Configurable:
         declared = {d.name: d for d in options_of(cls)}
         for key in mapping:
             if key not in declared:
-                raise OptionError(f"{cls.__name__} has no option {key!r}{hint(key, declared)}.")
+                raise OptionError(f"{cls.__name__} has no option {key!r}{hint(key, declared)}")
         for name, found in declared.items():
             if found.required and name not in mapping:
                 raise OptionError(f"{cls.__name__}.{name} is required ({found.help}).")
@@ -284,10 +284,12 @@ def json_schema(cls: type[Configurable]) -> dict[str, Any]:
 def hint(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for a misspelt name, or all names that exist."""
     names = sorted(known)
-    close = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
+    close = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(
+        name.replace("-", "_"), names, n=1
+    )
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; there are {', '.join(names)}" if names else "; it has none"
+    return f"; there are {', '.join(names)}." if names else "; there are none."
 
 
 def path_of(cls: type) -> str:

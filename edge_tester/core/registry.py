@@ -65,7 +65,7 @@ def load(role: str, name: str) -> type[Configurable]:
     else:
         known = names(role)
         if name not in known:
-            raise PluginError(f"No {role[:-1]} is named {name!r}{hint(name, known)}.")
+            raise PluginError(f"No {role[:-1]} is named {name!r}{hint(name, known)}")
         found = _by_module_or_path(role, known[name])
     base = base_of(role)
     if not issubclass(found, base):
@@ -96,7 +96,7 @@ def load_path(path: str) -> type[Configurable]:
     if not inspect.isclass(found) or not issubclass(found, Configurable):
         classes = [n for n, c in vars(module).items() if inspect.isclass(c)]
         raise PluginError(
-            f"{module_name} has no plugin class {class_name!r}{hint(class_name, classes)}."
+            f"{module_name} has no plugin class {class_name!r}{hint(class_name, classes)}"
         )
     return found
 

@@ -98,7 +98,7 @@ def _found(word: str, roles: Sequence[str]) -> list[Chosen]:
     if not found:
         known = [name for role in roles for name in registry.names(role)]
         kinds = " or ".join(role[:-1] for role in roles) or "further class"
-        raise PluginError(f"No {kinds} is named {word!r}, nor is it a file{hint(word, known)}.")
+        raise PluginError(f"No {kinds} is named {word!r}, nor is it a file{hint(word, known)}")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 from edge_tester.core import registry
 from edge_tester.core.backends import available, backend
@@ -83,7 +83,7 @@ class Command:
             chosen = self._complete(chosen)
         if not wants_help:
             self._check_roles(chosen)
-        parser = argparse.ArgumentParser(
+        parser = _Parser(
             prog=" ".join(["edge-tester", self.name, *words]),
             usage=self.usage.removeprefix("Usage: ") if not words else None,
             description=textwrap.fill(self._summary, 79),
@@ -95,7 +95,10 @@ class Command:
         plain = {c.cls for c in chosen if several and c.role == self._repeated}
         combine(parser, [*(c.cls for c in chosen if c.cls not in plain), *self._extras])
         _apply_presets(parser, chosen)
-        namespace = parser.parse_args(flags)
+        namespace, unknown = parser.parse_known_args(flags)
+        if unknown:
+            known = parser._option_string_actions
+            raise OptionError(f"{parser.prog}: unknown {unknown[0]}{hint(unknown[0], known)}")
         parts = [
             (c.role, c.cls() if c.cls in plain else c.cls.from_argparse(namespace)) for c in chosen
         ]
@@ -199,6 +202,13 @@ class Command:
             return None
         lines = [f"{role}: {', '.join(registry.names(role))}" for role in self._roles]
         return "\n".join([*lines, "", "Name the classes before -h to see their flags."])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line instead of showing all flags."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(f"{self.prog}: {message}; -h shows all flags.")
 
 
 class Parsed(NamedTuple):

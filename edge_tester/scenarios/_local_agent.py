@@ -6,7 +6,6 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,9 +13,6 @@ from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.options import Configurable, options_of, path_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-
-_START_LIMIT_S = 60.0
-_POLL_S = 0.01
 
 
 @contextlib.contextmanager
@@ -46,26 +42,22 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
             )
         try:
-            _wait_for(process, Path(protocol.host), log)
+            _wait_for(process, log)
             yield protocol
         finally:
             process.terminate()
-            process.wait()
+            process.communicate()
 
 
-def _wait_for(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
-    deadline_s = time.monotonic() + _START_LIMIT_S
-    while not socket.exists():
-        if process.poll() is not None:
-            raise RuntimeStateError(_last_words(log))
-        if time.monotonic() > deadline_s:
-            raise RuntimeStateError(f"The agent did not start within {_START_LIMIT_S:g} s.")
-        time.sleep(_POLL_S)
+def _wait_for(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for the line that the agent prints when clients can be served."""
+    if process.stdout is None or not process.stdout.readline():
+        raise RuntimeStateError(_last_words(log))
 
 
 def _last_words(log: Path) -> str:

@@ -35,20 +35,18 @@ class TerminalProgress(Observer):
         if not sys.stderr.isatty():
             return
         classes = self._classes
-        amount = (
-            (classes.DownloadColumn(), classes.TransferSpeedColumn())
-            if unit == "bytes"
-            else (classes.MofNCompleteColumn(), classes.TextColumn("{task.fields[rate]}"))
-        )
+        amount = classes.DownloadColumn() if unit == "bytes" else classes.MofNCompleteColumn()
         self._bar = classes.Progress(
             classes.TextColumn("{task.description:<10}"),
             classes.BarColumn(),
-            *amount,
+            amount,
+            classes.TextColumn("{task.fields[rate]}"),
             classes.TimeRemainingColumn(),
             console=self._console,
             auto_refresh=False,
         )
         self._begun_s = time.monotonic()
+        self._unit = unit
         self._task = self._bar.add_task(what, total=total, rate="")
         self._bar.start()
 
@@ -78,7 +76,8 @@ class TerminalProgress(Observer):
         self._pending = 0
         done = self._bar.tasks[0].completed
         rate = done / max(1e-9, self._drawn_s - self._begun_s)
-        self._bar.update(self._task, rate=f"{rate:.0f}/s")
+        shown = f"{rate / 1e6:.1f} MB/s" if self._unit == "bytes" else f"{rate:.0f}/s"
+        self._bar.update(self._task, rate=shown)
         self._bar.refresh()
 
     def _finish(self) -> None:

@@ -6,6 +6,7 @@ Schema of a record is generated from the classes below (:func:`record_schema`).
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -187,6 +188,22 @@ class RunRecord(Part, frozen=True, kw_only=True):
     remarks: Annotated[list[str], _about("Doubts about the figures, in words")] = []
     target: Machine
     host: Machine
+
+
+def require_writable(path: Path) -> None:
+    """See whether a record can be written, before the work that it is to keep.
+
+    Raises
+    ------
+    RecordError
+        It cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return
+    except OSError as error:
+        raise RecordError(f"The run record {path} cannot be written: {error.strerror}.") from error
 
 
 def write_record(record: RunRecord, path: Path) -> None:

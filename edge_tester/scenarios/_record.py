@@ -10,7 +10,7 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.host import HostRun, Measurement, Observer
-from edge_tester.core.measurements import RunRecord, write_record
+from edge_tester.core.measurements import RunRecord, require_writable, write_record
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
@@ -34,11 +34,15 @@ def record_run(
     run = HostRun(
         path.stem, model, dataset, protocol, runtime, compiler, measurement, observer, command_line
     )
+    require_writable(path)
     try:
         run.execute()
-    except (EdgeTesterError, KeyboardInterrupt) as error:
+    # Whatever it is, a defect included: the figures are not to blame, and it is raised again.
+    except (Exception, KeyboardInterrupt) as error:
         if run.measured:
             reason = str(error) or "interrupted by the user"
+            if not isinstance(error, (EdgeTesterError, KeyboardInterrupt)):
+                reason = f"{type(error).__name__}: {error}"
             write_record(run.record(incomplete_reason=reason), path)
             (observer or Observer()).tell(f"Incomplete run kept in {path}")
         raise

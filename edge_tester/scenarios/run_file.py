@@ -36,12 +36,15 @@ def run_file(path: Path) -> None:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise OptionError(f"The scenario {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError(f"The scenario {path} is no YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise OptionError(f"The scenario {path} is no YAML: {reason}") from error
     if not isinstance(content, dict) or "scenario" not in content:
         raise OptionError(f"{path} must have a key 'scenario', one of {', '.join(SCENARIOS)}.")
+    if other := [key for key in content if not isinstance(key, str)]:
+        raise OptionError(f"The keys of {path} must be texts, got {other[0]!r}.")
     name = content.pop("scenario")
-    if name not in SCENARIOS:
+    if not isinstance(name, str) or name not in SCENARIOS:
         raise OptionError(f"{path}: there is no scenario {name!r}{hint(str(name), SCENARIOS)}")
     module = SCENARIOS[name]
     module.conduct(module.COMMAND.read(content, str(path)))

@@ -7,15 +7,16 @@ import itertools
 import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from edge_tester.core.artifact import Artifact
+from edge_tester.core.batches import Batch, filled, per_sample, same_tensors
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset, Samples
-from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.errors import InputError, ModelError, TargetError
 from edge_tester.core.interrupts import uninterrupted
 from edge_tester.core.machine import describe_machine
 from edge_tester.core.measurements import (
@@ -74,12 +75,6 @@ class Observer:
 
     def tell(self, text: str) -> None:
         """Hear something worth showing."""
-
-
-class _Batch(NamedTuple):
-    indices: Array
-    truth: Array | None
-    tensors: list[Array]
 
 
 class HostRun:
@@ -236,9 +231,13 @@ class HostRun:
         )
         self._welcome = self._protocol.connect(hello, self._observer.tell)
         self._observer.begin("Uploading", artifact.size_bytes, "bytes")
-        loaded = self._protocol.upload_model(
-            artifact, self._dataset.inference_batch_size, self._observer.advance
-        )
+        try:
+            loaded = self._protocol.upload_model(
+                artifact, self._dataset.inference_batch_size, self._observer.advance
+            )
+        except TargetError as error:
+            # The target knows the file by another name.
+            raise TargetError(error.code, f"{artifact.path}: {error}") from error
         self._facts = loaded.facts
         self._specs = self._protocol.loaded or ([], [])
         self._dataset.bind(self._specs[0])
@@ -257,14 +256,14 @@ class HostRun:
                 count = len(batch.indices)
                 scores = self._scores(outputs, size)[:count]
                 predicted = self._accumulator.predicted(scores)
-                kept = [_per_sample(o, size)[:count] for o in outputs] if files.used else []
+                kept = [per_sample(o, size)[:count] for o in outputs] if files.used else []
                 # One inference is one entry everywhere, also if Ctrl-C comes between.
                 with uninterrupted():
                     files.append(kept)
                     self._keep(batch, answer, scores, predicted)
                 self._observer.advance(count)
 
-    def _keep(self, batch: _Batch, answer: Answer, scores: Array, predicted: list[Any]) -> None:
+    def _keep(self, batch: Batch, answer: Answer, scores: Array, predicted: list[Any]) -> None:
         self._accumulator.update(scores, batch.truth)
         self._latency.target_ns.append(answer.target_ns)
         if not self._protocol.in_process:
@@ -283,7 +282,7 @@ class HostRun:
         """
         once = [np.array(output) for output in self._infer(tensors).outputs]
         answer = self._infer(tensors)
-        same = all(map(_same, once, answer.outputs))
+        same = all(map(same_tensors, once, answer.outputs))
         if not same:
             self._remarks.append(
                 "The model gave two different outputs for the same input: it keeps a state or "
@@ -303,7 +302,7 @@ class HostRun:
         outputs = [output.copy() for output in self._protocol.download_output()]
         return Answer(outputs, target_ns, host_ns, self._protocol.download_statistics())
 
-    def _batches(self, indices: Array) -> Iterator[_Batch]:
+    def _batches(self, indices: Array) -> Iterator[Batch]:
         size = self._dataset.inference_batch_size
         made = (
             self._prepared(samples, indices[start : start + size])
@@ -316,11 +315,11 @@ class HostRun:
         # Reading ahead on the machine that infers would take processor time from it.
         return made if here == there else read_ahead(made)
 
-    def _prepared(self, samples: Samples, indices: Array) -> _Batch:
+    def _prepared(self, samples: Samples, indices: Array) -> Batch:
         specs = self._specs[0]
         size = self._dataset.inference_batch_size
         # A short last batch is filled up, so that every inference is the same work.
-        inputs = [_filled(values, size) for values in samples.inputs]
+        inputs = [filled(values, size) for values in samples.inputs]
         values = self._model.preprocess(inputs, specs)
         if len(values) != len(specs):
             raise InputError(
@@ -328,11 +327,11 @@ class HostRun:
                 f"{type(self._dataset).__name__} gives {len(values)}."
             )
         tensors = [spec.conform(value) for spec, value in zip(specs, values, strict=True)]
-        return _Batch(indices, samples.truth, tensors)
+        return Batch(indices, samples.truth, tensors)
 
     def _scores(self, outputs: list[Array], size: int) -> Array:
         real = [s.dequantize(o) for s, o in zip(self._specs[1], outputs, strict=True)]
-        return _per_sample(self._model.postprocess(real), size)
+        return per_sample(self._model.postprocess(real), size)
 
     def _all_remarks(self) -> list[str]:
         pairs = list(zip(self._latency.target_ns, self._latency.host_ns, strict=False))
@@ -344,28 +343,6 @@ class HostRun:
             f"{shorter} of {len(pairs)} host times are shorter than the target's time of the same "
             "inference (the host heard of its start too late): only the target's times count.",
         ]
-
-
-def _per_sample(values: Array, size: int) -> Array:
-    """Return values with the samples along axis 0; models without a batch axis have one sample."""
-    if values.ndim and len(values) == size:
-        return values
-    if size == 1:
-        return values[np.newaxis]
-    raise InputError(
-        f"An output of shape {values.shape} cannot be divided among {size} samples: "
-        "measure this model with --inference-batch-size 1."
-    )
-
-
-def _same(mine: Array, theirs: Array) -> bool:
-    numbers = not np.issubdtype(mine.dtype, np.bool_)
-    return mine.shape == theirs.shape and np.array_equal(mine, theirs, equal_nan=numbers)
-
-
-def _filled(values: Array, size: int) -> Array:
-    missing = size - len(values)
-    return np.concatenate([values, np.repeat(values[-1:], missing, 0)]) if missing else values
 
 
 def _role(part: Configurable) -> str:

@@ -331,12 +331,19 @@ def _add_flag(group: argparse._ArgumentGroup, declared: Option) -> None:
     metavar = None if declared.choices else declared.kind.__name__.upper()
     group.add_argument(
         declared.flag,
-        type=declared.kind,
+        type=_path if declared.kind is Path else declared.kind,
         choices=declared.choices,
         metavar=metavar,
         required=declared.required,
         **common,
     )
+
+
+def _path(text: str) -> Path:
+    # Path("") would be the current folder, which nobody means.
+    if not text:
+        raise argparse.ArgumentTypeError("a path must not be empty")
+    return Path(text)
 
 
 def _property_schema(declared: Option) -> dict[str, Any]:

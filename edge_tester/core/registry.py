@@ -34,12 +34,20 @@ def names(role: str) -> dict[str, str]:
     """Return the short names of a role and the module or entry point behind each.
 
     No plugin is imported.
+
+    Raises
+    ------
+    PluginError
+        Two plugins have the same name.
     """
     package = importlib.import_module(f"edge_tester.{role}")
-    found = {module.rpartition(".")[2]: module for module in _modules(package.__path__, role)}
-    for entry in _entry_points(role):
-        found[entry.name] = entry.value
-    return dict(sorted(found.items()))
+    named = [(path.rpartition(".")[2], path) for path in _modules(package.__path__, role)]
+    named += [(entry.name, entry.value) for entry in _entry_points(role)]
+    found = dict(sorted(named))
+    for name, path in named:
+        if found[name] != path:
+            raise PluginError(f"Two {role} are named {name!r}: {found[name]} and {path}.")
+    return found
 
 
 def load(role: str, name: str) -> type[Configurable]:

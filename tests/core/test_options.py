@@ -179,8 +179,8 @@ def test_schema_is_what_json_schema_validators_take():
 
 def test_hints():
     assert "; did you mean 'input_mean'?" == hint("input-mena", ["input_mean", "x"])
-    assert "; there are a, b" == hint("zzz", ["b", "a"])
-    assert "; it has none" == hint("zzz", [])
+    assert "; there are a, b." == hint("zzz", ["b", "a"])
+    assert "; there are none." == hint("zzz", [])
 
 
 def test_summary_is_the_first_line():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -100,3 +101,40 @@ def block_bootstrap_interval(
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(results, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def wilson_interval(hits: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, such as an accuracy.
+
+    Parameters
+    ----------
+    hits : int
+        From 0 to ``count``.
+    count : int
+        At least 1.
+
+    Returns
+    -------
+    low, high : float
+        Between 0 and 1.
+
+    Raises
+    ------
+    RecordError
+        No such share exists.
+
+    Notes
+    -----
+    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and
+    Statistical Inference", Journal of the American Statistical Association 22
+    (1927). Other than the normal approximation it is right near 0 and 1 too.
+    """
+    if not 0 <= hits <= count or count == 0:
+        raise RecordError(f"A share needs 0 to {count} hits of at least 1, got {hits} of {count}.")
+    quantile = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    share, squared = hits / count, quantile**2
+    middle = share + squared / (2 * count)
+    spread = quantile * math.sqrt(share * (1 - share) / count + squared / (4 * count**2))
+    low, high = (middle - spread) / (1 + squared / count), (middle + spread) / (1 + squared / count)
+    # At the ends rounding would leave a share of 1 just outside of its interval.
+    return (0.0 if hits == 0 else low, 1.0 if hits == count else high)

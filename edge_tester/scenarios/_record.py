@@ -66,6 +66,27 @@ def show(record: RunRecord, path: Path) -> None:
     console.print(f"Report: edge-tester report {path}", highlight=False, soft_wrap=True)
 
 
+def comparison(records: Sequence[RunRecord]) -> None:
+    """Print the main figures of several records beside each other, 80 columns wide."""
+    table = backend("rich.table", "edge-tester").Table(title="Comparison", title_justify="left")
+    table.add_column("Run", overflow="fold", max_width=20)
+    for name in ("Accuracy", "p50", "p99", "Size", "Peak memory"):
+        table.add_column(name, justify="right")
+    text = backend("rich.text", "edge-tester").Text
+    for record in records:
+        latency_ns, accuracy = record.latency.target_ns, record.quality.accuracy
+        peak_bytes = record.memory.peak_bytes
+        table.add_row(
+            # A user's name may look like rich's markup.
+            text(record.name),
+            "not measured" if accuracy is None else f"{100 * accuracy:.2f} %",
+            *(_percentile(latency_ns, fraction) for fraction in (0.5, 0.99)),
+            f"{record.model.size_bytes / 2**10:,.1f} KiB",
+            "not measured" if peak_bytes is None else f"{peak_bytes / 2**20:,.1f} MiB",
+        )
+    backend("rich.console", "edge-tester").Console(width=80).print(table)
+
+
 def figures(record: RunRecord) -> list[tuple[str, str]]:
     """Return names and values of the main figures, with their units."""
     quality, latency_ns = record.quality, record.latency.target_ns
@@ -93,6 +114,11 @@ def figures(record: RunRecord) -> list[tuple[str, str]]:
     if record.memory.peak_bytes is not None:
         rows.append(("Peak memory of the process", f"{record.memory.peak_bytes / 2**20:.1f} MiB"))
     return rows
+
+
+def _percentile(latency_ns: Sequence[int], fraction: float) -> str:
+    missing = missing_values(len(latency_ns), fraction)
+    return f"needs {missing} more" if missing else _milliseconds(percentile(latency_ns, fraction))
 
 
 def _milliseconds(duration_ns: int | None) -> str:

@@ -1,0 +1,123 @@
+"""Where a record comes from, as tables: components, model, machines, command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from edge_tester.core.measurements import Machine, RunRecord
+from edge_tester.report._words import NOT_AVAILABLE, amount, value_text
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Words and numbers in rows.
+
+    Attributes
+    ----------
+    title : str
+    head : list of str
+        Empty for a table of names and values.
+    rows : list of lists of str
+    numeric : bool
+        Whether all columns but the first hold numbers.
+    note : str
+        What must be known to read it.
+    """
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    numeric: bool = False
+    note: str = ""
+
+
+def detail_tables(record: RunRecord) -> list[Table]:
+    """Return everything about a run that is no measurement."""
+    measurement = _pairs(
+        "Run",
+        {
+            "Name": record.name,
+            "Created": record.created,
+            "Samples": record.quality.samples,
+            "Samples per inference": record.batch_size,
+            "Schema version": record.schema_version,
+        },
+    )
+    tables = [measurement, _model(record), _tensors(record)]
+    tables.extend(
+        _pairs(f"{part.role.capitalize()}: {part.name}", part.options) for part in record.components
+    )
+    if record.runtime_facts:
+        tables.append(_pairs("What the runtime really used", record.runtime_facts))
+    tables.append(_machines(record.target, record.host))
+    tables.append(Table("Command", [], [["Command line", shlex.join(record.command_line)]]))
+    return tables
+
+
+def _model(record: RunRecord) -> Table:
+    model = record.model
+    rows = [
+        ["File", model.name],
+        ["Format", model.format],
+        ["Size", f"{model.size_bytes:,} bytes"],
+        ["SHA-256", model.sha256],
+    ]
+    rows.extend(
+        [f"Weights of type {dtype}", f"{n:,}"] for dtype, n in model.weight_elements.items()
+    )
+    rows.extend(["Made from", value_text(parent)] for parent in model.parents)
+    return Table("Model", [], rows)
+
+
+def _tensors(record: RunRecord) -> Table:
+    rows = [
+        [
+            side,
+            spec.name,
+            "×".join("any" if size is None else str(size) for size in spec.shape) or "scalar",
+            spec.dtype,
+            "none" if spec.scale is None else f"{spec.scale:g}, zero point {spec.zero_point or 0}",
+            spec.layout or NOT_AVAILABLE,
+        ]
+        for side, specs in (("input", record.model.inputs), ("output", record.model.outputs))
+        for spec in specs
+    ]
+    head = ["Tensor", "Name", "Shape", "Type", "Quantization scale", "Layout"]
+    return Table("Tensors of the model", head, rows)
+
+
+def _machines(target: Machine, host: Machine) -> Table:
+    ours, theirs = _facts(host), _facts(target)
+    rows = [
+        [name, theirs.get(name, NOT_AVAILABLE), ours.get(name, NOT_AVAILABLE)]
+        for name in {**theirs, **ours}
+    ]
+    return Table("Machines", ["", "Target", "Host"], rows)
+
+
+def _facts(machine: Machine) -> dict[str, str]:
+    load = machine.load_average
+    facts = {
+        "Name": machine.hostname,
+        "System": machine.system,
+        "Architecture": machine.architecture,
+        "Processor": machine.cpu_model or NOT_AVAILABLE,
+        "Processors": _text(machine.cpu_count),
+        "Frequency governor": machine.governor or NOT_AVAILABLE,
+        "Memory": amount(machine.memory_bytes, "bytes"),
+        "Load average": NOT_AVAILABLE if load is None else ", ".join(f"{x:.2f}" for x in load),
+        "Boot": machine.boot_id or NOT_AVAILABLE,
+    }
+    facts.update({f"{name} version": version for name, version in machine.versions.items()})
+    return facts
+
+
+def _pairs(title: str, values: Mapping[str, Any]) -> Table:
+    return Table(title, [], [[name, value_text(value)] for name, value in values.items()])
+
+
+def _text(value: object) -> str:
+    return NOT_AVAILABLE if value is None else str(value)

@@ -1,0 +1,239 @@
+"""Choose the numbers of a report: run records in, tables and figures out."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from edge_tester.core.measurements import Machine, RunRecord
+from edge_tester.core.statistics import missing_values, percentile
+from edge_tester.report._comparison import Column, cautions_of, columns_of, findings_of
+from edge_tester.report._details import Table, detail_tables
+from edge_tester.report._figures import MEASURES, PERCENTILES, Measure, Value, measure_all
+from edge_tester.report._quality import class_table, mistake_table
+from edge_tester.report._words import NOT_AVAILABLE, amount, moment, plural, span, unit_for
+
+SHOWN_MISTAKES: Final = 10
+_HOST_INTERVALS = {
+    "flight": "from sending the requests of a sample to having heard all answers",
+    "between_oks": "between OK (started) and OK (finished)",
+}
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """One number of one record, with its unit and its interval."""
+
+    title: str
+    text: str
+    detail: str
+
+
+class RecordView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the report says about one record.
+
+    Attributes
+    ----------
+    label : str
+        The record's name, numbered if another record has the same.
+    anchor : str
+        Unique in the document.
+    position : int
+        From 0; decides colour and marker.
+    record : RunRecord
+    values : dict of str to Value
+        By the keys of :data:`edge_tester.report._figures.MEASURES`.
+    summary, created : str
+    incomplete : str
+        Why the run ended early; empty for a complete one.
+    figures : list of Figure
+    host_view : list of Figure
+        Times of the host; never among ``figures``.
+    host_words : str
+        What they span.
+    mistakes, classes : Table or None
+    details : list of Table
+    """
+
+    label: str
+    anchor: str
+    position: int
+    record: RunRecord
+    values: dict[str, Value]
+    summary: str
+    created: str
+    incomplete: str
+    figures: list[Figure]
+    host_view: list[Figure]
+    host_words: str
+    mistakes: Table | None
+    classes: Table | None
+    details: list[Table]
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables but the figures, for reports in text."""
+        host = _figure_table("Host's view, a cross-check", self.host_view, self.host_words)
+        found = [self.mistakes, host if self.host_view else None, self.classes, *self.details]
+        return [table for table in found if table is not None]
+
+    @property
+    def figure_table(self) -> Table:
+        """The figures, for reports in text."""
+        return _figure_table("Figures", self.figures)
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a report says.
+
+    Attributes
+    ----------
+    title, when : str
+    targets : list of str
+        The machines that ran the models.
+    findings, cautions : list of str
+        Sentences; empty for a single record.
+    columns : list of Column
+        The comparison; empty for a single record.
+    views : list of RecordView
+    """
+
+    title: str
+    when: str
+    targets: list[str]
+    findings: list[str]
+    cautions: list[str]
+    columns: list[Column]
+    views: list[RecordView]
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is more than one record."""
+        return len(self.views) > 1
+
+    @property
+    def comparison_table(self) -> Table:
+        """The comparison, for reports in text."""
+        head = [f"{c.title} ({c.unit})" if c.unit else c.title for c in self.columns]
+        rows = []
+        for view in self.views:
+            cells = [column.cells[view.position] for column in self.columns]
+            name = f"{view.label} (incomplete)" if view.incomplete else view.label
+            texts = [
+                f"{cell.text}{' *' * cell.best}" + (f" ({cell.detail})" if cell.detail else "")
+                for cell in cells
+            ]
+            rows.append([name, view.record.model.format, *texts])
+        return Table("Comparison", ["Run", "Format", *head], rows, numeric=True)
+
+
+def report_of(records: Sequence[RunRecord]) -> Report:
+    """Choose what a report on these records says; the records stay as they are.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        At least one.
+    """
+    labels = distinct([record.name for record in records])
+    views = [
+        _view(label, record, position)
+        for position, (label, record) in enumerate(zip(labels, records, strict=True))
+    ]
+    created = sorted({record.created for record in records})
+    first, last = moment(created[0]), moment(created[-1])
+    single = len(views) == 1
+    values = [view.values for view in views]
+    return Report(
+        title=labels[0] if single else f"{len(views)} runs compared",
+        when=first if first == last else f"{first} to {last}",
+        targets=sorted({_machine(record.target) for record in records}),
+        findings=[] if single else findings_of(labels, values),
+        cautions=[] if single else cautions_of(records),
+        columns=[] if single else columns_of(values),
+        views=views,
+    )
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, numbered where several records have the same."""
+    counts = collections.Counter(names)
+    taken = {name for name, count in counts.items() if count == 1}
+    labels = []
+    for name in names:
+        label = name
+        if counts[name] > 1:
+            numbered = (f"{name} ({number})" for number in itertools.count(1))
+            label = next(one for one in numbered if one not in taken)
+            taken.add(label)
+        labels.append(label)
+    return labels
+
+
+def _view(label: str, record: RunRecord, position: int) -> RecordView:
+    values = measure_all(record)
+    reason = record.incomplete_reason or "the record does not say why"
+    return RecordView(
+        label=label,
+        anchor=f"record-{position + 1}",
+        position=position,
+        record=record,
+        values=values,
+        summary=_summary(record),
+        created=moment(record.created),
+        incomplete="" if record.complete else reason.rstrip("."),
+        figures=[_figure(one, values[one.key]) for one in MEASURES if one.key in values],
+        host_view=_host_view(record),
+        host_words=(
+            f"Time by the host's own clock {_HOST_INTERVALS[record.latency.host_interval]}, the "
+            "link included. The target's times above are the measurement."
+        ),
+        mistakes=mistake_table(record, SHOWN_MISTAKES),
+        classes=class_table(record.quality),
+        details=detail_tables(record),
+    )
+
+
+def _figure(measure: Measure, value: Value) -> Figure:
+    if value.missing:
+        needs = f"needs {plural(value.missing, 'more inference')}"
+        return Figure(measure.title, NOT_AVAILABLE, needs)
+    interval = span(value.interval, unit_for(measure.kind, [value.number]))
+    detail = f"95 % interval {interval}" if interval else ""
+    return Figure(measure.title, amount(value.number, measure.kind), detail)
+
+
+def _figure_table(title: str, figures: Sequence[Figure], note: str = "") -> Table:
+    rows = [
+        [one.title, f"{one.text} ({one.detail})" if one.detail else one.text] for one in figures
+    ]
+    return Table(title, [], rows, note=note)
+
+
+def _summary(record: RunRecord) -> str:
+    """Return model, compiler, runtime, data set and amount in a line."""
+    names = {part.role: part.name.rpartition(".")[2] for part in record.components}
+    used = [names[role] for role in ("modelcompiler", "runtime", "dataset") if role in names]
+    inferences = plural(len(record.latency.target_ns), "inference")
+    each = plural(record.batch_size, "sample")
+    pace = "timed as in a loop" if record.latency.warmed else ""
+    parts = [record.model.name, *used, f"{inferences} of {each}", pace]
+    return " · ".join(part for part in parts if part)
+
+
+def _host_view(record: RunRecord) -> list[Figure]:
+    host_ns = record.latency.host_ns
+    figures = []
+    for key, fraction in PERCENTILES.items() if host_ns else ():
+        missing = missing_values(len(host_ns), fraction)
+        value = Value(None if missing else percentile(host_ns, fraction), None, missing)
+        figures.append(_figure(Measure(key, f"Host's time {key}", "time"), value))
+    return figures
+
+
+def _machine(machine: Machine) -> str:
+    parts = [machine.hostname, machine.cpu_model, machine.architecture, machine.system]
+    return ", ".join(part for part in parts if part)

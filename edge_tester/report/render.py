@@ -1,0 +1,141 @@
+"""Write reports: one HTML file, or text with its plots beside it."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edge_tester.core.backends import backend
+from edge_tester.core.errors import OptionError, RecordError
+from edge_tester.core.files import write_atomically
+from edge_tester.core.measurements import RunRecord
+from edge_tester.report._comparison_plots import comparison_drawings
+from edge_tester.report._record_plots import record_drawings
+from edge_tester.report._theme import DARK, FONTS, LIGHT, series_name
+from edge_tester.report._words import NOT_AVAILABLE
+from edge_tester.report.context import report_of
+from edge_tester.report.plots import WIDTH, Drawing
+
+TEXT_SUFFIXES = (".rst", ".md")
+
+
+class Shown(NamedTuple):
+    """A drawing as a template uses it."""
+
+    drawing: Drawing
+    content: str
+
+
+def render_html(records: Sequence[RunRecord], path: Path) -> None:
+    """Write a report as one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        At least one; several are compared.
+    path : Path
+        Missing folders are made.
+
+    Raises
+    ------
+    RecordError
+        There is no record, or the file cannot be written.
+    """
+    report = report_of(_checked(records))
+
+    def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
+        return [Shown(one, one.svg(f"{anchor}-{one.name}-", themed=True)) for one in drawings]
+
+    text = _template("report.html.j2", autoescape=True).render(
+        report=report,
+        comparison=shown(comparison_drawings(report.views) if report.compares else [], "all"),
+        plots=[shown(record_drawings(view), view.anchor) for view in report.views],
+        light=LIGHT,
+        dark=DARK,
+        fonts=FONTS,
+        WIDTH=WIDTH,
+        NOT_AVAILABLE=NOT_AVAILABLE,
+        series_name=series_name,
+    )
+    _write(path, text.encode("utf-8", "replace"))
+
+
+def render_text(records: Sequence[RunRecord], path: Path) -> None:
+    """Write a report as reStructuredText or Markdown, with plots beside it.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        At least one; several are compared.
+    path : Path
+        With the suffix ``.rst`` or ``.md``. Plots are written as PNG and SVG
+        into the folder ``<stem>_plots`` beside it.
+
+    Raises
+    ------
+    OptionError
+        The suffix is another.
+    RecordError
+        There is no record, or a file cannot be written.
+    """
+    if path.suffix not in TEXT_SUFFIXES:
+        raise OptionError(f"A report in text ends with .rst or .md, got {path.name!r}.")
+    report = report_of(_checked(records))
+    folder = path.parent / f"{path.stem}_plots"
+
+    def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
+        for one in drawings:
+            file = folder / f"{anchor}-{one.name}"
+            _write(file.with_suffix(".svg"), one.svg("", themed=False).encode("utf-8", "replace"))
+            _write(file.with_suffix(".png"), one.png())
+        return [Shown(one, f"{folder.name}/{anchor}-{one.name}.png") for one in drawings]
+
+    text = _template(f"report{path.suffix}.j2", autoescape=False).render(
+        report=report,
+        comparison=shown(comparison_drawings(report.views) if report.compares else [], "all"),
+        plots=[shown(record_drawings(view), view.anchor) for view in report.views],
+    )
+    _write(path, re.sub(r"\n{3,}", "\n\n", text).encode("utf-8", "replace"))
+
+
+def _checked(records: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    if not records:
+        raise RecordError("A report needs at least one run record, got none.")
+    return records
+
+
+def _template(name: str, *, autoescape: bool) -> Any:
+    jinja2 = backend("jinja2", "The report")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge_tester.report"),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["rst"] = _escaped_rst
+    environment.filters["link"] = urllib.parse.quote
+    environment.filters["markdown"] = _escaped_markdown
+    return environment.get_template(name)
+
+
+def _escaped_rst(text: str) -> str:
+    """Return a text in which reStructuredText finds no markup."""
+    return re.sub(r"([\\*`|_<>\[\]:])", r"\\\1", " ".join(text.split())) or "\\ "
+
+
+def _escaped_markdown(text: str) -> str:
+    """Return a text in which Markdown finds neither markup nor HTML."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", " ".join(text.split()))
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise RecordError(f"The report {path} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,93 @@
+"""Render run records: ``edge-tester report``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_tester.core.errors import OptionError, RecordError
+from edge_tester.core.measurements import RunRecord, read_record
+from edge_tester.report import render_html, render_text
+from edge_tester.scenarios._program import guard
+
+_SUFFIXES = (".html", ".rst", ".md")
+
+
+def render(paths: Sequence[Path], output: Path | None = None) -> Path:
+    """Render a report on run records.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Run records, or folders of which all run records are taken, by name.
+    output : Path, optional
+        Its suffix decides the format: ``.html``, ``.rst`` or ``.md``. Without
+        it one record's report stands beside it, ``report.html`` in the folder
+        of the first of several.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    OptionError, RecordError
+    """
+    if output is not None and output.suffix not in _SUFFIXES:
+        raise OptionError(f"--output must end with .html, .rst or .md, got {str(output)!r}.")
+    found = [one for path in paths for one in _records(path)]
+    if not found:
+        raise OptionError("A report needs at least one run record, got none.")
+    first = found[0][0]
+    path = output or (
+        first.with_suffix(".html") if len(found) == 1 else first.parent / "report.html"
+    )
+    draw = render_html if path.suffix == ".html" else render_text
+    draw([record for _, record in found], path)
+    return path
+
+
+def _records(path: Path) -> list[tuple[Path, RunRecord]]:
+    if not path.is_dir():
+        return [(path, read_record(path))]
+    found = []
+    for file in sorted(path.glob("*.json")):
+        try:
+            found.append((file, read_record(file)))
+        except RecordError as error:
+            # A folder may hold other JSON files; a record that is named must be one.
+            print(f"skipped: {error}", file=sys.stderr)
+    if not found:
+        raise RecordError(f"The folder {path} holds no run record.")
+    return found
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="edge-tester report",
+        description="Render run records as one report; several records are compared.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "records",
+        nargs="+",
+        type=Path,
+        metavar="RECORD",
+        help="run record, or a folder of which all run records are taken",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="report to write: .html, .rst or .md; by default .html beside the first record",
+    )
+    chosen = parser.parse_args(arguments)
+    print(f"Report: {render(chosen.records, chosen.output)}")
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main))

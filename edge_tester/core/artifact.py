@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.files import sha256_of
+from edge_tester.core.files import packed
 from edge_tester.core.formats import format_of
 from edge_tester.core.tensors import TensorSpec
 
@@ -66,7 +68,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_file(cls, path: Path, format: str | None = None, **facts: Any) -> Artifact:
-        """Describe an existing file.
+        """Describe an existing file, or a folder by the archive that :meth:`open` makes of it.
 
         Parameters
         ----------
@@ -83,15 +85,19 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not path.exists():
             raise ModelError(f"Model file {path} does not exist.")
-        if path.is_dir():
-            raise ModelError(f"Model {path} is a folder; a runtime takes a file.")
-        size_bytes = path.stat().st_size
+        format = format or format_of(path)
+        with open_model(path) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if size_bytes == 0:
             raise ModelError(f"Model file {path} is empty.")
-        return cls(
-            path=path,
-            format=format or format_of(path),
-            size_bytes=size_bytes,
-            sha256=sha256_of(path),
-            **facts,
-        )
+        return cls(path=path, format=format, size_bytes=size_bytes, sha256=sha256, **facts)
+
+    def open(self) -> BinaryIO:
+        """Open what is described for reading, of a folder an uncompressed archive."""
+        return open_model(self.path)
+
+
+def open_model(path: Path) -> BinaryIO:
+    """Open a model file, or an archive of a model folder; the same folder, the same bytes."""
+    return packed(path) if path.is_dir() else path.open("rb", buffering=0)

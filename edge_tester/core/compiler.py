@@ -87,7 +87,7 @@ class ModelCompiler(Configurable):
                 f"{owner} takes {', '.join(self.input_formats)}, got {format!r} "
                 f"({model.model_path})."
             )
-        parent = None if model.model_path.is_dir() else Artifact.from_file(model.model_path, format)
+        parent = Artifact.from_file(model.model_path, format)
         with atomic_path(self.compiled_model_path) as temporary:
             try:
                 self.convert(model, self._calibration(model, dataset), temporary)

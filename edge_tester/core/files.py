@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 CHUNK_BYTES = 1 << 20
 
@@ -56,10 +57,22 @@ def sha256_of(path: Path) -> str:
     # Imported here: OpenSSL takes 4 MB, and the target's supervisor hashes nothing.
     import hashlib
 
-    digest = hashlib.sha256()
-    buffer = bytearray(CHUNK_BYTES)
-    view = memoryview(buffer)
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(view[:count])
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def packed(folder: Path) -> BinaryIO:
+    """Return an uncompressed archive of a folder; it depends on names and contents alone."""
+    import tarfile
+
+    # The caller closes it, and with that it is gone.
+    file = tempfile.TemporaryFile()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size = path.stat().st_size
+            with path.open("rb") as content:
+                archive.addfile(entry, content)
+    file.flush()
+    file.seek(0)
+    return cast(BinaryIO, file)

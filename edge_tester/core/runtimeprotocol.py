@@ -204,7 +204,7 @@ class RuntimeProtocol(Configurable):
         try:
             channel.flush()
             self.send([head], len(head))
-            with artifact.path.open("rb") as file:
+            with artifact.open() as file:
                 self.send_file(file, artifact.size_bytes, progress)
         except UnreachableError as lost:
             raise self._last_words(lost) from lost

@@ -1,4 +1,6 @@
 import hashlib
+import io
+import tarfile
 
 import msgspec
 import pytest
@@ -49,8 +51,27 @@ def test_unusable_files_are_refused(tmp_path):
     path.touch()
     with pytest.raises(ModelError, match="model.tflite is empty"):
         Artifact.from_file(path)
-    with pytest.raises(ModelError, match="is a folder"):
+    with pytest.raises(ModelError, match="format of .* is unknown"):
         Artifact.from_file(tmp_path)
+
+
+def test_a_model_folder_is_described_by_an_archive_of_its_names_and_contents(tmp_path):
+    artifacts = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        (folder / "variables").mkdir(parents=True)
+        (folder / "saved_model.pb").write_bytes(b"graph")
+        (folder / "variables" / "data").write_bytes(b"weights" * 1000)
+        artifacts.append(Artifact.from_file(folder))
+    first, second = artifacts
+    assert ("savedmodel", first.sha256) == (second.format, second.sha256)
+    with first.open() as file:
+        content = file.read()
+    assert first.size_bytes == len(content)
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        assert ["saved_model.pb", "variables/data"] == archive.getnames()
+    (folder / "variables" / "data").write_bytes(b"others!" * 1000)
+    assert first.sha256 != Artifact.from_file(folder).sha256
 
 
 @pytest.mark.parametrize(

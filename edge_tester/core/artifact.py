@@ -88,7 +88,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         format = format or format_of(path)
         with open_model(path) as file:
             size_bytes = os.fstat(file.fileno()).st_size
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         if size_bytes == 0:
             raise ModelError(f"Model file {path} is empty.")
         return cls(path=path, format=format, size_bytes=size_bytes, sha256=sha256, **facts)

@@ -44,7 +44,7 @@ def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> li
         if len(words) == len(roles) and not repeated:
             found = _found(word, [roles[position]])
         else:
-            found = _found(word, remaining)
+            found = _found_in_order(word, remaining, roles)
         if len(found) > 1:
             spellings = " or ".join(f"{c.role}.{word}" for c in found)
             raise PluginError(f"{word!r} names more than one class here: write {spellings}.")
@@ -52,6 +52,18 @@ def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> li
         role = found[0].role
         remaining = remaining[remaining.index(role) + (role != repeated) :]
     return chosen
+
+
+def _found_in_order(word: str, remaining: Sequence[str], roles: Sequence[str]) -> list[Chosen]:
+    try:
+        return _found(word, remaining)
+    except PluginError:
+        if is_class(word, roles):
+            raise PluginError(
+                f"{word!r} comes too late, or is one too many: classes come once and in the "
+                f"order {', '.join(roles)}."
+            ) from None
+        raise
 
 
 def is_class(word: str, roles: Sequence[str]) -> bool:

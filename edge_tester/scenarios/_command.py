@@ -85,7 +85,7 @@ class Command:
             self._check_roles(chosen)
         parser = _Parser(
             prog=" ".join(["edge-tester", self.name, *words]),
-            usage=self.usage.removeprefix("Usage: ") if not words else None,
+            usage=self.usage if not words else None,
             description=textwrap.fill(self._summary, 79),
             epilog=None if words else self._names_of_classes(),
             allow_abbrev=False,
@@ -129,13 +129,15 @@ class Command:
         chosen: list[Chosen] = []
         for key, role in keys.items():
             values = mapping.get(key, [])
+            if isinstance(values, list) and key in mapping and role != self._repeated:
+                raise OptionError(f"{source}: {key} must be one class, got a list.")
             for value in values if isinstance(values, list) else [values]:
                 chosen.append(_chosen_from(value, role, f"{source}: {key}"))
         chosen = self._complete(chosen)
         self._check_roles(chosen)
         for name in self._trailing:
-            if name not in mapping:
-                raise OptionError(f"{source} lacks {name}.")
+            if not isinstance(mapping.get(name), str):
+                raise OptionError(f"{source}: {name} must be a text, got {mapping.get(name)!r}.")
         extras = {
             cls: cls.from_options(
                 {d.name: mapping[d.name] for d in options_of(cls) if d.name in mapping}
@@ -145,7 +147,7 @@ class Command:
         return Parsed(
             [(c.role, c.cls.from_options(c.preset)) for c in chosen],
             extras,
-            {name: str(mapping[name]) for name in self._trailing},
+            {name: mapping[name] for name in self._trailing},
             ["edge-tester", "run", source],
         )
 
@@ -153,7 +155,9 @@ class Command:
         """Return the JSON Schema of what :meth:`read` takes, and the scenario's name."""
         properties: dict[str, Any] = {"scenario": {"const": self.name}}
         for role in self._roles:
-            properties[role[:-1]] = _role_schema(role)
+            one = _role_schema(role)
+            several = {"type": "array", "items": one}
+            properties[role[:-1]] = {"anyOf": [one, several]} if role == self._repeated else one
         for cls in self._extras:
             properties.update(json_schema(cls)["properties"])
         properties.update({name: {"type": "string"} for name in self._trailing})
@@ -172,7 +176,7 @@ class Command:
             role[:-1].upper() if role in self._required else f"[{role[:-1].upper()}]"
             for role in self._roles
         ]
-        return " ".join(["Usage: edge-tester", self.name, *classes, *self._names, "[flags]"])
+        return " ".join(["edge-tester", self.name, *classes, *self._names, "[flags]"])
 
     @property
     def _names(self) -> list[str]:
@@ -182,7 +186,7 @@ class Command:
         missing = [role for role in self._required if role not in {c.role for c in chosen}]
         if missing:
             raise OptionError(
-                f"edge-tester {self.name} needs one of the {missing[0]}.\n{self.usage}"
+                f"edge-tester {self.name} needs one of the {missing[0]}; usage: {self.usage}"
             )
 
     def _divided(self, words: list[str], wants_help: bool) -> tuple[list[str], list[str]]:
@@ -193,7 +197,7 @@ class Command:
             return [w for w in words if is_class(w, self._roles)], []
         if len(words) < count:
             raise OptionError(
-                f"edge-tester {self.name} needs {' and '.join(self._names)}.\n{self.usage}"
+                f"edge-tester {self.name} needs {' and '.join(self._names)}; usage: {self.usage}"
             )
         return words[:-count], words[-count:]
 

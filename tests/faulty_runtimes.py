@@ -1,7 +1,9 @@
 """Runtimes that go wrong in every way that a model can."""
 
+import contextlib
 import ctypes
 import os
+import subprocess
 import time
 
 from edge_tester.core.options import option
@@ -60,7 +62,20 @@ def _error() -> None:
     raise ValueError("the weights are upside down")
 
 
+def _scribble() -> None:
+    for descriptor in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b"\xff" * 64)
+
+
+def _hang_with_a_child() -> None:
+    subprocess.Popen(["sleep", "4711"])
+    _hang()
+
+
 _faults = {
+    "scribble": _scribble,
+    "hang with a child": _hang_with_a_child,
     "none": lambda: None,
     "segfault": _segfault,
     "abort": _abort,

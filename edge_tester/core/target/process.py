@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from edge_tester.core import payloads
-from edge_tester.core.errors import UnreachableError
+from edge_tester.core.errors import RemoteProtocolError, UnreachableError
 from edge_tester.core.target import status as status_module
 from edge_tester.core.target.status import Activity, Status
 
@@ -82,7 +82,7 @@ def receive_packet(control: socket.socket) -> tuple[bytes, list[int]] | None:
         return None
     while len(content) < 4 or len(content) < 4 + int.from_bytes(content[:4], "big"):
         more = control.recv(_PACKET_LIMIT_BYTES)
-        if not more:
+        if not more or len(content) > _PACKET_LIMIT_BYTES:
             return None
         content += more
     return content[4:], list(descriptors)
@@ -147,14 +147,15 @@ class SessionProcess:
             raise UnreachableError(f"The session process is gone: {error.strerror}.") from error
 
     def receive_report(self) -> Ready | Failed | None:
-        """Return what the process reports, None once it has ended."""
+        """Return what the process reports, None once it has ended or talks nonsense."""
         try:
             packet = receive_packet(self.control)
-        except OSError:
+            if packet is None:
+                return None
+            return payloads.decode(packet[0], Ready | Failed)  # type: ignore[arg-type]
+        # The model runs in that process and may do anything to its descriptors.
+        except (OSError, RemoteProtocolError):
             return None
-        if packet is None:
-            return None
-        return payloads.decode(packet[0], Ready | Failed)  # type: ignore[arg-type]
 
     def activity(self) -> tuple[int, float]:
         """Return what it does, and since when it was seen to do just this [s].
@@ -179,7 +180,8 @@ class SessionProcess:
             self._process.wait(grace_s)
         if self._process.poll() is None:
             killed = True
-            self._process.kill()
+            # The whole group: a model may have started processes of its own.
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         reason = None if killed else self._reason()
         self.control.close()
@@ -191,7 +193,7 @@ class SessionProcess:
         code = self._process.returncode
         if code == 0:
             return None
-        doing = _DOING[self._status.read()[0]]
+        doing = _DOING.get(self._status.read()[0], "while it did something unknown")
         if code > 0:
             return f"The model ended the session process with exit status {code} {doing}."
         name = signal.Signals(-code).name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -160,8 +160,7 @@ class Session:
 
     def _on_model(self, message: Message) -> None:
         runtime = self._ready_runtime()
-        self._say(Activity.RECEIVING)
-        stream = Stream.begin(self._channel.pieces(), message.length)
+        stream = Stream.begin(self._pieces(), message.length)
         format = stream.description.format
         if format not in runtime.input_formats:
             stream.drain()
@@ -252,6 +251,12 @@ class Session:
                     "set it where the agent is started.",
                 )
         return type(runtime).from_options({**runtime.to_options(), **hello.runtime_options})
+
+    def _pieces(self) -> Iterator[memoryview]:
+        for piece in self._channel.pieces():
+            # Each piece is a sign of life, however slow the link.
+            self._say(Activity.RECEIVING)
+            yield piece
 
     def _ready_runtime(self) -> Runtime:
         if self._runtime is None:

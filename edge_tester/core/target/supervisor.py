@@ -177,7 +177,12 @@ class Supervisor:
             self._end_session()
 
     def _begin_session(self) -> None:
-        self._session = session = self._start_session()
+        try:
+            self._session = session = self._start_session()
+        except OSError as error:
+            self._start_s = time.monotonic() + _RESTART_PAUSE_S
+            self._session_failed(f"No session process can be started: {error.strerror}.")
+            return
         self._start_s = time.monotonic()
         self._selector.register(session.control, selectors.EVENT_READ, self._receive_report)
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,41 @@ def test_a_model_that_goes_wrong_is_named_and_the_next_client_is_served(
             assert 2 == client.run_sample(sample(*GOOD)).statistics.inferences
         client.disconnect()
         assert_serves(running, tmp_path)
+
+
+def test_a_model_that_writes_to_every_descriptor_harms_only_itself(tmp_path):
+    with running_agent(tmp_path, "--fault", "scribble", runtime=FAULTY) as running:
+        client = running.connect()
+        client.upload_model(echo_model(tmp_path))
+        with pytest.raises((TargetError, RemoteProtocolError, UnreachableError)):
+            client.run_sample(sample(*BAD))
+            client.run_sample(sample(*GOOD))
+        client.disconnect()
+        wait_until_free(running)
+        assert_serves(running, tmp_path)
+
+
+def test_processes_that_a_model_started_end_with_it(tmp_path):
+    words = ("--fault", "hang with a child", "--time-limit-s", "0.5")
+    with running_agent(tmp_path, *words, runtime=FAULTY) as running:
+        client = running.connect()
+        client.upload_model(echo_model(tmp_path))
+        with pytest.raises(TargetError, match="took longer"):
+            client.run_sample(sample(*BAD))
+        client.disconnect()
+        assert_serves(running, tmp_path)
+    commands = [
+        path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if readable(path)
+    ]
+    assert b"sleep\x004711\x00" not in commands
+
+
+def readable(path: Path) -> bool:
+    try:
+        path.read_bytes()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(("fault", "said"), [("segfault", "while it loaded"), ("hang", "Loading")])

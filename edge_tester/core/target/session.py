@@ -229,7 +229,9 @@ class Session:
         self._protocol.report_success(message, pieces, Flag.SHAPED if shaped else 0)
 
     def _on_stats(self, message: Message) -> None:
-        self._statistics.peak_bytes = peak_memory_bytes()
+        # The kernel's two counters are a few pages apart.
+        before_load_bytes = self._statistics.before_load_bytes or 0
+        self._statistics.peak_bytes = max(peak_memory_bytes(), before_load_bytes)
         self._protocol.report_success(message, [payloads.encode(self._statistics)])
 
     def _chosen(self, hello: Hello) -> Runtime:

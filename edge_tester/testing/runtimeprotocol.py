@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_tester.core.channel import Channel
-from edge_tester.core.errors import ModelError, UnreachableError
+from edge_tester.core.errors import LocalProtocolError, ModelError, UnreachableError
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.wire import Type, encode_header
 from edge_tester.testing.plugin import PluginConformance

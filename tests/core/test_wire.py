@@ -21,6 +21,7 @@ GOLDEN_FIELDS = bytes.fromhex(
     "00000007"  # sequence 7
     "0000000000000003"  # 3 bytes
 )
+STATES = [State.NEW, State.READY, State.LOADED, State.FED, State.DONE]
 ANY_SIZE = dict.fromkeys(TYPE_NAMES, 1 << 20)
 
 
@@ -133,7 +134,7 @@ def test_a_length_over_the_limit_is_refused_before_anything_is_allocated():
 
 @pytest.mark.parametrize(
     ("state", "request_"),
-    itertools.product([State.NEW, State.READY, State.LOADED, State.FED, State.DONE], TYPE_NAMES),
+    list(itertools.product(STATES, TYPE_NAMES)),
 )
 def test_what_a_state_does_not_allow_is_a_violation(state, request_):
     limits = dict.fromkeys(wire.allowed(state), 100)

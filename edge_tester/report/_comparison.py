@@ -100,7 +100,7 @@ def findings_of(labels: Sequence[str], records: Sequence[Values]) -> list[str]:
         else:
             told = amount(value.number, measure.kind)
             what = measure.title[0].lower() + measure.title[1:]
-            findings.append(f"{superlative}: {labels[best]}, with a {what} of {told}.")
+            findings.append(f"{superlative}: {labels[best]} ({what} {told}).")
     return findings
 
 

@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from edge_tester.core.tensors import Array
 from edge_tester.report._theme import LIGHT, marker, series_name
-from edge_tester.report._words import amount, shortened
+from edge_tester.report._words import Kind, amount, shortened
 from edge_tester.report.context import RecordView
 from edge_tester.report.plots import (
     FONT_SIZE,
+    LINEAR_SPAN,
     WIDTH,
     Drawing,
-    bytes_label,
     canvas,
-    percent_label,
+    name_axes,
     place_labels,
     scale,
     style,
-    time_label,
 )
 
 # Fewer values make no density; they are drawn one by one.
 LEAST_FOR_DENSITY: Final = 20
 _ROW = 62
-_LABEL_LENGTH = 28
+_LABEL_LENGTH = 22
+# More labels in one plot are shorter.
+_CROWD = 6
 _BINS = 120
 
 
 def comparison_drawings(views: Sequence[RecordView]) -> list[Drawing]:
     """Return the plots that these records have the numbers for."""
     drawings = []
-    for key, name, label, what in (
-        ("p50", "accuracy-latency", time_label, "latency on the target (p50)"),
-        ("size", "accuracy-size", bytes_label, "model size"),
-    ):
-        shown = [v for v in views if _known(v, "accuracy") and _known(v, key)]
-        if len(shown) > 1:
-            drawings.append(_trade_off(shown, key, name, label, what))
     timed = [view for view in views if view.record.latency.target_ns]
     if len(timed) > 1:
         drawings.append(_distributions(timed))
+    kinds: list[tuple[str, str, Kind, str]] = [
+        ("p50", "accuracy-latency", "time", "latency on the target (p50)"),
+        ("size", "accuracy-size", "bytes", "model size"),
+    ]
+    for key, name, kind, what in kinds:
+        shown = [v for v in views if _known(v, "accuracy") and _known(v, key)]
+        if len(shown) > 1:
+            drawings.append(_trade_off(shown, key, name, kind, what))
     return drawings
 
 
@@ -52,20 +54,15 @@ def _known(view: RecordView, key: str) -> bool:
     return value is not None and value.number is not None
 
 
-def _trade_off(
-    views: Sequence[RecordView], key: str, name: str, label: Callable[[float], str], what: str
-) -> Drawing:
+def _trade_off(views: Sequence[RecordView], key: str, name: str, kind: Kind, what: str) -> Drawing:
     points: list[tuple[float, float]] = []
-    x_ends: list[float] = []
-    y_ends: list[float] = []
+    bars: list[tuple[float, float, float, float]] = []
     with style():
         figure, axes = canvas(330)
         for view in views:
             x, y = view.values[key], view.values["accuracy"]
             point = (float(x.number or 0), float(y.number or 0))
             colour = LIGHT[series_name(view.position)]
-            for value, ends in ((x, x_ends), (y, y_ends)):
-                ends.extend(value.interval or (value.number or 0,))
             axes.errorbar(
                 *point,
                 xerr=_arms(point[0], x.interval),
@@ -77,22 +74,30 @@ def _trade_off(
                 capsize=0,
             )
             points.append(point)
-        scale(axes.xaxis, min(x_ends), max(x_ends), label)
-        scale(axes.yaxis, min(y_ends), max(y_ends), percent_label)
-        axes.set_xlabel(what[0].upper() + what[1:])
-        axes.set_ylabel("Accuracy")
+            left, right = x.interval or (point[0], point[0])
+            bottom, top = y.interval or (point[1], point[1])
+            bars.append((left, point[1], right, point[1]))
+            bars.append((point[0], bottom, point[0], top))
+        lefts, bottoms, rights, tops = zip(*bars, strict=True)
+        # Where the axis is linear it begins at 0, so that distances are fair.
+        wide = max(rights) > LINEAR_SPAN * min(lefts)
+        scale(axes.xaxis, kind, min(lefts) if wide else 0, max(rights))
+        scale(axes.yaxis, "percent", min(bottoms), max(tops))
+        name_axes(axes, what[0].upper() + what[1:], "Accuracy")
+        length = _LABEL_LENGTH if len(views) <= _CROWD else _LABEL_LENGTH * 2 // 3
         place_labels(
             axes,
             points,
-            [shortened(view.label, _LABEL_LENGTH) for view in views],
+            [shortened(view.label, length) for view in views],
             [LIGHT[series_name(view.position)] for view in views],
+            bars,
         )
-    logarithmic = ", on a logarithmic axis" if axes.get_xscale() == "log" else ""
+    logarithmic = f" The axis of {what} is logarithmic." if axes.get_xscale() == "log" else ""
     title = f"Accuracy and {what}"
     return Drawing(
         name,
         title,
-        f"Up and to the left is better. Bars are 95 % intervals{logarithmic}.",
+        f"Up and to the left is better. Bars are 95 % intervals.{logarithmic}",
         f"{title} of {len(views)} runs; the numbers are in the table of the comparison.",
         figure,
         WIDTH,
@@ -111,7 +116,7 @@ def _distributions(views: Sequence[RecordView]) -> Drawing:
     low, high = min(one.min() for one in series), max(one.max() for one in series)
     with style():
         figure, axes = canvas(_ROW * len(views) + 46, left=12, right=20, top=2)
-        scale(axes.xaxis, float(low), float(high), time_label)
+        scale(axes.xaxis, "time", float(low), float(high))
         logarithmic = axes.get_xscale() == "log"
         first, last = axes.get_xlim()
         edges: Array = np.linspace(first, last, _BINS + 1)
@@ -178,7 +183,7 @@ def _distribution(axes: Any, view: RecordView, values: Array, row: int, edges: A
     axes.text(
         1,
         row + 0.2,
-        "  ".join(told),
+        " · ".join(told),
         color=LIGHT["muted"],
         transform=transform,
         ha="right",

@@ -21,6 +21,7 @@ class Table(msgspec.Struct, frozen=True):
     head : list of str
         Empty for a table of names and values.
     rows : list of lists of str
+        At least one.
     numeric : bool
         Whether all columns but the first hold numbers.
     note : str
@@ -36,17 +37,16 @@ class Table(msgspec.Struct, frozen=True):
 
 def detail_tables(record: RunRecord) -> list[Table]:
     """Return everything about a run that is no measurement."""
-    measurement = _pairs(
-        "Run",
-        {
-            "Name": record.name,
-            "Created": record.created,
-            "Samples": record.quality.samples,
-            "Samples per inference": record.batch_size,
-            "Schema version": record.schema_version,
-        },
-    )
-    tables = [measurement, _model(record), _tensors(record)]
+    run = {
+        "Name": record.name,
+        "Created": record.created,
+        "Samples": record.quality.samples,
+        "Samples per inference": record.batch_size,
+        "Version of the record's schema": record.schema_version,
+    }
+    tables = [_pairs("Run", run), _model(record)]
+    if record.model.inputs or record.model.outputs:
+        tables.append(_tensors(record))
     tables.extend(
         _pairs(f"{part.role.capitalize()}: {part.name}", part.options) for part in record.components
     )
@@ -116,7 +116,8 @@ def _facts(machine: Machine) -> dict[str, str]:
 
 
 def _pairs(title: str, values: Mapping[str, Any]) -> Table:
-    return Table(title, [], [[name, value_text(value)] for name, value in values.items()])
+    rows = [[name, value_text(value)] for name, value in values.items()]
+    return Table(title, [], rows or [["Options", "none"]])
 
 
 def _text(value: object) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_tester.core.backends import backend
 from edge_tester.core.tensors import Array
+from edge_tester.report._figures import PERCENTILES
 from edge_tester.report._quality import names_of
 from edge_tester.report._theme import LIGHT, series_name
 from edge_tester.report._words import amount, plural, shortened
@@ -19,10 +20,10 @@ from edge_tester.report.plots import (
     WIDTH,
     Drawing,
     canvas,
-    percent_label,
+    name_axes,
     scale,
     style,
-    time_label,
+    tick_label,
 )
 
 # More points are drawn as an envelope: each point costs 40 bytes of the file.
@@ -58,7 +59,7 @@ def _over_time(view: RecordView) -> Drawing:
         low, high = float(values.min()), float(values.max())
         median = float(np.median(values))
         # One slow inference must not press all others into a line.
-        scale(axes.yaxis, max(low, 1) if high > LINEAR_SPAN * median else 0, high, time_label)
+        scale(axes.yaxis, "time", max(low, 1) if high > LINEAR_SPAN * median else 0, high)
         if len(values) <= MOST_POINTS:
             axes.plot(
                 np.arange(1, len(values) + 1),
@@ -81,10 +82,8 @@ def _over_time(view: RecordView) -> Drawing:
                 "ones: the band spans from the least to the greatest of each group, the line is "
                 "its median. Every inference counts in the numbers."
             )
-        scale_x = (1.0, float(len(values)))
-        scale_linear(axes, scale_x)
-        axes.set_xlabel("Inference")
-        axes.set_ylabel("Latency on the target", labelpad=8)
+        _count_inferences(axes, len(values))
+        name_axes(axes, "Inference", "Latency on the target")
     if axes.get_yscale() == "log":
         caption += " The axis of latency is logarithmic."
     return Drawing(
@@ -97,10 +96,10 @@ def _over_time(view: RecordView) -> Drawing:
     )
 
 
-def scale_linear(axes: Any, limits: tuple[float, float]) -> None:
+def _count_inferences(axes: Any, count: int) -> None:
     ticker = backend("matplotlib.ticker", "The report")
-    room = 0.02 * (limits[1] - limits[0])
-    axes.set_xlim(limits[0] - room, limits[1] + room)
+    room = 0.02 * count
+    axes.set_xlim(1 - room, count + room)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
@@ -113,17 +112,27 @@ def _shares(view: RecordView) -> Drawing:
     colour = LIGHT[series_name(view.position)]
     with style():
         figure, axes = canvas(290)
-        scale(axes.xaxis, float(values[0]), float(values[-1]), time_label)
+        scale(axes.xaxis, "time", float(values[0]), float(values[-1]))
         axes.step(values[kept], shares[kept], where="post", color=colour, linewidth=1.6)
         axes.set_ylim(-0.03, 1.05)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
-        axes.yaxis.set_major_formatter(lambda value, _: percent_label(value))
-        for key, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
+        axes.yaxis.set_major_formatter(lambda value, _: tick_label(value, "percent"))
+        told = []
+        for key, share in PERCENTILES.items():
             number = view.values[key].number
             if number is not None:
-                _percentile(axes, f"{key}  {amount(number, 'time')}", max(number, 1), share, colour)
-        axes.set_xlabel("Latency on the target")
-        axes.set_ylabel("Share of inferences")
+                axes.plot([max(number, 1)], [share], "o", color=colour, markersize=6)
+                axes.annotate(
+                    key,
+                    (max(number, 1), share),
+                    xytext=(8, -9),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=FONT_SIZE - 1,
+                )
+                told.append(f"{key}: {amount(number, 'time')}")
+        _tell(axes, values, told)
+        name_axes(axes, "Latency on the target", "Share of inferences")
     return Drawing(
         "latency-shares",
         "Distribution of latency",
@@ -134,20 +143,18 @@ def _shares(view: RecordView) -> Drawing:
     )
 
 
-def _percentile(axes: Any, text: str, number: float, share: float, colour: str) -> None:
-    axes.plot([number], [share], "o", color=colour, markersize=6)
-    right_of_middle = axes.transAxes.inverted().transform(
-        axes.transData.transform((number, share))
-    )[0]
-    at_right = right_of_middle < 0.68
-    axes.annotate(
-        text,
-        (number, share),
-        xytext=(10 if at_right else -10, -9),
-        textcoords="offset points",
-        ha="left" if at_right else "right",
-        va="center",
-        fontsize=FONT_SIZE - 1,
+def _tell(axes: Any, values: Array, lines: list[str]) -> None:
+    """Write lines into the corner that the curve leaves free."""
+    middle = axes.transData.inverted().transform(axes.transAxes.transform((0.6, 0)))[0]
+    early = np.searchsorted(values, middle) > 0.4 * len(values)
+    axes.text(
+        0.98 if early else 0.02,
+        0.06 if early else 0.95,
+        "\n".join(lines),
+        transform=axes.transAxes,
+        ha="right" if early else "left",
+        va="bottom" if early else "top",
+        linespacing=1.6,
     )
 
 
@@ -161,12 +168,12 @@ def _confusion(view: RecordView) -> Drawing:
     shown = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
     labels = [shortened(names[i], _LABEL_LENGTH) for i in starts]
     size = len(shown)
-    margin = 34 + round(6.6 * max(map(len, labels)))
+    margin = 16 + round(6.6 * max(map(len, labels)))
     turned = max(map(len, labels)) > 3
     cell = max(22.0 if numbered else 5.0, (WIDTH - margin - 12) / size)
     cell = min(cell, 44.0)
-    bottom = margin if turned else 46
-    width, height = round(margin + 12 + cell * size), round(bottom + 12 + cell * size)
+    bottom = margin + 18 if turned else 46
+    width, height = round(margin + 12 + cell * size), round(bottom + 34 + cell * size)
     with style():
         figure, axes = canvas(height, width=width, left=margin, right=12, bottom=bottom)
         axes.grid(False)
@@ -180,8 +187,7 @@ def _confusion(view: RecordView) -> Drawing:
         ticks = np.arange(0, size, step)
         axes.set_xticks(ticks + 0.5, [labels[i] for i in ticks], rotation=90 if turned else 0)
         axes.set_yticks(ticks + 0.5, [labels[i] for i in ticks])
-        axes.set_xlabel("Predicted class")
-        axes.set_ylabel("True class")
+        name_axes(axes, "Predicted class", "True class")
     caption = "Rows are true classes. Right answers are blue, mistakes orange, each the stronger "
     caption += "the larger its part of the row."
     if group > 1:
@@ -200,7 +206,8 @@ def _squares(axes: Any, shares: Array) -> None:
     """Draw all squares of one colour and strength as one path, which keeps the file small."""
     paths = backend("matplotlib.path", "The report")
     patches = backend("matplotlib.patches", "The report")
-    levels = np.ceil(shares * _OPACITIES).astype(int)
+    # The root lets rare mistakes stand out from the paper, and still differ.
+    levels = np.ceil(np.sqrt(shares) * _OPACITIES).astype(int)
     diagonal = np.eye(len(shares), dtype=bool)
     gap = 0.03
     corners = np.array([[gap, gap], [1 - gap, gap], [1 - gap, 1 - gap], [gap, 1 - gap], [gap, gap]])
@@ -213,13 +220,13 @@ def _squares(axes: Any, shares: Array) -> None:
             vertices = np.stack([columns, rows], axis=1)[:, np.newaxis] + corners
             path = paths.Path(vertices.reshape(-1, 2), codes * len(rows))
             colour = LIGHT["series-1" if right else "series-2"]
-            strength = 0.12 + 0.88 * level / _OPACITIES
+            strength = level / _OPACITIES
             axes.add_patch(patches.PathPatch(path, facecolor=colour, alpha=strength, linewidth=0))
 
 
 def _counts(axes: Any, counts: Array, totals: Array, size: float) -> None:
     for row, column in zip(*np.nonzero(counts), strict=True):
-        strong = counts[row, column] > 0.5 * totals[row, 0]
+        strong = counts[row, column] > 0.4 * totals[row, 0]
         axes.text(
             column + 0.5,
             row + 0.5,

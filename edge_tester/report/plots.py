@@ -6,21 +6,25 @@ import contextlib
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from edge_tester.core.backends import backend
 from edge_tester.report._svg import embedded_svg
 from edge_tester.report._theme import LIGHT
-from edge_tester.report._words import unit_for
+from edge_tester.report._words import Kind, unit_for
 
 # Units of all drawings; shown half a page wide or on a phone, text stays readable.
 WIDTH: Final = 480
 FONT_SIZE: Final = 12
 # At a larger ratio of the largest to the smallest value an axis is logarithmic.
 LINEAR_SPAN: Final = 10
+Box = tuple[float, float, float, float]
+"""Least x, least y, greatest x, greatest y."""
+
 _NAME = "The report"
 _UNITS_PER_INCH = 72
+_MOST_TICKS = 6
 _PNG_DOTS_PER_INCH = 160
 
 _STYLE = {
@@ -115,9 +119,9 @@ def canvas(
     height: int,
     *,
     width: int = WIDTH,
-    left: int = 64,
+    left: int = 60,
     right: int = 16,
-    top: int = 12,
+    top: int = 34,
     bottom: int = 44,
 ) -> tuple[Any, Any]:
     """Return a figure and its axes; sizes and margins in units."""
@@ -136,65 +140,86 @@ def canvas(
     return figure, axes
 
 
-def scale(axis: Any, low: float, high: float, label: Callable[[float], str]) -> None:
+def scale(axis: Any, kind: Kind, low: float, high: float) -> None:
     """Set the limits and ticks of an axis, logarithmic where the values span widely.
 
     Parameters
     ----------
     axis : matplotlib.axis.Axis
+    kind : str
+        Of number that it shows.
     low, high : float
-        Least and greatest value to show.
-    label : callable
-        Gives the text of a tick.
+        Least and greatest value to show, in base units; a linear axis from 0
+        begins right there.
     """
     ticker = backend("matplotlib.ticker", _NAME)
     name = axis.axis_name
     if low > 0 and high / low > LINEAR_SPAN:
         getattr(axis.axes, f"set_{name}scale")("log")
         room = (high / low) ** 0.05
-        limits = (low / room, high * room)
-        axis.set_major_locator(ticker.FixedLocator(log_ticks(*limits)))
+        low, high = low / room, high * room
+        ticks = log_ticks(kind, low, high)
         axis.set_minor_locator(ticker.NullLocator())
     else:
         room = 0.06 * (high - low) or abs(high) * 0.05 or 1
-        limits = (low - room, high + room)
-        axis.set_major_locator(ticker.MaxNLocator(5))
-    getattr(axis.axes, f"set_{name}lim")(*limits)
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: label(value)))
+        low, high = low - room if low else 0, high + room
+        # Round numbers of the unit that is shown: 10 KiB is round, 10,000 bytes are not.
+        size = unit_for(kind, [abs(high)]).size
+        ticks = [size * tick for tick in ticker.MaxNLocator(5).tick_values(low / size, high / size)]
+    possible = (-1e-9, 1 + 1e-9) if kind == "percent" else (low, high)
+    low_tick, high_tick = max(low, possible[0]), min(high, possible[1])
+    shown = [tick for tick in ticks if low_tick <= tick <= high_tick]
+    axis.set_major_locator(ticker.FixedLocator(shown))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: tick_label(value, kind)))
+    getattr(axis.axes, f"set_{name}lim")(low, high)
 
 
-def log_ticks(low: float, high: float) -> list[float]:
-    """Return at most six round values of a logarithmic axis: 1, 2, 5 times powers of ten."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+def log_ticks(kind: Kind, low: float, high: float) -> list[float]:
+    """Return at most six round values of a logarithmic axis, powers of two for bytes."""
+    base = 2 if kind == "bytes" else 10
+    exponents = range(math.floor(math.log(low, base)), math.ceil(math.log(high, base)) + 1)
     ticks: list[float] = []
-    for factors in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [f * 10.0**e for e in exponents for f in factors if low <= f * 10.0**e <= high]
-        if len(ticks) <= 6:
+    for factors in ((1,),) if kind == "bytes" else ((1, 2, 5), (1, 3), (1,)):
+        ticks = [f * float(base) ** e for e in exponents for f in factors]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= _MOST_TICKS:
             return ticks
-    return ticks[:: math.ceil(len(ticks) / 6)]
+    return ticks[:: math.ceil(len(ticks) / _MOST_TICKS)]
 
 
-def time_label(value_ns: float) -> str:
-    """Return a time as a tick says it, such as ``50 µs``."""
-    unit = unit_for("time", [abs(value_ns)])
-    return f"{value_ns / unit.size:.4g} {unit.name}" if value_ns else "0"
+def tick_label(value: float, kind: Kind) -> str:
+    """Return a value as a tick says it, such as ``50 µs``."""
+    unit = unit_for(kind, [abs(value)])
+    digits = value / unit.size
+    return f"{digits:,.4g} {unit.name}".rstrip() if value else "0"
 
 
-def bytes_label(value_bytes: float) -> str:
-    """Return a size as a tick says it, such as ``1.5 MiB``."""
-    unit = unit_for("bytes", [abs(value_bytes)])
-    return f"{value_bytes / unit.size:.3g} {unit.name}" if value_bytes else "0"
-
-
-def percent_label(share: float) -> str:
-    """Return a share as a tick says it; nothing beyond what a share can be."""
-    return f"{100 * share:.4g} %" if -1e-9 <= share <= 1 + 1e-9 else ""
+def name_axes(axes: Any, horizontal: str, vertical: str) -> None:
+    """Say what the axes show; the vertical one above its end, where it reads level."""
+    axes.set_xlabel(horizontal)
+    height = axes.figure.bbox.height
+    axes.figure.text(
+        0.008, 1 - 4 / height, vertical, va="top", color=LIGHT["muted"], fontsize=FONT_SIZE
+    )
 
 
 def place_labels(
-    axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str], colours: Sequence[str]
+    axes: Any,
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[str],
+    colours: Sequence[str],
+    bars: Sequence[Box],
 ) -> None:
-    """Write labels beside points so that they cover neither points nor each other."""
+    """Write labels beside points so that they cover no point, no bar and no other label.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    points : sequence of (x, y)
+    labels, colours : sequences of str
+        One per point.
+    bars : sequence of (least x, least y, greatest x, greatest y)
+    """
     figure = axes.figure
     # Measures texts; the figure itself may be drawn by another backend later.
     agg = backend("matplotlib.backends.backend_agg", _NAME).FigureCanvasAgg(figure)
@@ -202,10 +227,14 @@ def place_labels(
     bounds = axes.get_window_extent(renderer)
     dots = axes.transData.transform(points)
     taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in dots]
-    for (x, y), label, colour in zip(dots, labels, colours, strict=True):
+    lines = []
+    for bar in bars:
+        ends = axes.transData.transform([bar[:2], bar[2:]])
+        lines.append((ends[0][0] - 2, ends[0][1] - 2, ends[1][0] + 2, ends[1][1] + 2))
+    for (x, y), point, label, colour in zip(dots, points, labels, colours, strict=True):
         text = axes.annotate(
             label,
-            axes.transData.inverted().transform((x, y)),
+            point,
             xytext=(0, 0),
             textcoords="offset points",
             color=colour,
@@ -214,26 +243,44 @@ def place_labels(
         )
         extent = text.get_window_extent(renderer)
         width, height = extent.width, extent.height
-        fitting = None
-        for dx, dy in _offsets(width, height):
-            box = (x + dx, y + dy - height / 2, x + dx + width, y + dy + height / 2)
-            inside = box[0] >= bounds.x0 and box[2] <= figure.bbox.x1 and box[1] >= bounds.y0
-            if inside and not any(_overlap(box, other) for other in taken):
-                fitting = (dx, dy, box)
-                break
-        dx, dy, box = fitting or (10, 0, (x, y, x, y))
-        text.set_position((dx, dy))
+        boxes = [
+            (x + dx, y + dy - height / 2, x + dx + width, y + dy + height / 2)
+            for dx, dy in _offsets(width, height)
+        ]
+        inside = [box for box in boxes if _inside(box, bounds)]
+        # Where it is crowded, crossing a bar is better than covering a name.
+        candidates = [
+            *(box for box in inside if not _overlaps(box, [*taken, *lines])),
+            *(box for box in inside if not _overlaps(box, taken)),
+            *boxes,
+        ]
+        box = candidates[0]
+        left, middle = box[0] - x, (box[1] + box[3]) / 2 - y
+        text.set_position((left, middle))
         taken.append(box)
+        if abs(middle) > 1.5 * height:
+            # Too far away to see whose name it is.
+            near = (left + width / 2, middle - math.copysign(height / 2, middle))
+            arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0}
+            axes.annotate("", point, near, textcoords="offset points", arrowprops=arrow)
+
+
+def _inside(box: Box, bounds: Any) -> bool:
+    level = bounds.x0 <= box[0] and box[2] <= bounds.x1
+    return bool(level and bounds.y0 <= box[1] and box[3] <= bounds.y1)
+
+
+def _overlaps(box: Box, others: Sequence[Box]) -> bool:
+    return any(
+        box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+        for other in others
+    )
 
 
 def _offsets(width: float, height: float) -> Iterator[tuple[float, float]]:
-    for distance in range(0, 8):
+    for distance in range(0, 12):
         rise = distance * height
         for dy in (rise, -rise):
             for dx in (11.0, -11 - width, -width / 2):
                 if dx != -width / 2 or distance:
                     yield dx, dy + math.copysign(4, dy) * bool(distance)
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -68,10 +68,12 @@ def show(record: RunRecord, path: Path) -> None:
 
 def comparison(records: Sequence[RunRecord]) -> None:
     """Print the main figures of several records beside each other, 80 columns wide."""
-    table = backend("rich.table", "edge-tester").Table(title="Comparison", title_justify="left")
-    table.add_column("Run", overflow="fold", max_width=20)
+    table = backend("rich.table", "edge-tester").Table(
+        box=backend("rich.box", "edge-tester").SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("Run", overflow="fold", max_width=18)
     for name in ("Accuracy", "p50", "p99", "Size", "Peak memory"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     text = backend("rich.text", "edge-tester").Text
     for record in records:
         latency_ns, accuracy = record.latency.target_ns, record.quality.accuracy

@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_tester.core.errors import RecordError
-from edge_tester.core.statistics import block_bootstrap_interval, missing_values, percentile
+from edge_tester.core.statistics import (
+    block_bootstrap_interval,
+    missing_values,
+    percentile,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +95,35 @@ def test_a_hundred_thousand_values_take_bounded_memory():
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 100 * (1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "expected"),
+    # Solutions of |share - p| = z * sqrt(p (1 - p) / n) for p, by hand.
+    [
+        (0, 10, (0.0, 0.2775)),
+        (10, 10, (0.7225, 1.0)),
+        (5, 10, (0.2366, 0.7634)),
+        (1, 1, (0.2065, 1.0)),
+        (353, 359, (0.9640, 0.9923)),
+    ],
+)
+def test_wilson_interval(hits, count, expected):
+    assert pytest.approx(expected, abs=5e-5) == wilson_interval(hits, count)
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_solves_its_equation_and_holds_the_share(numbers):
+    hits, count = numbers
+    share = hits / count
+    low, high = wilson_interval(hits, count)
+    assert 0 <= low <= share <= high <= 1
+    for end in {low, high} - {0.0, 1.0}:
+        distance = 1.9599639845 * (end * (1 - end) / count) ** 0.5
+        assert distance == pytest.approx(abs(share - end), rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 0), (2, 1), (-1, 5)])
+def test_an_impossible_share_has_no_interval(hits, count):
+    with pytest.raises(RecordError, match="hits"):
+        wilson_interval(hits, count)

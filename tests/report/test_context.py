@@ -1,0 +1,132 @@
+import math
+
+import msgspec
+import pytest
+
+from edge_tester.core.measurements import Cpu, Quality
+from edge_tester.core.statistics import percentile
+from edge_tester.report._comparison import winner
+from edge_tester.report._figures import MEASURES, Value, measure_all
+from edge_tester.report.context import distinct, report_of
+from tests.report.records import classification, record, unknown
+
+MEASURE = {measure.key: measure for measure in MEASURES}
+
+
+def test_the_figures_are_those_of_the_record():
+    one = record()
+    values = measure_all(one)
+    assert percentile(one.latency.target_ns, 0.99) == values["p99"].number
+    assert one.cpu.time_ns / 359 == values["cpu"].number
+    assert 350 / 359 == pytest.approx(values["accuracy"].number)
+    low, high = values["p50"].interval
+    assert low <= values["p50"].number <= high
+
+
+def test_a_percentile_that_the_sample_does_not_support_says_what_it_needs():
+    values = measure_all(record(count=60))
+    assert Value(None, None, 239) == values["p99"]
+    assert values["p90"].number is not None
+
+
+def test_a_figure_of_the_host_is_never_among_the_figures():
+    view = report_of([record()]).views[0]
+    assert not any("Host" in figure.title for figure in view.figures)
+    assert ["Host's time p50", "Host's time p90", "Host's time p99"] == [
+        figure.title for figure in view.host_view
+    ]
+
+
+def test_without_host_times_there_is_no_view_of_the_host():
+    one = record()
+    one = msgspec.structs.replace(one, latency=msgspec.structs.replace(one.latency, host_ns=[]))
+    assert [] == report_of([one]).views[0].host_view
+
+
+def test_nothing_is_known():
+    values = measure_all(unknown())
+    assert {None} == {value.number for key, value in values.items() if key != "size"}
+
+
+def test_processor_time_without_inferences_is_unknown():
+    assert measure_all(record(count=0, cpu=Cpu(time_ns=5)))["cpu"].number is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([Value(1, (0.9, 1.1)), Value(2, (1.8, 2.2))], 0),
+        ([Value(2, (1.8, 2.2)), Value(1, (0.9, 1.1)), Value(3, (2.1, 4))], 1),
+        ([Value(1, (0.9, 1.9)), Value(2, (1.8, 2.2))], None),
+        # The narrowest is not the best if another one may be.
+        ([Value(1, (0.2, 1.8)), Value(1.2, (1.1, 1.3))], None),
+        ([Value(1, (0.9, 1.1)), Value(2)], None),
+        ([Value(1, (0.9, 1.1)), Value(None), Value(2, (1.8, 2.2))], 0),
+        ([Value(1, (0.9, 1.1)), None], None),
+        ([], None),
+    ],
+)
+def test_only_an_interval_apart_from_all_others_wins(values, expected):
+    assert expected == winner(values, MEASURE["p50"])
+
+
+def test_higher_accuracy_wins():
+    values = [Value(0.5, (0.4, 0.6)), Value(0.8, (0.7, 0.9))]
+    assert 1 == winner(values, MEASURE["accuracy"])
+
+
+def test_equal_sizes_have_no_winner():
+    assert winner([Value(5), Value(5)], MEASURE["size"]) is None
+    assert 1 == winner([Value(5), Value(4)], MEASURE["size"])
+
+
+def test_single_observations_are_never_best():
+    assert winner([Value(1), Value(100)], MEASURE["load"]) is None
+
+
+def test_findings_say_what_is_certain_and_what_is_not(four):
+    findings = report_of(four).findings
+    assert "No run is more accurate than all others by more than chance." == findings[0]
+    assert findings[1].startswith("Fastest: int8 (latency p50 ")
+    assert "Smallest: int8 (model size 9.570 KiB)." == findings[2]
+
+
+def test_unlike_runs_are_told(four):
+    assert [] == report_of(four).cautions
+    unlike = msgspec.structs.replace(four[0], batch_size=8)
+    assert ["The runs differ in the number of samples per inference."] == [
+        caution.removesuffix(" Compare their figures with care.")
+        for caution in report_of([*four, unlike]).cautions
+    ]
+
+
+def test_equal_names_are_numbered():
+    assert ["a (1)", "b", "a (3)", "a (2)"] == distinct(["a", "b", "a", "a (2)"])
+
+
+def test_regression_has_its_own_columns():
+    quality = Quality(task="regression", samples=9, mse=0.25, mae=0.5, r2=None)
+    columns = {c.title: c for c in report_of([record(quality=quality), record()]).columns}
+    assert ["0.2500", "not available"] == [c.text for c in columns["Mean squared error"].cells]
+    assert ["not available"] * 2 == [c.text for c in columns["R²"].cells]
+
+
+def test_a_run_without_a_task_has_no_quality():
+    quality = Quality(task="none", samples=9)
+    view = report_of([record(quality=quality)]).views[0]
+    assert "Accuracy" not in {figure.title for figure in view.figures}
+    assert view.classes is None and view.mistakes is None
+
+
+def test_mistakes_are_counted():
+    view = report_of([record(quality=classification(hits=357))]).views[0]
+    assert [["digit 7", "digit 8", "1 of 36"], ["digit 8", "digit 9", "1 of 36"]] == (
+        view.mistakes.rows
+    )
+
+
+def test_wilson_interval_of_accuracy():
+    interval = measure_all(record(quality=classification(samples=10, hits=10)))["accuracy"].interval
+    # With all hits the lower end is 1 / (1 + z² / n).
+    assert (pytest.approx(1 / (1 + 1.959964**2 / 10)), 1.0) == interval
+    assert not math.isnan(interval[0])

@@ -1,0 +1,83 @@
+import pytest
+
+from edge_tester.core.errors import OptionError, RecordError
+from edge_tester.core.measurements import write_record
+from edge_tester.scenarios import render_report
+from edge_tester.scenarios._record import comparison
+from tests.report.records import record, unknown
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_record(record("one"), tmp_path / "one.json")
+    write_record(record("two", scale_ns=20_000), tmp_path / "two.json")
+    return tmp_path
+
+
+def test_one_record_has_its_report_beside_it(folder, capsys):
+    render_report.main([str(folder / "one.json")])
+    assert f"Report: {folder / 'one.html'}\n" == capsys.readouterr().out
+    assert "<h1>one</h1>" in (folder / "one.html").read_text("utf-8")
+
+
+def test_several_records_are_compared_in_the_folder_of_the_first(folder, capsys):
+    render_report.main([str(folder / "two.json"), str(folder / "one.json")])
+    assert f"Report: {folder / 'report.html'}\n" == capsys.readouterr().out
+    assert "<h1>2 runs compared</h1>" in (folder / "report.html").read_text("utf-8")
+
+
+def test_a_folder_gives_all_its_records(folder, capsys):
+    (folder / "other.json").write_text("{}")
+    render_report.main([str(folder), "--output", str(folder / "all.md")])
+    printed = capsys.readouterr()
+    assert f"Report: {folder / 'all.md'}\n" == printed.out
+    assert "other.json is no run record" in printed.err
+    assert (folder / "all.md").read_text("utf-8").startswith("# 2 runs compared\n")
+
+
+def test_restructured_text(folder):
+    render_report.main([str(folder / "one.json"), "--output", str(folder / "new" / "one.rst")])
+    assert (folder / "new" / "one_plots").is_dir()
+
+
+def test_another_suffix_is_refused_before_anything_is_read(folder):
+    with pytest.raises(OptionError, match=r"\.html, \.rst or \.md, got"):
+        render_report.main([str(folder / "missing.json"), "--output", "report.pdf"])
+
+
+def test_a_folder_without_records(tmp_path):
+    with pytest.raises(RecordError, match="holds no run record"):
+        render_report.main([str(tmp_path)])
+
+
+@pytest.mark.parametrize("content", [None, "no JSON", "{}", '{"schema_version": 99}'])
+def test_what_is_no_record(tmp_path, content):
+    path = tmp_path / "record.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(RecordError, match=r"record\.json"):
+        render_report.main([str(path)])
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        render_report.main(["-h"])
+    assert 0 == stopped.value.code
+    assert "--output" in capsys.readouterr().out
+
+
+def test_the_comparison_on_a_terminal_fits_80_columns(capsys):
+    comparison([record("one"), record("[bold]" + "x" * 40, count=60)])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "97.49 %" in text
+    assert "[bold]" in text
+    assert "needs 239 more" in text
+    assert "27.4 KiB" in text
+
+
+def test_a_comparison_of_unknown_figures_fits_too(capsys):
+    comparison([record("x" * 40), unknown()])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "None" not in text

@@ -146,7 +146,8 @@ class TorchScriptRuntime(Runtime):
     def facts(self) -> dict[str, Any]:
         """Return the version and the threads."""
         return {
-            "version": getattr(self._torch, "__version__", None),
+            # A plain text: theirs is of a class that no message can carry.
+            "version": str(self._torch.__version__) if self._torch else None,
             "num_threads": self.num_threads,
         }
 

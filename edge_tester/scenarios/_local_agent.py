@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.options import Configurable, options_of, path_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.runtimeprotocols.network import NetworkProtocol
+
+# Source: prctl(2), linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
@@ -45,6 +50,7 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
+                preexec_fn=_ended_with_this_process(),
             )
         try:
             _wait_for(process, log)
@@ -52,6 +58,14 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
         finally:
             process.terminate()
             process.communicate()
+
+
+def _ended_with_this_process() -> Callable[[], None] | None:
+    """Return what lets the kernel end a child with this process, even if that is killed."""
+    if sys.platform != "linux":
+        return None
+    set_option = ctypes.CDLL(None).prctl
+    return lambda: set_option(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait_for(process: subprocess.Popen[bytes], log: Path) -> None:

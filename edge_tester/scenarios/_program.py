@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.options import Configurable, option
@@ -30,9 +32,23 @@ def guard(command: Callable[[Sequence[str]], int | None]) -> int:
     """Run a command's main function as a program; return the exit status.
 
     Errors of edge_tester are one line on standard error and status 2, Ctrl-C is
-    status 130; the traceback is shown with ``--verbosity DEBUG``.
+    status 130; the traceback is shown with ``--verbosity DEBUG``. SIGTERM and the
+    end of the terminal do what Ctrl-C does, with their own status.
     """
     arguments = sys.argv[1:]
+    signals = [signal.SIGINT]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.append(signal.Signals(number))
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):
+            raise KeyboardInterrupt
+        interrupt(signal.SIGINT, frame)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Whoever started this program may want it to outlive the terminal.
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
     try:
         return command(arguments) or 0
     except EdgeTesterError as error:
@@ -42,7 +58,7 @@ def guard(command: Callable[[Sequence[str]], int | None]) -> int:
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return 128 + signals[-1]
     except BrokenPipeError:
         # Whoever read our output has enough; the interpreter must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

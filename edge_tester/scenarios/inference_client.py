@@ -129,7 +129,8 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
 
 def _format_of(model: Chosen) -> str:
     if not model.preset:
-        return ""
+        # Wrappers of files of one format say which; those of a framework need a compiler.
+        return getattr(model.cls, "file_format", "")
     wrapper = model.cls.from_options(model.preset)
     return wrapper.format if isinstance(wrapper, ModelWrapper) else ""
 

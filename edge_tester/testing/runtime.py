@@ -12,6 +12,7 @@ import pytest
 
 from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
 from edge_tester.core.files import sha256_of
+from edge_tester.core.payloads import encode
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.testing.plugin import PluginConformance
@@ -216,9 +217,10 @@ class RuntimeConformance(PluginConformance):
                 prepared.run()
 
     def test_facts_can_be_recorded(self, prepared: Runtime, model_file: Path) -> None:
-        """Facts go into a JSON file."""
+        """Facts travel in a message and go into a JSON file."""
         prepared.load(model_file, 1)
         facts = prepared.facts()
+        assert encode(facts)
         assert facts == json.loads(json.dumps(facts))
 
     def _assert_close(

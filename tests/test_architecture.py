@@ -298,12 +298,14 @@ def test_the_session_of_a_target_imports_the_runtime_and_little_else(tmp_path):
         "from edge_tester.runtimes.tflite import TFLiteRuntime\n"
         f"command = (sys.executable, {str(session)!r})\n"
         f"protocol = NetworkProtocol(host={str(host)!r})\n"
-        "Agent().serve(protocol, [TFLiteRuntime()], session_command=command)\n"
+        "ready = lambda: print('ready', flush=True)\n"
+        "Agent().serve(protocol, [TFLiteRuntime()], ready, session_command=command)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    process = subprocess.Popen([sys.executable, str(agent)], env=environment)
+    command = [sys.executable, str(agent)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
     try:
-        wait_for(host)
+        assert process.stdout.readline()
         client = NetworkProtocol(host=str(host))
         client.connect(Hello(client="a test"))
         resources = importlib.import_module("edge_tester.resources").__path__[0]
@@ -313,7 +315,8 @@ def test_the_session_of_a_target_imports_the_runtime_and_little_else(tmp_path):
         wait_for(result)
     finally:
         process.terminate()
-        assert 0 == process.wait(10)
+        process.communicate(timeout=10)
+    assert 0 == process.returncode
     needed = loaded_by("import ai_edge_litert.interpreter, msgspec.json")
     assert not needed & {"tensorflow", "jax"}
     assert {"edge_tester"} == set(json.loads(result.read_text())) - needed

@@ -33,6 +33,8 @@ LEAST_FOR_SHARES: Final = 5
 MOST_NUMBERED_CLASSES: Final = 40
 # A larger matrix is drawn in squares of several classes.
 MOST_SQUARES: Final = 60
+# Fewer points may be larger.
+_FEW = 100
 _OPACITIES = 12
 _LABEL_LENGTH = 14
 
@@ -66,7 +68,7 @@ def _over_time(view: RecordView) -> Drawing:
                 values,
                 "o",
                 color=colour,
-                markersize=3,
+                markersize=3 if len(values) > _FEW else 6,
                 markeredgewidth=0,
                 alpha=0.75,
             )

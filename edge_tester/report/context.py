@@ -185,7 +185,10 @@ def _view(label: str, record: RunRecord, position: int) -> RecordView:
         summary=_summary(record),
         created=moment(record.created),
         incomplete="" if record.complete else reason.rstrip("."),
-        figures=[_figure(one, values[one.key]) for one in MEASURES if one.key in values],
+        figures=[
+            *(_figure(one, values[one.key]) for one in MEASURES if one.key in values),
+            *_single_latencies(record, values),
+        ],
         host_view=_host_view(record),
         host_words=(
             f"Time by the host's own clock {_HOST_INTERVALS[record.latency.host_interval]}, the "
@@ -204,6 +207,15 @@ def _figure(measure: Measure, value: Value) -> Figure:
     interval = span(value.interval, unit_for(measure.kind, [value.number]))
     detail = f"95 % interval {interval}" if interval else ""
     return Figure(measure.title, amount(value.number, measure.kind), detail)
+
+
+def _single_latencies(record: RunRecord, values: dict[str, Value]) -> list[Figure]:
+    """Return every latency where they are too few for any percentile."""
+    latency_ns = record.latency.target_ns
+    if not latency_ns or values["p50"].number is not None:
+        return []
+    texts = ", ".join(amount(time_ns, "time") for time_ns in latency_ns)
+    return [Figure("Latency of each inference", texts, "")]
 
 
 def _figure_table(title: str, figures: Sequence[Figure], note: str = "") -> Table:

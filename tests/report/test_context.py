@@ -29,6 +29,17 @@ def test_a_percentile_that_the_sample_does_not_support_says_what_it_needs():
     assert values["p90"].number is not None
 
 
+def test_too_few_latencies_for_a_percentile_are_shown_one_by_one():
+    one = record()
+    latency = msgspec.structs.replace(one.latency, target_ns=[9_541, 2_000_000])
+    few = report_of([msgspec.structs.replace(one, latency=latency)]).views[0]
+    assert ("Latency of each inference", "9.541 µs, 2.000 ms") == (
+        few.figures[-1].title,
+        few.figures[-1].text,
+    )
+    assert "Latency of each inference" not in {f.title for f in report_of([one]).views[0].figures}
+
+
 def test_a_figure_of_the_host_is_never_among_the_figures():
     view = report_of([record()]).views[0]
     assert not any("Host" in figure.title for figure in view.figures)

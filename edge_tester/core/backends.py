@@ -35,6 +35,8 @@ EXTRAS = {
 # Package -> environment variables that it reads on import, set unless the user did.
 ENVIRONMENT = {
     "keras": {"KERAS_BACKEND": "tensorflow"},
+    # What is measured here is nobody else's business.
+    "onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"},
     "tensorflow": {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
 }
 # Packages that greet the user with lines of native code which nothing else silences.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -244,24 +245,27 @@ class HostRun:
 
     def _measure(self) -> None:
         indices = self._dataset.test_indices()
-        batches = self._batches(indices)
-        first = next(batches)
-        self._cold = self._warm_up(first.tensors)
-        self._observer.begin("Running", len(indices), "samples")
-        size = self._dataset.inference_batch_size
-        with OutputFiles(self._measurement.outputs_directory) as files:
-            for batch in itertools.chain([first], batches):
-                answer = self._infer(batch.tensors)
-                outputs = [np.array(output) for output in answer.outputs]
-                count = len(batch.indices)
-                scores = self._scores(outputs, size)[:count]
-                predicted = self._accumulator.predicted(scores)
-                kept = [per_sample(o, size)[:count] for o in outputs] if files.used else []
-                # One inference is one entry everywhere, also if Ctrl-C comes between.
-                with uninterrupted():
-                    files.append(kept)
-                    self._keep(batch, answer, scores, predicted)
-                self._observer.advance(count)
+        # Closed at the end, whatever ends it: a thread may be reading ahead.
+        with contextlib.closing(self._batches(indices)) as batches:
+            first = next(batches)
+            self._cold = self._warm_up(first.tensors)
+            self._observer.begin("Running", len(indices), "samples")
+            with OutputFiles(self._measurement.outputs_directory) as files:
+                for batch in itertools.chain([first], batches):
+                    self._measure_batch(batch, files)
+                    self._observer.advance(len(batch.indices))
+
+    def _measure_batch(self, batch: Batch, files: OutputFiles) -> None:
+        size, count = self._dataset.inference_batch_size, len(batch.indices)
+        answer = self._infer(batch.tensors)
+        outputs = [np.array(output) for output in answer.outputs]
+        scores = self._scores(outputs, size)[:count]
+        predicted = self._accumulator.predicted(scores)
+        kept = [per_sample(o, size)[:count] for o in outputs] if files.used else []
+        # One inference is one entry everywhere, also if Ctrl-C comes between.
+        with uninterrupted():
+            files.append(kept)
+            self._keep(batch, answer, scores, predicted)
 
     def _keep(self, batch: Batch, answer: Answer, scores: Array, predicted: list[Any]) -> None:
         self._accumulator.update(scores, batch.truth)
@@ -302,7 +306,7 @@ class HostRun:
         outputs = [output.copy() for output in self._protocol.download_output()]
         return Answer(outputs, target_ns, host_ns, self._protocol.download_statistics())
 
-    def _batches(self, indices: Array) -> Iterator[Batch]:
+    def _batches(self, indices: Array) -> Generator[Batch, None, None]:
         size = self._dataset.inference_batch_size
         made = (
             self._prepared(samples, indices[start : start + size])

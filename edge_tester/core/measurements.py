@@ -39,8 +39,9 @@ class Latency(Part, frozen=True, kw_only=True):
     host_ns: Annotated[
         list[int],
         _about(
-            "Time of the same inferences by the host's clock, the link included; a cross-check "
-            "only; empty where host and target are one process [ns]"
+            "Time of the same inferences by the host's clock, with the link and, where warmed, "
+            "the untimed inference; a cross-check only; empty where host and target are one "
+            "process [ns]"
         ),
     ]
     host_interval: Annotated[

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
 _ITEMS_AHEAD = 2
 
 
-def read_ahead(source: Iterator[Item]) -> Iterator[Item]:
+def read_ahead(source: Iterator[Item]) -> Generator[Item, None, None]:
     """Make the next items in a second thread while the first is used.
 
     An error of the source is raised where its item would have been given.

@@ -131,7 +131,7 @@ def main() -> None:
                 model = echo_model(folder, size, duration_ns)
                 for kind in ("flight", "classical"):
                     cases[f"{kind} {size} {duration_ns}"] = sample_case(client, model, kind)
-        found = {k: median_us(v) for k, v in interleave(cases, rounds=20, count=50).items()}
+        found = {k: median_us(v) for k, v in interleave(cases, rounds=10, count=100).items()}
     print("one exchange [us, medians]")
     print(f"{'request':>9} {'floor':>8} {'framed':>8} {'ratio':>6} {'goal':>6}")
     for size, goal in zip(SIZES_BYTES, GOALS_FRAMED, strict=True):

@@ -286,7 +286,8 @@ class Inbox:
         start, buffer = self._start, self._buffer
         self._end += count
         have = self._end - start
-        if have < HEADER_BYTES or self._streaming:
+        # Once a header was seen, its whole frame is wanted: no piece is parsed twice.
+        if have < self._wanted or self._streaming:
             if self._streaming:
                 raise LocalProtocolError("A streamed payload must be taken before what follows.")
             return None

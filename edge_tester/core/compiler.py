@@ -128,5 +128,6 @@ class ModelCompiler(Configurable):
             )
         model.load()
         inputs, _ = model.specs()
+        dataset.bind(inputs)
         for samples in dataset.batches(indices, 1):
             yield model.preprocess(samples.inputs, inputs)

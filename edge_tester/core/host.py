@@ -42,7 +42,7 @@ from edge_tester.core.runtimeprotocol import Answer, RuntimeProtocol
 from edge_tester.core.tensors import Array, TensorSpec
 
 # A pause between two inferences lets caches and branch predictors go cold, which was
-# seen to add up to 0.06 ms to an inference: above this time, about one percent.
+# seen to add up to 0.03 ms to an inference: above this time, less than one percent.
 _WARMED_BELOW_NS = 5_000_000
 
 

@@ -1,6 +1,7 @@
 """What the benchmarks share: processes to talk to, interleaving, medians."""
 
 import contextlib
+import os
 import random
 import statistics
 import subprocess
@@ -42,6 +43,21 @@ def agent(runtime: str, *session_command: str) -> Iterator[tuple[RuntimeProtocol
             client.disconnect()
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def on_cpu(number: int) -> Iterator[None]:
+    """Keep this process, and those that it starts meanwhile, on one of its CPUs.
+
+    Host and target are two machines and share no CPU; here the scheduler would decide
+    it anew for every process and moment, and two that share one wake each other faster.
+    """
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(before)[number % len(before)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager

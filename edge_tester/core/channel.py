@@ -1,71 +1,131 @@
-"""Frames over a transport: what both sides of a connection do alike."""
+"""Frames over a connection: what both sides do alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from edge_tester.core import wire
-from edge_tester.core.errors import UnreachableError
-from edge_tester.core.wire import Buffer, Flag, Inbox, Message
+from edge_tester.core.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
+from edge_tester.core.wire import (
+    CHECKSUM_BYTES,
+    HEADER_BYTES,
+    TYPE_NAMES,
+    Buffer,
+    Flag,
+    Message,
+    Type,
+    checksum,
+    decode_header,
+    encode_header,
+)
+
+_SPARE_BYTES = 1 << 16
+_EMPTY = memoryview(b"")
+# The members of a class cost a second look; these are needed for every message.
+_MORE, _CHECKSUM, _MODEL = Flag.MORE, Flag.CHECKSUM, Type.MODEL
 
 
-class Transport(Protocol):
-    """The part of a runtime protocol that moves bytes."""
+class Connection(Protocol):
+    """What a channel needs of a link; a socket is one.
 
-    @property
-    def checksums(self) -> bool:
-        """Whether payloads need a checksum on this link."""
+    Both raise OSError if the other side is gone.
+    """
 
-    def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
-        """Send all bytes of all buffers, in order; ``size_bytes`` is their sum."""
+    def sendmsg(self, buffers: Sequence[Buffer], /) -> int:
+        """Send bytes of these buffers, in order; return how many, perhaps not all."""
 
-    def receive_into(self, buffer: memoryview) -> int:
-        """Receive at least one byte; 0 says that the other side has closed."""
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """Put at least one byte at the beginning of a buffer; 0 says that the end came."""
 
 
 class Channel:
-    """Sends and receives whole messages.
+    """Sends and receives whole messages, without copying what they carry.
 
     Parameters
     ----------
-    transport : Transport
+    connection : Connection
     limits : dict of int to int
-        See :class:`edge_tester.core.wire.Inbox`.
+        Largest payload allowed now per message type [bytes]; a type that is not
+        there is a violation. Looked up as soon as a header is there, before
+        anything is allocated for its payload. The owner exchanges it when its
+        state changes.
+    address : str
+        Whose connection it is, for messages.
+    checksums : bool
+        Whether payloads need a checksum on this link.
+    packet_size : int
+        Most bytes to take by one receive.
+
+    Attributes
+    ----------
+    held : bool
+        Whether the payloads that were received stay valid until this is reset;
+        otherwise each one does until the next message is received.
     """
 
-    def __init__(self, transport: Transport, limits: dict[int, int]) -> None:
-        self.inbox = Inbox(limits)
-        self._send = transport.send
-        self._receive_into = transport.receive_into
-        self._outgoing: list[Buffer] = []
-        self.outgoing_bytes = 0
-        self._checksum = Flag.CHECKSUM if transport.checksums else 0
+    def __init__(
+        self,
+        connection: Connection,
+        limits: dict[int, int],
+        address: str = "the other side",
+        *,
+        checksums: bool = False,
+        packet_size: int = 1 << 20,
+    ) -> None:
+        self.limits = limits
+        self.held = False
+        self._connection = connection
+        self._address = address
+        self._checksum = _CHECKSUM if checksums else 0
+        self._packet_size = packet_size
+        # The functions of a socket themselves: one of Python's around each, called
+        # when a wait has left it cold, costs more than a microsecond.
+        self._sendmsg = connection.sendmsg
+        self._recv_into = connection.recv_into
+        self._waiting: list[Buffer] = []
+        self._waiting_bytes = 0
+        self._buffer = memoryview(bytearray(_SPARE_BYTES))
+        self._front = self._buffer[:packet_size]
+        self._start = 0
+        self._end = 0
+        self._streaming = 0
 
-    def put(self, type: int, flags: int, sequence: int, payload: Sequence[Buffer] = ()) -> None:
-        """Add a message to those that :meth:`flush` sends; buffers are not copied."""
+    def send(self, type: int, flags: int, sequence: int, payload: Sequence[Buffer] = ()) -> None:
+        """Send a message; one with the flag MORE waits for the first without it.
+
+        Raises
+        ------
+        UnreachableError
+            The other side is gone.
+        """
         length = 0
         for piece in payload:
             length += len(piece) if isinstance(piece, bytes) else piece.nbytes
-        outgoing = self._outgoing
-        outgoing.append(wire.encode_header(type, flags | self._checksum, sequence, length))
-        self.outgoing_bytes += wire.HEADER_BYTES + length
-        outgoing.extend(payload)
+        header = encode_header(type, flags | self._checksum, sequence, length)
+        buffers, size_bytes = [header, *payload], HEADER_BYTES + length
         if self._checksum:
-            outgoing.append(wire.checksum(payload))
-            self.outgoing_bytes += wire.CHECKSUM_BYTES
+            buffers.append(checksum(payload))
+            size_bytes += CHECKSUM_BYTES
+        if flags & _MORE or self._waiting:
+            self._waiting += buffers
+            self._waiting_bytes += size_bytes
+            if flags & _MORE:
+                return
+            buffers, size_bytes = self._waiting, self._waiting_bytes
+            self._waiting, self._waiting_bytes = [], 0
+        try:
+            sent = self._sendmsg(buffers)
+        except OSError as error:
+            raise self._lost(error) from error
+        if sent != size_bytes:
+            self._send_rest(buffers, sent)
 
-    def put_header(self, type: int, sequence: int, length: int) -> None:
-        """Begin a message whose payload is sent piece by piece outside the channel."""
-        self._outgoing.append(wire.encode_header(type, 0, sequence, length))
-        self.outgoing_bytes += wire.HEADER_BYTES
+    def begin(self, type: int, sequence: int, length: int, head: bytes) -> None:
+        """Send the beginning of a message; the rest of its payload is sent outside.
 
-    def flush(self) -> None:
-        """Send every message that was put, in one go."""
-        outgoing, size_bytes = self._outgoing, self.outgoing_bytes
-        if outgoing:
-            self._outgoing, self.outgoing_bytes = [], 0
-            self._send(outgoing, size_bytes)
+        ``length`` is that of the whole payload, of which ``head`` is the beginning.
+        """
+        self._send_rest([encode_header(type, 0, sequence, length), head], 0)
 
     def receive(self) -> Message | None:
         """Wait for the next message; None if the other side closed between messages.
@@ -75,27 +135,140 @@ class Channel:
         UnreachableError
             The other side closed in the middle of a message.
         RemoteProtocolError
-            It broke the protocol.
+            It broke the protocol; the connection cannot go on.
         """
-        inbox = self.inbox
-        message = inbox.take(0) if inbox.pending else None
-        while message is None:
-            count = self._receive_into(inbox.space())
-            if count == 0:
-                if inbox.pending:
-                    raise UnreachableError("The connection was closed in the middle of a message.")
+        # Every message passes here. After a wait the code is cold, and each further
+        # call of a function then costs more than the work it does: hence one function.
+        start = self._start
+        if start == self._end and not self.held and not self._streaming:
+            try:
+                self._end = count = self._recv_into(self._front)
+            except OSError as error:
+                raise self._lost(error) from error
+            self._start = start = 0
+            if not count:
                 return None
-            message = inbox.take(count)
-        return message
+        if self._end - start < HEADER_BYTES:
+            if not self._gather(HEADER_BYTES):
+                return None
+            start = self._start
+        begin = start + HEADER_BYTES
+        type, flags, sequence, length = decode_header(bytes(self._buffer[start:begin]))
+        limit = self.limits.get(type)
+        if limit is None or length > limit:
+            raise self._refusal(type, length)
+        if type == _MODEL:
+            self._start, self._streaming = begin, length
+            return Message(type, flags, sequence, length, _EMPTY)
+        wanted = HEADER_BYTES + length
+        if flags & _CHECKSUM:
+            wanted += CHECKSUM_BYTES
+        if self._end - start < wanted:
+            self._gather(wanted)
+            start = self._start
+            begin = start + HEADER_BYTES
+        self._start = start + wanted
+        end = begin + length
+        payload = self._buffer[begin:end]
+        if flags & _CHECKSUM and checksum([payload]) != self._buffer[end : end + CHECKSUM_BYTES]:
+            raise RemoteProtocolError("A payload was damaged on its way: wrong checksum.")
+        return Message(type, flags, sequence, length, payload)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Receive the payload of the streamed message that :meth:`receive` gave."""
-        inbox = self.inbox
-        while (piece := inbox.next_piece()) is not None:
-            if piece:
-                yield piece
+        """Receive the payload of the streamed message that :meth:`receive` gave.
+
+        A piece is valid until the next one is taken.
+
+        Raises
+        ------
+        UnreachableError
+            The other side closed in the middle of it.
+        """
+        while self._streaming:
+            if self._start == self._end:
+                self._receive_more(1)
+            count = min(self._streaming, self._end - self._start)
+            piece = self._buffer[self._start : self._start + count]
+            self._start += count
+            self._streaming -= count
+            yield piece
+
+    def preload(self, data: bytes) -> None:
+        """Put bytes that were received elsewhere in front of what comes next."""
+        self._space(len(data))[: len(data)] = data
+        self._end += len(data)
+
+    def _gather(self, wanted: int) -> bool:
+        """Receive until so many bytes are here; False if the end came before the first."""
+        if self._streaming:
+            raise LocalProtocolError("A streamed payload must be taken before what follows.")
+        while self._end - self._start < wanted:
+            if not self._receive_more(wanted):
+                return False
+        return True
+
+    def _receive_more(self, wanted: int) -> bool:
+        space = self._space(wanted)
+        try:
+            count = self._recv_into(space[: self._packet_size])
+        except OSError as error:
+            raise self._lost(error) from error
+        self._end += count
+        if not count and (self._streaming or self._start != self._end):
+            raise UnreachableError(
+                f"The connection to {self._address} was closed in the middle of a message."
+            )
+        return bool(count)
+
+    def _space(self, wanted: int) -> memoryview:
+        """Return where the next bytes go, in a buffer that has room for ``wanted`` in all."""
+        start, end, buffer = self._start, self._end, self._buffer
+        if start == end and not self.held:
+            start = end = 0
+        if start + wanted > len(buffer):
+            pending = buffer[start:end]
+            if self.held or wanted > len(buffer):
+                # A new buffer, not a grown one: payloads given out stay valid.
+                buffer = self._buffer = memoryview(bytearray(wanted + _SPARE_BYTES))
+                self._front = buffer[: self._packet_size]
+                buffer[: len(pending)] = pending
             else:
-                count = self._receive_into(inbox.space())
-                if count == 0:
-                    raise UnreachableError("The connection was closed in the middle of a model.")
-                inbox.add(count)
+                buffer[: len(pending)] = bytes(pending)
+            start, end = 0, len(pending)
+        self._start, self._end = start, end
+        return buffer[end:]
+
+    def _send_rest(self, buffers: Sequence[Buffer], sent: int) -> None:
+        try:
+            write(self._connection, buffers, sent)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: OSError) -> UnreachableError:
+        return lost(self._address, error)
+
+    def _refusal(self, type: int, length: int) -> RemoteProtocolError:
+        limit = self.limits.get(type)
+        if limit is None:
+            names = ", ".join(TYPE_NAMES[known] for known in self.limits)
+            return RemoteProtocolError(f"{TYPE_NAMES[type]} is not allowed now; allowed: {names}.")
+        return RemoteProtocolError(
+            f"A {TYPE_NAMES[type]} of {length} bytes is over the limit of {limit} bytes."
+        )
+
+
+def write(connection: Connection, buffers: Sequence[Buffer], sent: int = 0) -> None:
+    """Send all of these buffers but for the first ``sent`` bytes."""
+    for buffer in buffers:
+        view = memoryview(buffer)
+        if sent >= view.nbytes:
+            sent -= view.nbytes
+            continue
+        view, sent = view.cast("B")[sent:], 0
+        while view:
+            view = view[connection.sendmsg([view]) :]
+
+
+def lost(address: str, error: OSError) -> UnreachableError:
+    """Return what to raise when the system reports the end of a connection."""
+    return UnreachableError(f"The connection to {address} was lost ({error.strerror or error}).")

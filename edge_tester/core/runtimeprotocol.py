@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol
 
 from edge_tester.core import payloads, wire
-from edge_tester.core.channel import Channel
+from edge_tester.core.channel import Channel, Connection, lost, write
 from edge_tester.core.errors import (
     EdgeTesterError,
     LocalProtocolError,
@@ -61,7 +61,7 @@ class Answer(NamedTuple):
 
 
 class RuntimeProtocol(Configurable):
-    """A subclass must move bytes: the six methods below, and nothing else.
+    """A subclass must make and end connections: the four methods below, and nothing else.
 
     The conversation itself exists once, in this class: requests of the host
     here, answers of the target in :mod:`edge_tester.core.target`. Conformance
@@ -73,6 +73,12 @@ class RuntimeProtocol(Configurable):
 
     in_process: ClassVar[bool] = False
     """Whether host and target are one process: then the host's times say nothing."""
+
+    packet_size: int = state(1 << 20)
+    """Most bytes to take by one receive."""
+
+    connection: Connection = state()
+    """What moves bytes, from connecting or attaching on: a socket, or what acts like one."""
 
     channel: Channel = state()
     loaded: tuple[list[TensorSpec], list[TensorSpec]] | None = state()
@@ -95,20 +101,6 @@ class RuntimeProtocol(Configurable):
         UnreachableError
             Nothing answers; the message says what to start.
         """
-        raise NotImplementedError
-
-    def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
-        """Send all bytes of all buffers, in order; ``size_bytes`` is their sum.
-
-        Raises
-        ------
-        UnreachableError
-            The other side is gone.
-        """
-        raise NotImplementedError
-
-    def receive_into(self, buffer: memoryview) -> int:
-        """Receive at least one byte into a buffer; return the count, 0 at the end."""
         raise NotImplementedError
 
     def disconnect(self) -> None:
@@ -139,9 +131,23 @@ class RuntimeProtocol(Configurable):
             piece = file.read(min(count, CHUNK_BYTES))
             if not piece:
                 raise ModelError(f"{file.name} became shorter while it was sent.")
-            self.send([piece], len(piece))
+            try:
+                write(self.connection, [piece])
+            except OSError as error:
+                raise lost(self.address, error) from error
             progress(len(piece))
             count -= len(piece)
+
+    def open_channel(self, limits: dict[int, int]) -> Channel:
+        """Return the channel over the connection, also in ``channel``."""
+        self.channel = Channel(
+            self.connection,
+            limits,
+            self.address,
+            checksums=self.checksums,
+            packet_size=self.packet_size,
+        )
+        return self.channel
 
     def connect(
         self, hello: Hello, on_queued: Callable[[str], None] = lambda reason: None
@@ -159,7 +165,7 @@ class RuntimeProtocol(Configurable):
         UnreachableError, RemoteProtocolError, TargetError
         """
         self.start_client()
-        self.channel = Channel(self, _answer_limits(wire.OPEN_DATA_LIMIT_BYTES))
+        self.open_channel(_answer_limits(wire.OPEN_DATA_LIMIT_BYTES))
         try:
             sequence = self._request(Type.HELLO, 0, [payloads.encode(hello)])
             while True:
@@ -199,15 +205,13 @@ class RuntimeProtocol(Configurable):
             )
         )
         head = len(description).to_bytes(4, "big") + description
-        sequence, channel = self._next_sequence(), self._connected()
-        channel.put_header(Type.MODEL, sequence, len(head) + artifact.size_bytes)
+        sequence, channel = next(self._sequence), self.channel or self._unconnected()
         try:
-            channel.flush()
-            self.send([head], len(head))
+            channel.begin(Type.MODEL, sequence, len(head) + artifact.size_bytes, head)
             with artifact.open() as file:
                 self.send_file(file, artifact.size_bytes, progress)
-        except UnreachableError as lost:
-            raise self._last_words(lost) from lost
+        except UnreachableError as gone:
+            raise self._last_words(gone) from gone
         loaded = payloads.decode(self._answer(sequence).payload, Loaded)
         inputs = msgspec.convert(loaded.inputs, list[TensorSpec])
         outputs = msgspec.convert(loaded.outputs, list[TensorSpec])
@@ -216,7 +220,7 @@ class RuntimeProtocol(Configurable):
         if all(spec.static for spec in outputs):
             expected = sum(spec.nbytes for spec in outputs)
             limit_bytes = max(wire.DESCRIPTION_LIMIT_BYTES, 2 * expected)
-            channel.inbox.limits = _answer_limits(limit_bytes)
+            channel.limits = _answer_limits(limit_bytes)
         return loaded
 
     def upload_input(self, tensors: Sequence[Array]) -> None:
@@ -250,16 +254,18 @@ class RuntimeProtocol(Configurable):
         Nothing else moves on the link during the inference, not even the OK that
         it has started: a host that wakes up then takes time from it.
         """
-        channel = self._connected()
+        channel = self.channel or self._unconnected()
         flags, payload = self._packed(tensors)
         data, process, output, stats = itertools.islice(self._sequence, 4)
-        channel.inbox.held = False
-        channel.put(Type.DATA, flags | Flag.MORE, data, payload)
-        channel.put(Type.PROCESS, Flag.MORE | Flag.WARM if warm else Flag.MORE, process)
-        channel.put(Type.OUTPUT, Flag.MORE, output)
-        channel.put(Type.STATS, 0, stats)
+        channel.held = False
+        channel.send(Type.DATA, flags | Flag.MORE, data, payload)
+        channel.send(Type.PROCESS, Flag.MORE | Flag.WARM if warm else Flag.MORE, process)
+        channel.send(Type.OUTPUT, Flag.MORE, output)
         start_ns = time.perf_counter_ns()
-        self._flush()
+        try:
+            channel.send(Type.STATS, 0, stats)
+        except UnreachableError as gone:
+            raise self._last_words(gone) from gone
         try:
             self._answer(data)
             self._answer(process)
@@ -277,25 +283,23 @@ class RuntimeProtocol(Configurable):
     def report_success(
         self, request: Message, payload: Sequence[Buffer] = (), flags: int = 0
     ) -> None:
-        """Answer a request with OK; it leaves with the next flush of the channel."""
-        self.channel.put(Type.OK, flags, request.sequence, payload)
+        """Answer a request with OK."""
+        flags |= request.flags & Flag.MORE
+        self.channel.send(Type.OK, flags, request.sequence, payload)
 
     def report_failure(self, request: Message, failure: Failure) -> None:
-        """Answer a request with ERROR; it leaves with the next flush of the channel."""
-        self.channel.put(Type.ERROR, 0, request.sequence, [payloads.encode(failure)])
+        """Answer a request with ERROR."""
+        flags = request.flags & Flag.MORE
+        self.channel.send(Type.ERROR, flags, request.sequence, [payloads.encode(failure)])
 
     def _request(self, type: int, flags: int = 0, payload: Sequence[Buffer] = ()) -> int:
-        channel, sequence = self._connected(), self._next_sequence()
-        channel.inbox.held = False
-        channel.put(type, flags, sequence, payload)
-        self._flush()
-        return sequence
-
-    def _flush(self) -> None:
+        channel, sequence = self.channel or self._unconnected(), next(self._sequence)
+        channel.held = False
         try:
-            self.channel.flush()
-        except UnreachableError as lost:
-            raise self._last_words(lost) from lost
+            channel.send(type, flags, sequence, payload)
+        except UnreachableError as gone:
+            raise self._last_words(gone) from gone
+        return sequence
 
     def _last_words(self, lost: UnreachableError) -> EdgeTesterError:
         """Return why the target closed the connection, if it said so before."""
@@ -327,7 +331,7 @@ class RuntimeProtocol(Configurable):
 
     def _unpacked(self, message: Message) -> list[Array]:
         # The views must outlive the answers that follow in the same flight.
-        self.channel.inbox.held = True
+        self.channel.held = True
         return self._uploaded()[1].unpack(message.payload, bool(message.flags & Flag.SHAPED))
 
     def _uploaded(self) -> tuple[TensorCodec, TensorCodec]:
@@ -335,13 +339,8 @@ class RuntimeProtocol(Configurable):
             raise LocalProtocolError("No model was uploaded over this connection.")
         return self._codecs
 
-    def _connected(self) -> Channel:
-        if self.channel is None:
-            raise LocalProtocolError(f"{type(self).__name__} is not connected.")
-        return self.channel
-
-    def _next_sequence(self) -> int:
-        return next(self._sequence)
+    def _unconnected(self) -> Channel:
+        raise LocalProtocolError(f"{type(self).__name__} is not connected.")
 
 
 def _target_ns(finished: Message) -> int:

@@ -48,6 +48,7 @@ class LoopbackProtocol(RuntimeProtocol):
     def attach(self, connection: Any) -> None:
         """Become the target's side of another LoopbackProtocol."""
         self._peer = connection
+        self.connection = self
 
     def start_client(self) -> None:
         """Make the target's side."""
@@ -59,17 +60,20 @@ class LoopbackProtocol(RuntimeProtocol):
         self._scratch = tempfile.TemporaryDirectory(prefix="edge_tester-")
         self._peer = LoopbackProtocol()
         self._peer.attach(self)
+        self.connection = self
         self._session = Session(self._peer, [self.runtime], welcome_of, Path(self._scratch.name))
 
-    def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
-        """Put copies where the other side receives."""
-        peer = self._connected_peer()
+    def sendmsg(self, buffers: Sequence[Buffer]) -> int:
+        """Put copies where the other side receives, as a socket does."""
+        peer, sent = self._connected_peer(), 0
         for buffer in buffers:
             # A copy: a real link has sent the bytes before the sender changes them.
             if piece := memoryview(memoryview(buffer).tobytes()):
                 peer._arrived.append(piece)
+                sent += len(piece)
+        return sent
 
-    def receive_into(self, buffer: memoryview) -> int:
+    def recv_into(self, buffer: memoryview) -> int:
         """Take what has arrived; the host's side lets the target's side work first."""
         if not self._arrived and self._session is not None:
             self._session.serve()

@@ -6,14 +6,14 @@ import errno
 import ipaddress
 import socket
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from edge_tester.core.channel import lost
 from edge_tester.core.errors import ModelError, UnreachableError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
-from edge_tester.core.wire import Buffer
 
 _CONNECT_LIMIT_S = 5.0
 _SENDFILE_BYTES = 1 << 20
@@ -30,7 +30,7 @@ class NetworkProtocol(RuntimeProtocol):
         1 << 20, minimum=1024, unit="bytes", help="Most bytes taken by one receive"
     )
 
-    _socket: socket.socket = state()
+    connection: socket.socket = state()
 
     @property
     def address(self) -> str:
@@ -86,7 +86,7 @@ class NetworkProtocol(RuntimeProtocol):
             for name, value in _KEEPALIVE:
                 if number := getattr(socket, name, None):
                     connection.setsockopt(socket.IPPROTO_TCP, number, value)
-        self._socket = connection
+        self.connection = connection
 
     def start_client(self) -> None:
         """Connect to an agent."""
@@ -104,25 +104,9 @@ class NetworkProtocol(RuntimeProtocol):
             ) from error
         self.attach(connection)
 
-    def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
-        """Send everything, in one system call where the kernel takes it."""
-        try:
-            sent = self._socket.sendmsg(buffers)
-            if sent < size_bytes:
-                _send_rest(self._socket, buffers, sent)
-        except OSError as error:
-            raise self._lost(error) from error
-
-    def receive_into(self, buffer: memoryview) -> int:
-        """Receive what is there, at least one byte; 0 at the end."""
-        try:
-            return self._socket.recv_into(buffer, min(len(buffer), self.packet_size))
-        except OSError as error:
-            raise self._lost(error) from error
-
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
         """Let the kernel send the file; it never passes through this process."""
-        connection, sent = self._socket, 0
+        connection, sent = self.connection, 0
         try:
             while sent < count:
                 piece = connection.sendfile(file, sent, min(_SENDFILE_BYTES, count - sent))
@@ -131,12 +115,12 @@ class NetworkProtocol(RuntimeProtocol):
                 sent += piece
                 progress(piece)
         except OSError as error:
-            raise self._lost(error) from error
+            raise lost(self.address, error) from error
 
     def disconnect(self) -> None:
         """Close the connection."""
-        if self._socket is not None:
-            self._socket.close()
+        if self.connection is not None:
+            self.connection.close()
 
     @property
     def _is_path(self) -> bool:
@@ -156,16 +140,3 @@ class NetworkProtocol(RuntimeProtocol):
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(self.host) == errno.ECONNREFUSED:
                 path.unlink()
-
-    def _lost(self, error: OSError) -> UnreachableError:
-        return UnreachableError(
-            f"The connection to {self.address} was lost ({error.strerror or error})."
-        )
-
-
-def _send_rest(connection: socket.socket, buffers: Sequence[Buffer], sent: int) -> None:
-    for buffer in buffers:
-        view = memoryview(buffer).cast("B")
-        if sent < len(view):
-            connection.sendall(view[sent:])
-        sent = max(0, sent - len(view))

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pytest
 
-from edge_tester.core.channel import Channel
+from edge_tester.core.channel import write
 from edge_tester.core.errors import LocalProtocolError, ModelError, UnreachableError
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.wire import Type, encode_header
+from edge_tester.core.wire import Flag, Type, encode_header
 from edge_tester.testing.plugin import PluginConformance
 
 _LIMITS = {Type.DATA: 1 << 40}
@@ -110,12 +110,13 @@ class RuntimeProtocolConformance(PluginConformance):
         """A payload may be bytes, views and arrays of any shape."""
         target = link.connect()
         array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-        buffers = [b"abc", array.data, bytearray(b"de"), np.array([[1.5]], np.float32), b""]
+        buffers = [b"abc", array.data, np.array([[1.5]], np.float32), b"", array[:0]]
 
         def send() -> None:
-            link.host.send(buffers, 3 + array.nbytes + 2 + 4)
+            link.host.open_channel({}).send(Type.DATA, 0, 0, buffers)
 
-        expected = b"abc" + array.tobytes() + b"de" + np.float32(1.5).tobytes()
+        expected = b"abc" + array.tobytes() + np.float32(1.5).tobytes()
+        expected = encode_header(Type.DATA, 0, 0, len(expected)) + expected
         assert expected == self._received(send, target, len(expected))
 
     def test_what_was_sent_may_be_changed(self, link: Link) -> None:
@@ -124,7 +125,7 @@ class RuntimeProtocolConformance(PluginConformance):
         array = np.ones(1000, np.uint8)
 
         def send() -> None:
-            link.host.send([array], 1000)
+            write(link.host.connection, [array])
             array[:] = 2
 
         assert bytes([1]) * 1000 == self._received(send, target, 1000)
@@ -134,11 +135,9 @@ class RuntimeProtocolConformance(PluginConformance):
         """What the other side said before it left is heard; then comes the end."""
         target = link.connect()
         leaver, stayer = (link.host, target) if leaving == "host" else (target, link.host)
-        channel = Channel(leaver, {})
-        channel.put(Type.DATA, 0, 7, [b"farewell"])
-        channel.flush()
+        leaver.open_channel({}).send(Type.DATA, 0, 7, [b"farewell"])
         leaver.disconnect()
-        heard = Channel(stayer, _LIMITS)
+        heard = stayer.open_channel(_LIMITS)
         (messages,) = self._done([lambda: [heard.receive(), heard.receive()]])
         assert messages[0] is not None
         assert b"farewell" == bytes(messages[0].payload)
@@ -147,10 +146,10 @@ class RuntimeProtocolConformance(PluginConformance):
     def test_an_end_within_a_message_is_an_error(self, link: Link) -> None:
         """Half a message is none."""
         target = link.connect()
-        link.host.send([encode_header(Type.DATA, 0, 0, 100), b"half"], 28)
+        write(link.host.connection, [encode_header(Type.DATA, 0, 0, 100), b"half"])
         link.host.disconnect()
         with pytest.raises(UnreachableError):
-            self._done([Channel(target, _LIMITS).receive])
+            self._done([target.open_channel(_LIMITS).receive])
 
     @pytest.mark.parametrize("leaving", ["host", "target"])
     def test_sending_to_nobody_is_refused(self, link: Link, leaving: str) -> None:
@@ -160,9 +159,9 @@ class RuntimeProtocolConformance(PluginConformance):
         leaver.disconnect()
 
         def send() -> None:
-            end_s = time.monotonic() + self.time_limit_s / 2
+            channel, end_s = stayer.open_channel({}), time.monotonic() + self.time_limit_s / 2
             while time.monotonic() < end_s:
-                stayer.send([bytes(1 << 16)], 1 << 16)
+                channel.send(Type.DATA, 0, 0, [bytes(1 << 16)])
 
         with pytest.raises(UnreachableError):
             self._done([send])
@@ -179,7 +178,7 @@ class RuntimeProtocolConformance(PluginConformance):
         for content in (b"first", b"second"):
             target = link.connect()
             assert [content] == self._carried(link.host, target, [content])
-            link.host.send([b"unread"], 6)
+            write(link.host.connection, [b"unread"])
             link.host.disconnect()
             target.disconnect()
 
@@ -224,14 +223,13 @@ class RuntimeProtocolConformance(PluginConformance):
     def _carried(
         self, sender: RuntimeProtocol, receiver: RuntimeProtocol, contents: Sequence[bytes]
     ) -> list[bytes]:
-        """Send contents as messages, in two flushes, and return what arrives."""
-        outgoing, incoming = Channel(sender, {}), Channel(receiver, _LIMITS)
+        """Send contents as messages, in two flights, and return what arrives."""
+        outgoing, incoming = sender.open_channel({}), receiver.open_channel(_LIMITS)
+        last = (len(contents) // 2, len(contents) - 1)
 
         def send() -> None:
             for index, content in enumerate(contents):
-                outgoing.put(Type.DATA, 0, index, [content])
-                if index in (len(contents) // 2, len(contents) - 1):
-                    outgoing.flush()
+                outgoing.send(Type.DATA, 0 if index in last else Flag.MORE, index, [content])
 
         def receive() -> list[bytes]:
             found = []
@@ -252,7 +250,7 @@ class RuntimeProtocolConformance(PluginConformance):
         def receive() -> bytes:
             content, space = bytearray(), memoryview(bytearray(1 << 16))
             while len(content) < size_bytes:
-                count = receiver.receive_into(space[: size_bytes - len(content)])
+                count = receiver.connection.recv_into(space[: size_bytes - len(content)])
                 assert count > 0
                 content += space[:count]
             return bytes(content)

@@ -191,10 +191,10 @@ def test_small_messages_are_sent_at_once_on_both_sides():
     client.start_client()
     target.attach(listener.accept()[0])
     for side in (client, target):
-        assert side._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert side._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert side.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert side.connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         # Connecting has a time limit; an inference may take longer.
-        assert side._socket.gettimeout() is None
+        assert side.connection.gettimeout() is None
         side.disconnect()
     listener.close()
 
@@ -203,7 +203,7 @@ def test_a_descriptor_can_be_attached(tmp_path):
     ours, theirs = socket.socketpair()
     protocol = NetworkProtocol(host=str(tmp_path))
     protocol.attach(theirs.detach())
-    protocol.send([b"here"], 4)
+    protocol.connection.sendall(b"here")
     assert b"here" == ours.recv(10)
     protocol.disconnect()
     ours.close()

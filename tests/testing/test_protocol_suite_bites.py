@@ -5,33 +5,64 @@ import inspect
 
 import pytest
 
+from edge_tester.core.channel import write
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.testing import RuntimeProtocolConformance
 
 
-class HastyProtocol(NetworkProtocol):
+class BadConnection:
+    """A socket in whose way something stands."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+
+class Hasty(BadConnection):
     """Forgets what the kernel does not take at once."""
 
-    def send(self, buffers, size_bytes):
-        self._socket.setblocking(False)
-        self._socket.sendmsg(buffers)
-        self._socket.setblocking(True)
+    def sendmsg(self, buffers):
+        self.connection.setblocking(False)
+        self.connection.sendmsg(buffers)
+        self.connection.setblocking(True)
+        return sum(memoryview(buffer).nbytes for buffer in buffers)
+
+
+class Reversing(BadConnection):
+    """Sends the last buffer first."""
+
+    def sendmsg(self, buffers):
+        return self.connection.sendmsg(list(reversed(buffers)))
+
+
+class Deaf(BadConnection):
+    """Does not notice that nobody listens any more."""
+
+    def sendmsg(self, buffers):
+        with contextlib.suppress(OSError):
+            self.connection.sendmsg(buffers)
+        return sum(memoryview(buffer).nbytes for buffer in buffers)
+
+
+class HastyProtocol(NetworkProtocol):
+    def attach(self, connection):
+        super().attach(connection)
+        self.connection = Hasty(self.connection)
 
 
 class ReversingProtocol(NetworkProtocol):
-    """Sends the last buffer first."""
-
-    def send(self, buffers, size_bytes):
-        super().send(list(reversed(buffers)), size_bytes)
+    def attach(self, connection):
+        super().attach(connection)
+        self.connection = Reversing(self.connection)
 
 
 class DeafProtocol(NetworkProtocol):
-    """Does not notice that nobody listens any more."""
-
-    def send(self, buffers, size_bytes):
-        with contextlib.suppress(EdgeTesterError):
-            super().send(buffers, size_bytes)
+    def attach(self, connection):
+        super().attach(connection)
+        self.connection = Deaf(self.connection)
 
 
 class EndlessProtocol(NetworkProtocol):
@@ -39,7 +70,7 @@ class EndlessProtocol(NetworkProtocol):
 
     def send_file(self, file, count, progress):
         content = file.read()
-        self.send([content], len(content))
+        write(self.connection, [content])
         progress(len(content))
 
 

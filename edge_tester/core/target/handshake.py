@@ -59,7 +59,7 @@ class Peer:
 
     def answer(self, payload: bytes, type: int = Type.OK) -> None:
         """Send an answer to HELLO; what the connection cannot take at once is dropped."""
-        sequence = wire.decode_header(memoryview(bytes(self.frame)))[2]
+        sequence = wire.decode_header(bytes(self.frame[:HEADER_BYTES]))[2]
         self.connection.send(wire.encode_header(type, 0, sequence, len(payload)) + payload)
 
     def has_left(self) -> bool:
@@ -82,7 +82,7 @@ class Peer:
         have = len(self.frame)
         if have < HEADER_BYTES:
             return HEADER_BYTES - have
-        type, flags, _, length = wire.decode_header(memoryview(bytes(self.frame)))
+        type, flags, _, length = wire.decode_header(bytes(self.frame[:HEADER_BYTES]))
         if type != Type.HELLO or flags or length > wire.HELLO_LIMIT_BYTES:
             raise RemoteProtocolError("its first message is no HELLO")
         return HEADER_BYTES + length - have

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from edge_tester.core import payloads, wire
-from edge_tester.core.channel import Channel
 from edge_tester.core.errors import (
     BackendMissingError,
     EdgeTesterError,
@@ -30,13 +29,12 @@ from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.target.status import Activity, Status
 from edge_tester.core.target.storage import Stream, store
 from edge_tester.core.tensors import TensorCodec, TensorSpec
-from edge_tester.core.wire import TYPE_NAMES, Flag, Message, State, Type
+from edge_tester.core.wire import TRANSITIONS, TYPE_NAMES, Flag, Message, State, Type
 
 logger = logging.getLogger(__name__)
 
-_SHORT_ANSWER_BYTES = 1 << 14
-# Stands for a flight of which a request failed; no state of the protocol.
-_FAILING = "failing"
+# The members of a class cost a second look; these are needed for every request.
+_MORE, _WAITING = Flag.MORE, Activity.WAITING
 _CODES: dict[type[Exception], str] = {
     ModelError: "model",
     InputError: "input",
@@ -72,16 +70,16 @@ class Session:
         status: Status | None = None,
     ) -> None:
         self._protocol = protocol
-        self._channel = protocol.channel = Channel(protocol, {})
+        self._channel = protocol.open_channel({})
         self._runtimes = runtimes
         self._welcome = welcome
         self._scratch = scratch
         self._say: Callable[[int], None] = status.write if status else _say_nothing
         self._state = State.NEW
         self._limits = _limits_by_state(0)
-        self._channel.inbox.limits = self._limits[State.NEW]
+        self._channel.limits = self._limits[State.NEW]
         self._failing = False
-        self._runtime: Runtime | None = None
+        self._runtime = runtimes[0]
         self._inputs = TensorCodec([])
         self._outputs = TensorCodec([])
         self._statistics = Statistics()
@@ -104,8 +102,7 @@ class Session:
         except RemoteProtocolError as error:
             logger.warning("client broke the protocol: %s", error)
             failure = payloads.encode(Failure("protocol", str(error)))
-            channel.put(Type.ERROR, 0, 0, [failure])
-            channel.flush()
+            channel.send(Type.ERROR, 0, 0, [failure])
         except UnreachableError as error:
             logger.info("client is gone: %s", error)
 
@@ -118,7 +115,7 @@ class Session:
             type = message.type
             try:
                 self._handlers[type](message)
-                following = wire.TRANSITIONS[self._state, type]
+                following = TRANSITIONS[self._state, type]
                 if following != self._state:
                     self._enter(following)
             except (RemoteProtocolError, UnreachableError):
@@ -126,19 +123,15 @@ class Session:
             # What a model or its runtime raises can be anything; the session goes on.
             except (Exception, SystemExit) as error:
                 self._fail(message, error)
-        if not message.flags & Flag.MORE:
+        if not message.flags & _MORE:
             if self._failing:
                 self._failing = False
-                self._channel.inbox.limits = self._limits[self._state]
-            # A short answer leaves whole or not at all; only a long one can be cut off.
-            if self._channel.outgoing_bytes > _SHORT_ANSWER_BYTES:
-                self._say(Activity.ANSWERING)
-            self._channel.flush()
-            self._say(Activity.WAITING)
+                self._channel.limits = self._limits[self._state]
+            self._say(_WAITING)
 
     def _enter(self, state: str) -> None:
         self._state = state
-        self._channel.inbox.limits = self._limits[state]
+        self._channel.limits = self._limits[state]
 
     def _fail(self, message: Message, error: BaseException) -> None:
         logger.debug("%s failed", TYPE_NAMES[message.type], exc_info=error)
@@ -147,7 +140,7 @@ class Session:
         if message.flags & Flag.MORE:
             # The rest of the flight was sent in good faith: it is answered, not a violation.
             self._failing = True
-            self._channel.inbox.limits = (
+            self._channel.limits = (
                 self._limits[State.LOADED] | self._limits[State.FED] | self._limits[State.DONE]
             )
 
@@ -159,7 +152,7 @@ class Session:
         self._protocol.report_success(message, [payloads.encode(self._welcome(runtime))])
 
     def _on_model(self, message: Message) -> None:
-        runtime = self._ready_runtime()
+        runtime = self._runtime
         stream = Stream.begin(self._pieces(), message.length)
         format = stream.description.format
         if format not in runtime.input_formats:
@@ -198,17 +191,15 @@ class Session:
 
     def _on_data(self, message: Message) -> None:
         inputs = self._inputs.unpack(message.payload, bool(message.flags & Flag.SHAPED))
-        self._ready_runtime().set_inputs(inputs)
+        self._runtime.set_inputs(inputs)
         # A runtime may use the views until its run has ended.
-        self._channel.inbox.held = True
+        self._channel.held = True
         self._protocol.report_success(message)
 
     def _on_process(self, message: Message) -> None:
-        run = self._ready_runtime().run
+        run = self._runtime.run
         self._protocol.report_success(message)
         self._say(Activity.RUNNING)
-        if not message.flags & Flag.MORE:
-            self._channel.flush()
         if message.flags & Flag.WARM:
             run()
         cpu_start_ns = time.process_time_ns()
@@ -216,7 +207,7 @@ class Session:
         run()
         end_ns = time.perf_counter_ns()
         cpu_end_ns = time.process_time_ns()
-        self._channel.inbox.held = False
+        self._channel.held = False
         statistics = self._statistics
         if statistics.inferences == 0:
             statistics.first_inference_ns = end_ns - start_ns
@@ -225,7 +216,9 @@ class Session:
         self._protocol.report_success(message, [payloads.encode(Timing(start_ns, end_ns))])
 
     def _on_output(self, message: Message) -> None:
-        shaped, pieces = self._outputs.pack(self._ready_runtime().get_outputs())
+        shaped, pieces = self._outputs.pack(self._runtime.get_outputs())
+        # From here on the answer may be cut off, and what follows is taken for its rest.
+        self._say(Activity.ANSWERING)
         self._protocol.report_success(message, pieces, Flag.SHAPED if shaped else 0)
 
     def _on_stats(self, message: Message) -> None:
@@ -260,11 +253,6 @@ class Session:
             self._say(Activity.RECEIVING)
             yield piece
 
-    def _ready_runtime(self) -> Runtime:
-        if self._runtime is None:
-            raise RemoteProtocolError("HELLO comes first.")
-        return self._runtime
-
 
 def _limits_by_state(data_limit_bytes: int) -> dict[str, dict[int, int]]:
     """Return, per state, the requests allowed and the largest payload of each [bytes]."""
@@ -273,11 +261,10 @@ def _limits_by_state(data_limit_bytes: int) -> dict[str, dict[int, int]]:
         Type.MODEL: wire.TRANSFER_LIMIT_BYTES,
         Type.DATA: data_limit_bytes,
     }
-    limits = {
+    return {
         state: {request: sizes.get(request, 0) for request in wire.allowed(state)}
-        for state, _ in wire.TRANSITIONS
+        for state, _ in TRANSITIONS
     }
-    return limits | {_FAILING: limits[State.LOADED] | limits[State.FED] | limits[State.DONE]}
 
 
 def _data_limit_bytes(inputs: Sequence[TensorSpec]) -> int:

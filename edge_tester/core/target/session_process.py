@@ -15,7 +15,6 @@ import msgspec
 
 import edge_tester
 from edge_tester.core import payloads
-from edge_tester.core.channel import Channel
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.machine import describe_machine
 from edge_tester.core.options import path_of
@@ -82,7 +81,7 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
         raise TypeError(f"{settings.protocol} is no runtime protocol.")
     protocol.attach(descriptor)
     session = session_factory(protocol, runtimes, welcome_of, Path(settings.scratch), status)
-    _preload(protocol.channel, hello)
+    protocol.channel.preload(hello)
     try:
         session.serve()
     finally:
@@ -103,12 +102,6 @@ def _runtimes(settings: SessionSettings) -> list[Runtime]:
     if len(runtimes) == 1:
         runtimes[0].prepare()
     return runtimes
-
-
-def _preload(channel: Channel, frame: bytes) -> None:
-    """Put a frame that the supervisor has read in front of what the client sends next."""
-    channel.inbox.space()[: len(frame)] = frame
-    channel.inbox.add(len(frame))
 
 
 def _prefer_as_victim() -> None:

@@ -246,8 +246,8 @@ GARBAGE_AFTER_HELLO = {
 @pytest.mark.parametrize("garbage", GARBAGE_AFTER_HELLO.values(), ids=GARBAGE_AFTER_HELLO)
 def test_garbage_after_hello_ends_only_its_own_session(agent, tmp_path, garbage):
     client = agent.connect()
-    client.send([garbage], len(garbage))
-    client._socket.shutdown(socket.SHUT_WR)
+    client.connection.sendall(garbage)
+    client.connection.shutdown(socket.SHUT_WR)
     with pytest.raises((TargetError, UnreachableError)):
         client._answer(0)
     client.disconnect()
@@ -388,8 +388,6 @@ def test_a_target_that_ends_a_session_is_heard_even_if_the_client_was_just_speak
     description = encode(ModelDescription(format="x" * (2 << 20), size_bytes=0, sha256=""))
     content = len(description).to_bytes(4, "big") + description
     client = agent.connect()
-    client.channel.put(Type.MODEL, 0, 1, [content])
     with pytest.raises(TargetError, match="too long"):
-        client._flush()
-        client._answer(1)
+        client._answer(client._request(Type.MODEL, 0, [content]))
     client.disconnect()

@@ -15,6 +15,8 @@ from edge_tester.core.quiet import quiet
 EXTRAS = {
     "ai_edge_litert": "tflite",
     "ai_edge_quantizer": "quantizer",
+    "coremltools": "coreml",
+    "executorch": "executorch",
     "h5py": "tensorflow",
     "jinja2": "host",
     "keras": "tensorflow",
@@ -22,6 +24,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "torch",
+    "openvino": "openvino",
     "PIL": "host",
     "rich": "host",
     "sklearn": "digits",
@@ -29,6 +32,8 @@ EXTRAS = {
     "tensorflow": "tensorflow",
     "tf2onnx": "tensorflow",
     "torch": "torch",
+    "torchao": "torch",
+    "tvm": "tvm",
     "yaml": "host",
 }
 

@@ -10,7 +10,7 @@ from edge_tester.core.artifact import Artifact, Weights
 from edge_tester.core.backends import version
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import CompilationError, EdgeTesterError
-from edge_tester.core.files import atomic_path
+from edge_tester.core.files import atomic_folder, atomic_path, is_empty
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option, path_of
 from edge_tester.core.tensors import Array
@@ -28,6 +28,8 @@ class ModelCompiler(Configurable):
     """Model formats that it takes."""
     output_format: ClassVar[str]
     """Model format that it makes."""
+    output_is_folder: ClassVar[bool] = False
+    """Whether a model of that format is a folder."""
     distributions: ClassVar[tuple[str, ...]] = ()
     """Names of the packages whose versions decide what comes out."""
 
@@ -39,7 +41,7 @@ class ModelCompiler(Configurable):
     def convert(
         self, model: ModelWrapper, calibration: Iterator[list[Array]], output: Path
     ) -> None:
-        """Compile ``model`` into the file ``output``.
+        """Compile ``model`` into ``output``.
 
         Parameters
         ----------
@@ -48,7 +50,7 @@ class ModelCompiler(Configurable):
             Preprocessed inputs, one sample at a time. Nothing is loaded unless
             it is consumed.
         output : Path
-            An existing empty file with the suffix of ``compiled_model_path``.
+            An existing empty file, or folder, with the suffix of ``compiled_model_path``.
         """
         raise NotImplementedError
 
@@ -88,10 +90,11 @@ class ModelCompiler(Configurable):
                 f"({model.model_path})."
             )
         parent = Artifact.from_file(model.model_path, format)
-        with atomic_path(self.compiled_model_path) as temporary:
+        atomic = atomic_folder if self.output_is_folder else atomic_path
+        with atomic(self.compiled_model_path) as temporary:
             try:
                 self.convert(model, self._calibration(model, dataset), temporary)
-                if temporary.stat().st_size == 0:
+                if is_empty(temporary):
                     raise CompilationError(f"{owner} wrote nothing for {model.model_path}.")
                 weights = self.read_weights(temporary)
             except EdgeTesterError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,12 +45,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary empty folder beside ``path`` that replaces it on success.
+
+    The counterpart of :func:`atomic_path` for what is a folder. No system replaces a folder
+    that is not empty in one step: an earlier one steps aside first, for a moment.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place = tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent)
+    temporary, earlier = Path(place) / f"new{path.suffix}", Path(place) / "earlier"
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            path.rename(earlier)
+        temporary.rename(path)
+    finally:
+        if earlier.exists() and not path.exists():
+            earlier.rename(path)
+        shutil.rmtree(place)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``; a reader sees all of it or none."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def is_empty(path: Path) -> bool:
+    """Tell whether a file has no bytes, or a folder nothing in it."""
+    return not any(path.iterdir()) if path.is_dir() else path.stat().st_size == 0
 
 
 def sha256_of(path: Path) -> str:

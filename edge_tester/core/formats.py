@@ -17,6 +17,9 @@ FORMATS = {
     ".ts": "torchscript",
     ".torchscript": "torchscript",
     ".pt2": "torch-exported",
+    ".so": "tvm",
+    ".mlpackage": "coreml",
+    ".pte": "executorch",
     ".echo": "echo",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -97,6 +97,10 @@ class ModelWrapper(Configurable):
     def save_to_onnx(self, path: Path) -> None:
         """Export the loaded model to ONNX, in one self-contained file."""
         raise ModelError(f"{type(self).__name__} cannot export to ONNX.")
+
+    def export(self) -> Any:
+        """Return the loaded model as ``torch.export.ExportedProgram``, for PyTorch's compilers."""
+        raise ModelError(f"{type(self).__name__} is no PyTorch model: it has no exported program.")
 
     def preprocess(self, inputs: Sequence[Array], specs: Sequence[TensorSpec]) -> list[Array]:
         """Turn the data set's values into the real values that the model takes.

@@ -4,7 +4,13 @@ import stat
 
 import pytest
 
-from edge_tester.core.files import CHUNK_BYTES, atomic_path, sha256_of, write_atomically
+from edge_tester.core.files import (
+    CHUNK_BYTES,
+    atomic_folder,
+    atomic_path,
+    sha256_of,
+    write_atomically,
+)
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -47,3 +53,24 @@ def test_checksums(tmp_path, size):
     content = os.urandom(size)
     path.write_bytes(content)
     assert hashlib.sha256(content).hexdigest() == sha256_of(path)
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    path = tmp_path / "model.mlpackage"
+    for content in ("first", "second"):
+        with atomic_folder(path) as temporary:
+            assert temporary.suffix == path.suffix
+            (temporary / content).write_text(content)
+    assert [path / "second"] == list(path.iterdir())
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_folder_stays_when_its_replacement_fails(tmp_path):
+    path = tmp_path / "model.mlpackage"
+    path.mkdir()
+    (path / "first").write_text("first")
+    with pytest.raises(KeyboardInterrupt), atomic_folder(path) as temporary:
+        (temporary / "second").write_text("second")
+        raise KeyboardInterrupt
+    assert [path / "first"] == list(path.iterdir())
+    assert [path] == list(tmp_path.iterdir())

@@ -37,6 +37,7 @@ LAYERS = (
     "model",
     "compiler",
     "hostruntime registry",
+    "chain",
     "host target.handshake target.process target.storage",
     "target.session target.supervisor",
     "target.agent target.session_process",

@@ -78,18 +78,13 @@ class ModelCompiler(Configurable):
             The conversion failed, or the result is not what was asked for.
         """
         owner = type(self).__name__
-        format = model.format if self.model_framework == "auto" else self.model_framework
-        if format != model.format:
+        self.check_format(model)
+        if model.format not in self.input_formats:
             raise CompilationError(
-                f"{owner}.model_framework is {format!r}, "
-                f"but {model.model_path} is {model.format!r}."
-            )
-        if format not in self.input_formats:
-            raise CompilationError(
-                f"{owner} takes {', '.join(self.input_formats)}, got {format!r} "
+                f"{owner} takes {', '.join(self.input_formats)}, got {model.format!r} "
                 f"({model.model_path})."
             )
-        parent = Artifact.from_file(model.model_path, format)
+        parent = model.artifact()
         atomic = atomic_folder if self.output_is_folder else atomic_path
         with atomic(self.compiled_model_path) as temporary:
             try:
@@ -117,6 +112,20 @@ class ModelCompiler(Configurable):
             weights=weights,
             parent=parent,
         )
+
+    def check_format(self, model: ModelWrapper) -> None:
+        """See whether the model is what the user says it is.
+
+        Raises
+        ------
+        CompilationError
+            It is of another format.
+        """
+        if self.model_framework not in ("auto", model.format):
+            raise CompilationError(
+                f"{type(self).__name__}.model_framework is {self.model_framework!r}, "
+                f"but {model.model_path} is {model.format!r}."
+            )
 
     def _calibration(self, model: ModelWrapper, dataset: Dataset | None) -> Iterator[list[Array]]:
         owner = type(self).__name__

@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.batches import Batch, filled, per_sample, same_tensors
+from edge_tester.core.chain import compile_model
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.errors import InputError, ModelError, TargetError
@@ -219,9 +220,8 @@ class HostRun:
                 f"got {made!r} ({self._model.model_path}){advice}."
             )
         if self._compiler is None:
-            return Artifact.from_file(self._model.model_path, self._model.format)
-        self._observer.tell(f"Compiling {self._model.model_path}")
-        return self._compiler.compile(self._model, self._dataset)
+            return self._model.artifact()
+        return compile_model(self._compiler, self._model, self._dataset, self._observer.tell)
 
     def _deploy(self, artifact: Artifact) -> None:
         hello = Hello(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from edge_tester.core.artifact import Artifact
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import ModelError
 from edge_tester.core.measurements import Quality
@@ -46,6 +47,10 @@ class ModelWrapper(Configurable):
     def format(self) -> str:
         """Format of the model file, as compilers and runtimes name it."""
         raise NotImplementedError
+
+    def artifact(self) -> Artifact:
+        """Describe the model file."""
+        return Artifact.from_file(self.model_path, self.format)
 
     def load(self) -> None:
         """Load the model from ``model_path``; does nothing if it is loaded.

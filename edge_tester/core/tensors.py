@@ -158,6 +158,25 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         return converted
 
 
+def require_fitting(owner: object, specs: Sequence[TensorSpec], tensors: Sequence[Array]) -> None:
+    """See whether a runtime was given what its model takes.
+
+    Raises
+    ------
+    InputError
+        Count, shapes or dtypes are others; the message names both sides.
+    """
+    name = type(owner).__name__
+    if len(tensors) != len(specs):
+        raise InputError(f"The model takes {len(specs)} inputs, {name} got {len(tensors)}.")
+    for spec, values in zip(specs, tensors, strict=True):
+        if values.dtype != spec.dtype or not spec.accepts(values.shape):
+            raise InputError(
+                f"Input {spec.name!r} takes {spec.described()}, {name} got {values.shape} "
+                f"{values.dtype}."
+            )
+
+
 class TensorCodec:
     """Turns the tensors of one side of a model into a payload and back.
 

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge_tester.core.backends import backend
-from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
+from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
 
@@ -121,18 +121,12 @@ class ONNXRuntime(Runtime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
+        from edge_tester.core.tensors import require_fitting
+
         session = self._session or _not_loaded()
-        if len(inputs) != len(self._inputs):
-            raise InputError(
-                f"The model takes {len(self._inputs)} inputs, ONNXRuntime got {len(inputs)}."
-            )
+        require_fitting(self, self._inputs, inputs)
         feeds = {}
         for spec, values in zip(self._inputs, inputs, strict=True):
-            if values.dtype != spec.dtype or not spec.accepts(values.shape):
-                raise InputError(
-                    f"Input {spec.name!r} takes {spec.described()}, got {values.shape} "
-                    f"{values.dtype}."
-                )
             # Kernels may rely on alignment, which a view into a message need not have.
             feeds[spec.name] = values if values.flags.aligned else values.copy()
         self._feeds = feeds

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from edge_tester.core.backends import backend
-from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
+from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
 
@@ -112,19 +112,13 @@ class TorchScriptRuntime(Runtime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
+        from edge_tester.core.tensors import require_fitting
+
         if self._torch is None or self._model is None:
             _not_loaded()
-        if len(inputs) != len(self._inputs):
-            raise InputError(
-                f"The model takes {len(self._inputs)} inputs, TorchScriptRuntime got {len(inputs)}."
-            )
+        require_fitting(self, self._inputs, inputs)
         tensors = []
-        for spec, values in zip(self._inputs, inputs, strict=True):
-            if values.dtype != spec.dtype or not spec.accepts(values.shape):
-                raise InputError(
-                    f"Input {spec.name!r} takes {spec.described()}, got {values.shape} "
-                    f"{values.dtype}."
-                )
+        for values in inputs:
             # PyTorch cannot know a read-only tensor and warns of what it may do to it.
             usable = values.flags.writeable and values.flags.aligned
             tensors.append(self._torch.from_numpy(values if usable else values.copy()))

@@ -74,18 +74,19 @@ def is_class(word: str, roles: Sequence[str]) -> bool:
 
 
 def runtime_for(format: str) -> type[Configurable]:
-    """Return the first runtime that runs a model format.
+    """Return the runtime that runs a model format: the first by name that names it first.
 
     Raises
     ------
     PluginError
         None does.
     """
-    for name in registry.names("runtimes"):
-        found = registry.load("runtimes", name)
-        if format in getattr(found, "input_formats", ()):
-            return found
-    raise PluginError(f"No runtime runs {format!r} models; name a compiler that makes another.")
+    runtimes = [registry.load("runtimes", name) for name in registry.names("runtimes")]
+    formats = {one: tuple(getattr(one, "input_formats", ())) for one in runtimes}
+    fitting = [one for one in runtimes if format in formats[one]]
+    if not fitting:
+        raise PluginError(f"No runtime runs {format!r} models; name a compiler that makes another.")
+    return min(fitting, key=lambda one: formats[one].index(format))
 
 
 def _found(word: str, roles: Sequence[str]) -> list[Chosen]:

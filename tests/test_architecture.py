@@ -31,7 +31,7 @@ WAIT_LIMIT_S = 30
 LAYERS = (
     "errors interrupts quiet readahead target.status",
     "options backends files formats payloads statistics tensors wire",
-    "artifact batches channel measurements outputs",
+    "artifact batches channel download measurements outputs",
     "machine quality",
     "dataset onnxconversion runtime runtimeprotocol",
     "model",

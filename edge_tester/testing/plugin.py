@@ -97,11 +97,14 @@ class PluginConformance:
         assert 0 == finished.returncode, finished.stderr
         return finished.stdout.split()
 
-    @staticmethod
-    def _flags(options: Mapping[str, Any]) -> list[str]:
+    def _flags(self, options: Mapping[str, Any]) -> list[str]:
         flags: list[str] = []
+        # What is off unless said otherwise has no flag that turns it off.
+        switches = {d.name for d in options_of(self.cls) if d.default is False}
         for name, value in options.items():
             flag = name.replace("_", "-")
+            if value is False and name in switches:
+                continue
             if isinstance(value, bool):
                 flags.append(f"--{flag}" if value else f"--no-{flag}")
             elif value is not None:

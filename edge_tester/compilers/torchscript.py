@@ -1,0 +1,49 @@
+"""The TorchScript compiler."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge_tester.compilers._calibration import Calibration
+from edge_tester.compilers._torch_weights import counted
+from edge_tester.core.artifact import Weights
+from edge_tester.core.backends import backend
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.quiet import quiet
+
+# File inside the archive with the specs, which TorchScript does not keep.
+RECORDED_SPECS = "edge_tester.json"
+
+
+class TorchScriptCompiler(ModelCompiler):
+    """Traces PyTorch models to TorchScript, their specs recorded inside the file."""
+
+    input_formats = ("torch",)
+    output_format = "torchscript"
+    distributions = ("torch",)
+
+    def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
+        """Trace the exported program."""
+        torch = backend("torch", self)
+        model.load()
+        inputs, outputs = model.specs()
+        recorded = msgspec.json.encode({"inputs": inputs, "outputs": outputs})
+        exported = model.export()
+        with quiet():
+            traced = torch.jit.trace(exported.module(), exported.example_inputs[0])
+            # Through memory: as a path it must have a suffix.
+            content = io.BytesIO()
+            torch.jit.save(traced, content, _extra_files={RECORDED_SPECS: recorded})
+        output.write_bytes(content.getvalue())
+
+    def read_weights(self, path: Path) -> Weights:
+        """Read the file back and count its tensors."""
+        torch: Any = backend("torch", self)
+        with quiet():
+            module = torch.jit.load(path, map_location="cpu")
+        return counted(module.state_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from edge_tester.compilers._calibration import Calibration
@@ -25,7 +26,10 @@ class TorchExportedCompiler(ModelCompiler):
         torch = backend("torch", self)
         model.load()
         with quiet():
-            torch.export.save(model.export(), output)
+            # Through memory: as a path it must have a suffix.
+            content = io.BytesIO()
+            torch.export.save(model.export(), content)
+        output.write_bytes(content.getvalue())
 
     def read_weights(self, path: Path) -> Weights:
         """Read the program back and count its tensors."""

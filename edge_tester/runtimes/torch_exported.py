@@ -71,12 +71,11 @@ class TorchExportedRuntime(Runtime):
             reason = str(error).strip().partition("\n")[0]
             raise ModelError(f"TorchExportedRuntime cannot load {path}: {reason}") from error
         inputs = _input_specs(program, batch_size, path)
-        if self.mode == "compile":
-            module = torch.compile(module)
         zeros = [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs]
-        self._module, self._inputs = module, inputs
         with quiet():
+            self._module = torch.compile(module) if self.mode == "compile" else module
             results = self._called(zeros)
+        self._inputs = inputs
         if self.mode == "compile":
             counters = backend("torch._dynamo.utils", self).counters
             self._graph_breaks = sum(counters["graph_break"].values())

@@ -76,3 +76,11 @@ class TargetError(EdgeTesterError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+    def __reduce__(self) -> tuple[type[TargetError], tuple[str, str]]:
+        """Tell pickle both arguments; by itself it remembers the message alone."""
+        return type(self), (self.code, str(self))
+
+
+class IsolationError(EdgeTesterError):
+    """What ran in a process of its own crashed, took too long or failed."""

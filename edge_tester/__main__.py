@@ -15,6 +15,7 @@ from edge_tester.scenarios._program import guard
 COMMANDS = {
     "client": ("inference_client", "compile a model, run it on a target, write a run record"),
     "server": ("inference_server", "run the target agent"),
+    "matrix": ("matrix", "run a model in many ways and compare them"),
     "measure-host": ("inference_performance", "run a model on this machine, in its framework"),
     "train": ("model_training", "train a model"),
     "report": ("render_report", "render run records as HTML, RST or Markdown"),

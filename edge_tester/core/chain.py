@@ -87,6 +87,12 @@ def links_between(format: str, compiler: type[ModelCompiler]) -> list[type[Model
     )
 
 
+def way_of(compiler: ModelCompiler, model: ModelWrapper) -> str:
+    """Return the formats and compilers on the way, such as ``torch -> onnx (ONNXCompiler)``."""
+    compilers = [*links_between(model.format, type(compiler)), type(compiler)]
+    return " -> ".join([model.format, *(f"{c.output_format} ({c.__name__})" for c in compilers)])
+
+
 def compile_model(
     compiler: ModelCompiler,
     model: ModelWrapper,
@@ -111,16 +117,15 @@ def compile_model(
     ------
     CompilationError
     """
+    tell(f"Compiling {model.model_path}: {way_of(compiler, model)}")
     links = links_between(model.format, type(compiler))
-    way = [model.format, *(f"{c.output_format} ({c.__name__})" for c in [*links, type(compiler)])]
-    tell(f"Compiling {model.model_path}: {' -> '.join(way)}")
     if not links:
         return compiler.compile(model, dataset)
     compiler.check_format(model)
     with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
         step = model
         for number, link in enumerate(links):
-            path = Path(folder) / f"{model.model_path.stem}-{number}{_suffix(link.output_format)}"
+            path = Path(folder) / f"{model.model_path.stem}-{number}{suffix_of(link.output_format)}"
             made = link.from_options({"compiled_model_path": path}).compile(step, dataset)
             step = CompiledModel(model_path=path)
             step.origin, step.made, step.file = model, made, _file(made)
@@ -129,7 +134,8 @@ def compile_model(
         return type(compiler).from_options(options).compile(step, dataset)
 
 
-def _suffix(format: str) -> str:
+def suffix_of(format: str) -> str:
+    """Return the first suffix that stands for a model format."""
     return next(suffix for suffix, known in FORMATS.items() if known == format)
 
 

@@ -98,6 +98,8 @@ class HostRun:
     observer : Observer, optional
     command_line : sequence of str
         For the record.
+    artifact : Artifact, optional
+        What the compiler has made of the model before; without it, it does so now.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class HostRun:
         measurement: Measurement | None = None,
         observer: Observer | None = None,
         command_line: Sequence[str] = (),
+        artifact: Artifact | None = None,
     ) -> None:
         self._name = name
         self._model = model
@@ -122,7 +125,7 @@ class HostRun:
         self._observer = observer or Observer()
         self._command_line = list(command_line)
         self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self._artifact: Artifact | None = None
+        self._artifact = artifact
         self._welcome: Welcome | None = None
         self._specs: tuple[list[TensorSpec], list[TensorSpec]] = ([], [])
         self._facts: dict[str, Any] = {}
@@ -155,7 +158,8 @@ class HostRun:
         """
         self._dataset.prepare()
         self._accumulator = accumulator_for(self._dataset.task, self._dataset.class_names())
-        artifact = self._artifact = self._compiled()
+        self._check_formats()
+        artifact = self._artifact = self._artifact or self._compiled()
         try:
             self._deploy(artifact)
             self._measure()
@@ -210,7 +214,7 @@ class HostRun:
             host=describe_machine(distributions),
         )
 
-    def _compiled(self) -> Artifact:
+    def _check_formats(self) -> None:
         formats = self._runtime.input_formats
         made = self._compiler.output_format if self._compiler else self._model.format
         if made not in formats:
@@ -219,6 +223,8 @@ class HostRun:
                 f"{type(self._runtime).__name__} runs {', '.join(formats)}, "
                 f"got {made!r} ({self._model.model_path}){advice}."
             )
+
+    def _compiled(self) -> Artifact:
         if self._compiler is None:
             return self._model.artifact()
         return compile_model(self._compiler, self._model, self._dataset, self._observer.tell)

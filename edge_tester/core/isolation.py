@@ -55,9 +55,9 @@ def isolated(
             process.wait()
         if not answer.exists():
             raise IsolationError(f"Its process {_ending(process.returncode)}.")
-        result, error = pickle.loads(answer.read_bytes())
-    if error is not None:
-        raise error
+        result, failure = pickle.loads(answer.read_bytes())
+    if failure is not None:
+        raise failure
     found: Result = result
     return found
 

@@ -44,6 +44,13 @@ def describe_machine(distributions: Iterable[str] = ()) -> Machine:
     )
 
 
+def cpu_features() -> str:
+    """Return the instruction sets of this processor in alphabetic order, empty if unknown."""
+    text = _text("/proc/cpuinfo") or ""
+    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    return " ".join(sorted(found.group(1).split())) if found else ""
+
+
 def resident_bytes() -> int | None:
     """Return the resident set of this process, None where the system does not tell."""
     text = _text(str(_PROC_SELF / "statm"))

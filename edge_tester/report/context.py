@@ -99,6 +99,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     columns : list of Column
         The comparison; empty for a single record.
     views : list of RecordView
+    failures : Table or None
+        What could not be measured, and why.
     """
 
     title: str
@@ -108,6 +110,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cautions: list[str]
     columns: list[Column]
     views: list[RecordView]
+    failures: Table | None
 
     @property
     def compares(self) -> bool:
@@ -130,13 +133,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return Table("Comparison", ["Run", "Format", *head], rows, numeric=True)
 
 
-def report_of(records: Sequence[RunRecord]) -> Report:
+def report_of(records: Sequence[RunRecord], failures: Sequence[tuple[str, str]] = ()) -> Report:
     """Choose what a report on these records says; the records stay as they are.
 
     Parameters
     ----------
     records : sequence of RunRecord
         At least one.
+    failures : sequence of (str, str)
+        Names of runs that gave no record, and why.
     """
     labels = distinct([record.name for record in records])
     views = [
@@ -155,7 +160,14 @@ def report_of(records: Sequence[RunRecord]) -> Report:
         cautions=[] if single else cautions_of(records),
         columns=[] if single else columns_of(values),
         views=views,
+        failures=_failures_table(failures),
     )
+
+
+def _failures_table(failures: Sequence[tuple[str, str]]) -> Table | None:
+    if not failures:
+        return None
+    return Table("Not measured", ["Run", "Reason"], [list(one) for one in failures])
 
 
 def distinct(names: Sequence[str]) -> list[str]:

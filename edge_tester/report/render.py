@@ -29,7 +29,9 @@ class Shown(NamedTuple):
     content: str
 
 
-def render_html(records: Sequence[RunRecord], path: Path) -> None:
+def render_html(
+    records: Sequence[RunRecord], path: Path, failures: Sequence[tuple[str, str]] = ()
+) -> None:
     """Write a report as one HTML file that needs nothing else.
 
     Parameters
@@ -38,13 +40,15 @@ def render_html(records: Sequence[RunRecord], path: Path) -> None:
         At least one; several are compared.
     path : Path
         Missing folders are made.
+    failures : sequence of (str, str)
+        Names of runs that gave no record, and why.
 
     Raises
     ------
     RecordError
         There is no record, or the file cannot be written.
     """
-    report = report_of(_checked(records))
+    report = report_of(_checked(records), failures)
 
     def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
         return [Shown(one, one.svg(f"{anchor}-{one.name}-", themed=True)) for one in drawings]

@@ -132,7 +132,7 @@ class Command:
             if isinstance(values, list) and key in mapping and role != self._repeated:
                 raise OptionError(f"{source}: {key} must be one class, got a list.")
             for value in values if isinstance(values, list) else [values]:
-                chosen.append(_chosen_from(value, role, f"{source}: {key}"))
+                chosen.append(chosen_from(value, role, f"{source}: {key}"))
         chosen = self._complete(chosen)
         self._check_roles(chosen)
         for name in self._trailing:
@@ -250,7 +250,8 @@ def _apply_presets(parser: argparse.ArgumentParser, chosen: Sequence[Chosen]) ->
                 parser.set_defaults(**{declared.name: one.preset[declared.name]})
 
 
-def _chosen_from(value: object, role: str, where: str) -> Chosen:
+def chosen_from(value: object, role: str, where: str) -> Chosen:
+    """Return the class that a value of a scenario file names, with the options beside it."""
     if isinstance(value, str):
         return choose([value], [role])[0]
     if not isinstance(value, dict) or not isinstance(value.get("class"), str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
@@ -29,10 +30,20 @@ def record_run(
     measurement: Measurement | None,
     observer: Observer | None,
     command_line: Sequence[str],
+    artifact: Artifact | None = None,
 ) -> RunRecord:
     """Run a benchmark and write its record, an interrupted one marked incomplete."""
     run = HostRun(
-        path.stem, model, dataset, protocol, runtime, compiler, measurement, observer, command_line
+        path.stem,
+        model,
+        dataset,
+        protocol,
+        runtime,
+        compiler,
+        measurement,
+        observer,
+        command_line,
+        artifact,
     )
     require_writable(path)
     try:
@@ -67,11 +78,11 @@ def show(record: RunRecord, path: Path) -> None:
 
 
 def comparison(records: Sequence[RunRecord]) -> None:
-    """Print the main figures of several records beside each other, 80 columns wide."""
+    """Print the main figures of several records beside each other."""
     table = backend("rich.table", "edge-tester").Table(
         box=backend("rich.box", "edge-tester").SIMPLE_HEAD, pad_edge=False
     )
-    table.add_column("Run", overflow="fold", max_width=18)
+    table.add_column("Run", overflow="fold")
     for name in ("Accuracy", "p50", "p99", "Size", "Peak memory"):
         table.add_column(name, justify="right", no_wrap=True)
     text = backend("rich.text", "edge-tester").Text
@@ -86,7 +97,7 @@ def comparison(records: Sequence[RunRecord]) -> None:
             f"{record.model.size_bytes / 2**10:,.1f} KiB",
             "not measured" if peak_bytes is None else f"{peak_bytes / 2**20:,.1f} MiB",
         )
-    backend("rich.console", "edge-tester").Console(width=80).print(table)
+    backend("rich.console", "edge-tester").Console().print(table)
 
 
 def figures(record: RunRecord) -> list[tuple[str, str]]:

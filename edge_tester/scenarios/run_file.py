@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_tester.core.backends import backend
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import hint
 from edge_tester.scenarios import (
@@ -16,6 +15,7 @@ from edge_tester.scenarios import (
     model_training,
 )
 from edge_tester.scenarios._program import guard
+from edge_tester.scenarios._yaml import read_mapping
 
 SCENARIOS = {
     module.COMMAND.name: module
@@ -31,18 +31,9 @@ def run_file(path: Path) -> None:
     OptionError
         The file cannot be read, or says something that does not exist.
     """
-    yaml = backend("yaml", "edge-tester run")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise OptionError(f"The scenario {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise OptionError(f"The scenario {path} is no YAML: {reason}") from error
-    if not isinstance(content, dict) or "scenario" not in content:
+    content = read_mapping(path)
+    if "scenario" not in content:
         raise OptionError(f"{path} must have a key 'scenario', one of {', '.join(SCENARIOS)}.")
-    if other := [key for key in content if not isinstance(key, str)]:
-        raise OptionError(f"The keys of {path} must be texts, got {other[0]!r}.")
     name = content.pop("scenario")
     if not isinstance(name, str) or name not in SCENARIOS:
         raise OptionError(f"{path}: there is no scenario {name!r}{hint(str(name), SCENARIOS)}")

@@ -137,7 +137,7 @@ def test_wrong_ones_are_refused_by_the_command_and_by_the_schema(user, schema, c
 def test_what_is_no_scenario_is_refused(user, content):
     (user.folder / "odd.yml").write_text(content)
     message = user.refused("run", "odd.yml")
-    assert re.search("odd.yml.* (no YAML|must have a key|no scenario)", message)
+    assert re.search("odd.yml.* (no YAML|must hold keys|must have a key|no scenario)", message)
     assert not (user.folder / "hacked").exists()
 
 

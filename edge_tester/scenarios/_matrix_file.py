@@ -1,0 +1,186 @@
+"""What a matrix file says: one model and data set, many ways to run them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import OptionError
+from edge_tester.core.host import Measurement
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import hint, options_of
+from edge_tester.core.runtime import Runtime
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.scenarios._choice import Chosen, runtime_for
+from edge_tester.scenarios._command import chosen_from
+from edge_tester.scenarios._yaml import read_mapping
+
+_KEYS = ("modelwrapper", "dataset", "report_directory", "measurement", "combinations", "targets")
+_COMBINATION_KEYS = ("name", "compiler", "runtime")
+# The compiler's own option; where the matrix keeps compiled models is its business.
+_UNUSED = {"compiled_model_path": Path("unused")}
+
+
+class Combination(NamedTuple):
+    """One run: how the model is compiled, what runs it, and where."""
+
+    name: str
+    compiler: Chosen | None
+    runtime: Chosen
+    target: Chosen | None
+    """The link to the target; None for an agent that is started on this machine."""
+
+    def make_compiler(self) -> ModelCompiler | None:
+        """Return the compiler, its output to be chosen."""
+        if self.compiler is None:
+            return None
+        options = {**_UNUSED, **self.compiler.preset}
+        return cast(ModelCompiler, self.compiler.cls.from_options(options))
+
+    def make_runtime(self) -> Runtime:
+        """Return the runtime."""
+        return cast(Runtime, self.runtime.cls.from_options(self.runtime.preset))
+
+    def make_protocol(self) -> RuntimeProtocol | None:
+        """Return the link, None if an agent is to be started."""
+        if self.target is None:
+            return None
+        return cast(RuntimeProtocol, self.target.cls.from_options(self.target.preset))
+
+
+class Matrix(NamedTuple):
+    """A matrix file, understood."""
+
+    path: Path
+    model: Chosen
+    dataset: Chosen
+    report_directory: Path
+    measurement: Measurement
+    combinations: list[Combination]
+
+    def make_model(self) -> ModelWrapper:
+        """Return a new wrapper of the model."""
+        return cast(ModelWrapper, self.model.cls.from_options(self.model.preset))
+
+    def make_dataset(self) -> Dataset:
+        """Return the data set, not prepared."""
+        return cast(Dataset, self.dataset.cls.from_options(self.dataset.preset))
+
+
+def read_matrix(path: Path) -> Matrix:
+    """Read a matrix file; every class and option in it is checked.
+
+    Raises
+    ------
+    OptionError, PluginError
+        The file cannot be read, or says something that does not exist.
+    """
+    content = read_mapping(path)
+    _check_keys(content, _KEYS, str(path))
+    for key in ("modelwrapper", "combinations"):
+        if key not in content:
+            raise OptionError(f"{path} must have a key {key!r}.")
+    model = chosen_from(content["modelwrapper"], "modelwrappers", f"{path}: modelwrapper")
+    dataset = chosen_from(content.get("dataset", "random_inputs"), "datasets", f"{path}: dataset")
+    if not isinstance(content["combinations"], list) or not content["combinations"]:
+        raise OptionError(f"{path}: combinations must be a list with at least one entry.")
+    targets = _targets(content.get("targets", {"here": None}), str(path))
+    matrix = Matrix(
+        path=path,
+        model=model,
+        dataset=dataset,
+        report_directory=Path(content.get("report_directory", "build/matrix")),
+        measurement=Measurement.from_options(content.get("measurement", {})),
+        combinations=[],
+    )
+    # What is wrong or missing is found before the first run, not after an hour.
+    format = matrix.make_model().artifact().format
+    matrix.make_dataset().prepare()
+    for number, entry in enumerate(content["combinations"], 1):
+        where = f"{path}: combination {number}"
+        for combination in _combinations(entry, format, where):
+            for target, link in targets.items():
+                name = f"{target}-{combination.name}" if len(targets) > 1 else combination.name
+                matrix.combinations.append(combination._replace(name=_file_name(name), target=link))
+    _check_names(matrix)
+    for combination in matrix.combinations:
+        combination.make_compiler()
+        combination.make_runtime()
+        combination.make_protocol()
+    return matrix
+
+
+def _combinations(entry: object, format: str, where: str) -> Iterator[Combination]:
+    if not isinstance(entry, dict):
+        raise OptionError(f"{where} must have keys such as runtime, got {entry!r}.")
+    _check_keys(entry, _COMBINATION_KEYS, where)
+    compilers: list[tuple[str, Chosen | None]] = [("", None)]
+    if "compiler" in entry:
+        chosen = chosen_from(entry["compiler"], "compilers", f"{where}: compiler")
+        compilers = list(_variants(chosen))
+        format = getattr(chosen.cls, "output_format", "")
+    runtime = (
+        chosen_from(entry["runtime"], "runtimes", f"{where}: runtime")
+        if "runtime" in entry
+        else Chosen("runtimes", runtime_for(format), {})
+    )
+    names = [one.cls.__module__.rpartition(".")[2] for one in (compilers[0][1], runtime) if one]
+    base = str(entry.get("name", "-".join(dict.fromkeys(names))))
+    for (compiled, compiler), (ran, variant) in itertools.product(compilers, _variants(runtime)):
+        name = "-".join(part for part in (base, compiled, ran) if part)
+        yield Combination(name, compiler, variant, None)
+
+
+def _variants(chosen: Chosen) -> Iterator[tuple[str, Chosen]]:
+    """Yield a class once for every value of the options that have a list of values."""
+    several = [
+        declared.name
+        for declared in options_of(chosen.cls)
+        if isinstance(values := chosen.preset.get(declared.name), list)
+        and (not declared.repeated or (values and all(isinstance(v, list) for v in values)))
+    ]
+    for values in itertools.product(*(chosen.preset[name] for name in several)):
+        pairs = dict(zip(several, values, strict=True))
+        words = [f"{name}={_word(value)}" for name, value in pairs.items()]
+        yield "-".join(words), chosen._replace(preset={**chosen.preset, **pairs})
+
+
+def _targets(content: object, where: str) -> dict[str, Chosen | None]:
+    if not isinstance(content, dict) or not content:
+        raise OptionError(f"{where}: targets must be names with their links, got {content!r}.")
+    return {
+        str(name): None
+        if value is None
+        else chosen_from(value, "runtimeprotocols", f"{where}: target {name}")
+        for name, value in content.items()
+    }
+
+
+def _check_keys(content: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in content:
+        if key not in known:
+            raise OptionError(f"{where} has an unknown key {key!r}{hint(str(key), known)}")
+
+
+def _check_names(matrix: Matrix) -> None:
+    seen: set[str] = set()
+    for combination in matrix.combinations:
+        if combination.name in seen:
+            raise OptionError(
+                f"{matrix.path}: two combinations are named {combination.name!r}: "
+                "give one of them another 'name'."
+            )
+        seen.add(combination.name)
+
+
+def _word(value: object) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)

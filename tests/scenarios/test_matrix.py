@@ -1,0 +1,118 @@
+"""One model, run in many ways: rows that fail, what is kept, going on where it was."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from edge_tester.core.measurements import read_record
+
+MATRIX = """
+modelwrapper: m.onnx
+dataset: {class: random_inputs, num_samples: 20, test_fraction: 1, calibration_fraction: 0}
+report_directory: OUT
+combinations:
+  - runtime: {class: onnxruntime, num_threads: [1, 2]}
+  - compiler: onnx
+  - name: impossible
+    runtime: {class: onnxruntime, execution_providers: [NoSuchProvider]}
+"""
+NAMES = ["onnxruntime-num_threads=1", "onnxruntime-num_threads=2", "onnx-onnxruntime"]
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Where the matrix writes; the user's folder outlives a test."""
+    return tmp_path / "out"
+
+
+def write(user, out, text=MATRIX):
+    (user.folder / "matrix.yml").write_text(text.replace("OUT", str(out)))
+
+
+def test_a_matrix_is_measured_compared_and_not_done_twice(user, out):
+    write(user, out)
+    explained = user.does("matrix", "matrix.yml", "--explain").splitlines()
+    assert "onnx-onnxruntime: to be compiled: nothing by this compiler is kept" in explained[2]
+    status, output, errors = user.run("matrix", "matrix.yml")
+    assert 1 == status
+    assert "1 of 4 failed: impossible" in output
+    assert "onnx -> onnx (ONNXCompiler)" in errors
+    records = {name: read_record(out / f"{name}.json") for name in NAMES}
+    assert all(record.complete for record in records.values())
+    assert [1, 2] == [records[name].runtime_facts["num_threads"] for name in NAMES[:2]]
+    assert "onnx" == records["onnx-onnxruntime"].model.parents[0]["format"]
+    report = (out / "report.html").read_text()
+    assert "Not measured" in report
+    assert "NoSuchProvider" in report
+    assert all(name in report for name in NAMES)
+    before = {path: path.read_bytes() for path in out.glob("*=*.json")}
+    status, _, errors = user.run("matrix", "matrix.yml")
+    assert 1 == status
+    assert [f"[{n}/4] {name}: done before" for n, name in enumerate(NAMES, 1)] == [
+        line for line in errors.splitlines() if "done before" in line
+    ]
+    assert before == {path: path.read_bytes() for path in before}
+    explained = user.does("matrix", "matrix.yml", "--explain").splitlines()
+    assert "onnx-onnxruntime: kept; measured before" == explained[2]
+    assert "impossible: nothing to compile; to be measured" == explained[3]
+
+
+def test_what_changed_is_measured_again(user, out):
+    write(user, out)
+    user.run("matrix", "matrix.yml")
+    write(user, out, MATRIX.replace("num_samples: 20", "num_samples: 21"))
+    _, _, errors = user.run("matrix", "matrix.yml")
+    assert "done before" not in errors
+    # The model and its compiler are the same.
+    assert "Compiling" not in errors
+    _, _, errors = user.run("matrix", "matrix.yml", "--again")
+    assert "done before" not in errors
+    assert 21 == read_record(out / f"{NAMES[0]}.json").quality.samples
+
+
+def test_an_interrupted_matrix_goes_on_where_it_was(user, out):
+    write(user, out, MATRIX.replace("num_samples: 20", "num_samples: 20000"))
+    process = user.start("matrix", "matrix.yml")
+    state = out / "matrix.json"
+    end_s = time.monotonic() + 60
+    while not state.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert 130 == process.returncode, errors
+    assert NAMES[0] in json.loads(state.read_text())
+    _, output, errors = user.run("matrix", "matrix.yml")
+    assert f"[1/4] {NAMES[0]}: done before" in errors
+    assert all(read_record(out / f"{name}.json").complete for name in NAMES)
+
+
+def test_two_targets_are_two_runs(user, out):
+    write(user, out, MATRIX.split("  - compiler")[0] + "targets: {here: null, there: null}\n")
+    user.does("matrix", "matrix.yml")
+    names = sorted(path.stem for path in out.glob("*=*.json"))
+    assert [f"{t}-onnxruntime-num_threads={n}" for t in ("here", "there") for n in (1, 2)] == names
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("combinations:", "combination:"),
+            "did you mean 'combinations'",
+        ),
+        (("num_threads", "num_thread"), "did you mean 'num_threads'"),
+        (("onnxruntime, num", "onnxruntim, num"), "No runtime is named 'onnxruntim'"),
+        (("- compiler: onnx", "- compilr: onnx"), "combination 2 has an unknown key 'compilr'"),
+        (("name: impossible", "name: onnx-onnxruntime"), "two combinations are named"),
+        (("num_threads: [1, 2]", "num_threads: [1, zero]"), "num_threads"),
+        (("m.onnx", "no.onnx"), "no.onnx"),
+    ],
+)
+def test_mistakes_are_found_before_the_first_run(user, out, change, message):
+    write(user, out, MATRIX.replace(*change))
+    assert message in user.refused("matrix", "matrix.yml")
+    assert not out.exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from edge_tester.core.backends import backend
-from edge_tester.core.errors import ModelError
 from edge_tester.modelwrappers.frameworks.tensorflow import KerasModel
 
 INPUT_SHAPE = (8, 8, 1)
@@ -27,6 +26,7 @@ class TensorFlowDigitsClassifier(KerasModel):
     """
 
     label_smoothing = 0.1
+    sample_shapes = (INPUT_SHAPE, (CLASSES,))
 
     def build(self) -> Any:
         """Return the untrained network."""
@@ -49,15 +49,3 @@ class TensorFlowDigitsClassifier(KerasModel):
                 layers.Dense(CLASSES, kernel_initializer=scaled(1.0), name="logits"),
             ]
         )
-
-    def load(self) -> None:
-        """Load the network and check that it takes and gives what this one does."""
-        super().load()
-        inputs, outputs = self.specs()
-        shapes = [spec.shape[1:] for spec in inputs + outputs]
-        if shapes != [INPUT_SHAPE, (CLASSES,)]:
-            self.network = self.restored = self.signature = None
-            raise ModelError(
-                f"{self.model_path} is no model of {type(self).__name__}: it must take "
-                f"{INPUT_SHAPE} and give {(CLASSES,)} per sample, got {shapes}."
-            )

@@ -15,13 +15,14 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.backends import backend
-from edge_tester.core.dataset import Dataset
+from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.files import atomic_path
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.modelwrappers.frameworks.training import (
+    Stage,
     final_metrics,
     one_line,
     require_existing,
@@ -41,8 +42,6 @@ class TorchModel(ModelWrapper):
     """
 
     distributions = ("torch",)
-    input_shapes: ClassVar[tuple[tuple[int, ...], ...]]
-    """Shape of one sample per input, without the batch; all are float32."""
     dynamic_batch: ClassVar[bool] = True
     """Whether exports leave the batch dimension open; if not, it becomes 1."""
     label_smoothing: ClassVar[float] = 0.0
@@ -50,9 +49,18 @@ class TorchModel(ModelWrapper):
 
     network: Any = state()
 
+    @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one sample per input, without the batch; all are float32."""
+        raise NotImplementedError
+
     def build(self) -> Any:
         """Return a new, untrained network that gives logits or values."""
         raise NotImplementedError
+
+    def stages(self, plan: TrainingPlan) -> Iterator[Stage]:
+        """Yield the stages of a training; the network may be changed before each."""
+        yield Stage(plan.num_epochs, plan.learning_rate)
 
     @property
     def format(self) -> str:
@@ -63,21 +71,8 @@ class TorchModel(ModelWrapper):
         """Build the network and load its state dict; no code from the file is run."""
         if self.network is not None:
             return
-        require_existing(self.model_path)
-        torch = backend("torch", self)
+        weights = self.read_weights(self.model_path)
         network = self.build()
-        try:
-            weights = torch.load(self.model_path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            # PyTorch's own text advises to run whatever code is in the file.
-            raise ModelError(
-                f"{self.model_path} is no PyTorch file, or holds more than tensors; "
-                "a state dict is needed."
-            ) from error
-        except Exception as error:
-            raise ModelError(
-                f"{self.model_path} is no PyTorch state dict: {one_line(error)}"
-            ) from error
         try:
             network.load_state_dict(weights)
         except Exception as error:
@@ -85,6 +80,31 @@ class TorchModel(ModelWrapper):
                 f"{self.model_path} is no state dict of {type(self).__name__}: {one_line(error)}"
             ) from error
         self.network = network.eval()
+
+    def read_weights(self, path: Path) -> dict[str, Any]:
+        """Return a state dict; no code from the file is run.
+
+        Raises
+        ------
+        ModelError
+            The file is missing, or holds anything else.
+        """
+        require_existing(path)
+        torch = backend("torch", self)
+        try:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # PyTorch's own text advises to run whatever code is in the file.
+            raise ModelError(
+                f"{path} is no PyTorch file, or holds more than tensors; a state dict is needed."
+            ) from error
+        except Exception as error:
+            raise ModelError(f"{path} is no PyTorch state dict: {one_line(error)}") from error
+        if not isinstance(weights, dict):
+            raise ModelError(
+                f"{path} is no PyTorch state dict: it holds a {type(weights).__name__}."
+            )
+        return weights
 
     def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Return the specs with an open batch dimension; runs the network once."""
@@ -175,36 +195,47 @@ class TorchModel(ModelWrapper):
         with torch.random.fork_rng(devices=[]), self._log(plan) as log:
             torch.manual_seed(plan.seed)
             self.network = self.build()
-            optimizer = torch.optim.Adam(self.network.parameters(), plan.learning_rate)
-            measure_loss = (
-                torch.nn.CrossEntropyLoss(label_smoothing=self.label_smoothing)
-                if dataset.task == "classification"
-                else torch.nn.MSELoss()
-            )
             specs, _ = self.specs()
-            loss = float("nan")
-            for epoch in range(plan.num_epochs):
-                self.network.train()
-                losses = []
-                for samples in shuffled_batches(dataset, split.train, plan.batch_size, generator):
-                    inputs = self.preprocess(samples.inputs, specs)
-                    scores = self.network(*(torch.as_tensor(values) for values in inputs))
-                    truth = torch.as_tensor(samples.truth).to(
-                        torch.int64 if dataset.task == "classification" else scores.dtype
-                    )
-                    if dataset.task == "regression":
-                        # Never broadcast (batch,) against (batch, 1).
-                        truth = truth.reshape(scores.shape)
-                    step_loss = measure_loss(scores, truth)
-                    optimizer.zero_grad()
-                    step_loss.backward()
-                    optimizer.step()
-                    losses.append(step_loss.item() * len(samples))
-                loss = sum(losses) / len(split.train)
-                log(epoch, loss)
+            dataset.bind(specs)
+            loss, epoch = float("nan"), 0
+            for stage in self.stages(plan):
+                learning = [p for p in self.network.parameters() if p.requires_grad]
+                optimizer = torch.optim.Adam(learning, stage.learning_rate)
+                for _ in range(stage.num_epochs):
+                    self.network.train()
+                    batches = shuffled_batches(dataset, split.train, plan.batch_size, generator)
+                    losses = [
+                        self._step(samples, specs, dataset, optimizer) * len(samples)
+                        for samples in batches
+                    ]
+                    loss = sum(losses) / len(split.train)
+                    log(epoch, loss)
+                    epoch += 1
         self.network.eval()
         self.save(self.model_path)
         return final_metrics(self, dataset, split, loss)
+
+    def _step(
+        self, samples: Samples, specs: list[TensorSpec], dataset: Dataset, optimizer: Any
+    ) -> float:
+        """Learn from one batch; return its mean loss before that."""
+        torch = backend("torch", self)
+        inputs = self.preprocess(samples.inputs, specs)
+        scores = self.network(*(torch.as_tensor(values) for values in inputs))
+        truth = torch.as_tensor(samples.truth)
+        if dataset.task == "classification":
+            loss = torch.nn.functional.cross_entropy(
+                scores, truth.to(torch.int64), label_smoothing=self.label_smoothing
+            )
+        else:
+            # Never broadcast (batch,) against (batch, 1).
+            loss = torch.nn.functional.mse_loss(
+                scores, truth.to(scores.dtype).reshape(scores.shape)
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(loss.item())
 
     @contextlib.contextmanager
     def _log(self, plan: TrainingPlan) -> Iterator[Any]:

@@ -23,6 +23,7 @@ from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.modelwrappers.frameworks.training import (
+    Stage,
     final_metrics,
     one_line,
     require_existing,
@@ -43,6 +44,9 @@ class KerasModel(ModelWrapper):
     label_smoothing: ClassVar[float] = 0.0
     """Part of the truth that is spread over all classes while training a classifier."""
 
+    sample_shapes: ClassVar[tuple[tuple[int, ...], ...] | None] = None
+    """Shapes of one sample of all inputs and outputs, if files of others are refused."""
+
     network: Any = state()
     restored: Any = state()
     signature: Any = state()
@@ -50,6 +54,10 @@ class KerasModel(ModelWrapper):
     def build(self) -> Any:
         """Return a new, untrained Keras model that gives logits or values."""
         raise ModelError(f"{type(self).__name__} cannot train: it only reads a given file.")
+
+    def stages(self, plan: TrainingPlan) -> Iterator[Stage]:
+        """Yield the stages of a training; the network may be changed before each."""
+        yield Stage(plan.num_epochs, plan.learning_rate)
 
     @property
     def format(self) -> str:
@@ -75,6 +83,7 @@ class KerasModel(ModelWrapper):
             raise ModelError(
                 f"{self.model_path} is no model that Keras can load: {one_line(error)}"
             ) from error
+        self._require_sample_shapes()
 
     def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Return the specs; the batch dimension is open unless the model fixes it."""
@@ -153,27 +162,44 @@ class KerasModel(ModelWrapper):
         keras = backend("tensorflow", self).keras
         keras.utils.set_random_seed(plan.seed)
         self.network = self.build()
+        specs, _ = self.specs()
+        dataset.bind(specs)
         classification = dataset.task == "classification"
-        self.network.compile(
-            optimizer=keras.optimizers.Adam(plan.learning_rate),
-            loss=self._classification_loss(keras) if classification else "mse",
-            metrics=["accuracy"] if classification else [],
-        )
         callbacks = [] if plan.logdir is None else [keras.callbacks.TensorBoard(plan.logdir)]
-        history = self.network.fit(
-            self._endless(dataset, split.train, plan),
-            steps_per_epoch=-(-len(split.train) // plan.batch_size),
-            epochs=plan.num_epochs,
-            validation_data=self._endless(dataset, split.validation, plan)
-            if len(split.validation)
-            else None,
-            validation_steps=-(-len(split.validation) // plan.batch_size) or None,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=2 if sys.stdout.isatty() else 0,
-        )
+        loss, epoch = float("nan"), 0
+        for stage in self.stages(plan):
+            # Anew in each stage: what may learn is fixed when a network is compiled.
+            self.network.compile(
+                optimizer=keras.optimizers.Adam(stage.learning_rate),
+                loss=self._classification_loss(keras) if classification else "mse",
+                metrics=["accuracy"] if classification else [],
+            )
+            history = self.network.fit(
+                self._endless(dataset, split.train, plan),
+                steps_per_epoch=-(-len(split.train) // plan.batch_size),
+                initial_epoch=epoch,
+                epochs=epoch + stage.num_epochs,
+                validation_data=self._endless(dataset, split.validation, plan)
+                if len(split.validation)
+                else None,
+                validation_steps=-(-len(split.validation) // plan.batch_size) or None,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=2 if sys.stdout.isatty() else 0,
+            )
+            loss, epoch = history.history["loss"][-1], epoch + stage.num_epochs
         self.save(self.model_path)
-        return final_metrics(self, dataset, split, history.history["loss"][-1])
+        return final_metrics(self, dataset, split, loss)
+
+    def _require_sample_shapes(self) -> None:
+        inputs, outputs = self.specs()
+        shapes = tuple(spec.shape[1:] for spec in inputs + outputs)
+        if self.sample_shapes not in (None, shapes):
+            self.network = self.restored = self.signature = None
+            raise ModelError(
+                f"{self.model_path} is no model of {type(self).__name__}: it must take and give "
+                f"{self.sample_shapes} per sample, got {shapes}."
+            )
 
     def _classification_loss(self, keras: Any) -> Any:
         def loss(truth: Any, logits: Any) -> Any:

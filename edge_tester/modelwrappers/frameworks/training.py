@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,13 @@ from edge_tester.core.model import ModelWrapper
 from edge_tester.core.tensors import Array
 
 MAXIMUM_REASON_LENGTH = 300
+
+
+class Stage(NamedTuple):
+    """Some epochs of a training in which the same weights learn at the same rate."""
+
+    num_epochs: int
+    learning_rate: float
 
 
 def require_training_split(model: ModelWrapper, dataset: Dataset) -> Split:

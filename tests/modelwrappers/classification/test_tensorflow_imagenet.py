@@ -9,6 +9,7 @@ from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.modelwrappers.classification.tensorflow_imagenet import TensorFlowImageNet
 from edge_tester.testing import ModelWrapperConformance
+from tests.modelwrappers.classification.networks import eager_functions
 
 SMALL = {"application": "MobileNet", "weights": "none", "input_size": 32, "num_classes": 3}
 
@@ -35,6 +36,11 @@ class TestTensorFlowImageNet(ModelWrapperConformance):
     exports_onnx = True
     trains = True
     tolerance = 1e-4
+
+    def test_training_is_reproducible(self, dataset, tmp_path):
+        # Compiling the steps takes far longer here than the few that are run.
+        with eager_functions():
+            super().test_training_is_reproducible(dataset, tmp_path)
 
     @pytest.fixture
     def model_file(self, created):

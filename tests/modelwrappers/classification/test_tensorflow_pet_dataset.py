@@ -14,6 +14,7 @@ from edge_tester.modelwrappers.classification.tensorflow_pet_dataset import (
     TensorFlowPetDatasetMobileNetV2,
 )
 from edge_tester.testing import ModelWrapperConformance
+from tests.modelwrappers.classification.networks import eager_functions
 
 SMALL = {"input_size": 48, "width": 0.35, "num_classes": 3}
 
@@ -65,6 +66,11 @@ class TestTensorFlowPets(ModelWrapperConformance):
     def start(self, weights, monkeypatch):
         # Training all of it takes half a minute, mostly for compiling its gradients.
         monkeypatch.setattr(type(self), "options", {**self.options, "weights": str(weights)})
+
+    def test_training_is_reproducible(self, dataset, tmp_path):
+        # Compiling the steps takes far longer here than the few that are run.
+        with eager_functions():
+            super().test_training_is_reproducible(dataset, tmp_path)
 
     @pytest.fixture
     def model_file(self, learned):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.options import hint, option
@@ -37,13 +38,14 @@ class TensorFlowImageNet(ImageModel, KerasModel):
     )
     num_classes: int = option(1000, minimum=2, help="Number of classes of a new model")
 
+    def artifact(self) -> Artifact:
+        """Return the model file, which is made if it is missing and that was asked for."""
+        self._make_if_asked()
+        return super().artifact()
+
     def load(self) -> None:
-        """Load the model file; make it first if it is missing and that was asked for."""
-        if self.create and self.network is None and not self.model_path.exists():
-            network = self.build()
-            self.network = network
-            self.save(self.model_path)
-            return
+        """Load the model file, which is made if it is missing and that was asked for."""
+        self._make_if_asked()
         super().load()
 
     def build(self) -> Any:
@@ -97,6 +99,11 @@ class TensorFlowImageNet(ImageModel, KerasModel):
         """Return what the application's own ``preprocess_input`` does of a copy."""
         scaled = self._module().preprocess_input(np.array(images, np.float32))
         return np.asarray(scaled, np.float32)
+
+    def _make_if_asked(self) -> None:
+        if self.create and not self.model_path.exists():
+            self.network = self.build()
+            self.save(self.model_path)
 
     def _module(self) -> Any:
         """Return the module of the application, which has its preprocessing too."""

@@ -60,6 +60,14 @@ def test_a_created_model_is_kept(created):
     assert np.array_equal(created.run([images])[0], again.run([images])[0])
 
 
+def test_a_model_is_made_when_its_file_is_asked_for(tmp_path):
+    path = tmp_path / "new.keras"
+    with pytest.raises(ModelError, match="new.keras does not exist"):
+        make(path).artifact()
+    assert path == make(path, create=True).artifact().path
+    make(path).load()
+
+
 def test_weights_come_from_a_file(created, tmp_path):
     path = tmp_path / "w.weights.h5"
     created.network.save_weights(path)

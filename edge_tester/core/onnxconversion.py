@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 
-from edge_tester.core.errors import BackendMissingError
+from edge_tester.core.backends import backend
+from edge_tester.core.errors import BackendMissingError, EdgeTesterError, OptionError
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.tensors import Array
+
+# Errors of converters may be pages long.
+_LONGEST_REASON = 300
+# What converters call operators they cannot take.
+_OPERATOR = re.compile(r"aten[:.]+\w+|\bunsupported\b|\bnot supported\b|\bnot implemented\b", re.I)
 
 
 class ModelEntry(NamedTuple):
@@ -22,11 +29,14 @@ class ModelEntry(NamedTuple):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One cell of the support grid.
+    """One cell of the support grid: one model, exported by one framework or imported by one.
 
     Attributes
     ----------
-    model : str
+    exporter, model : str
+        Framework that the model is of, and the model's name.
+    importer : str
+        Who read the ONNX file; empty for the export itself.
     verdict : str
         ``supported``, ``different``, ``export error``, ``import error`` or ``unverified``.
     detail : str
@@ -35,26 +45,32 @@ class Cell(msgspec.Struct, frozen=True):
         Largest difference of an output, relative to the largest output value.
     """
 
+    exporter: str
     model: str
+    importer: str
     verdict: str
     detail: str = ""
     difference: float | None = None
 
 
 class ONNXConversion(Configurable):
-    """A subclass must list models, run, export and import them.
+    """A subclass must export its models, or import ONNX files, or both.
 
-    The base converts each model, compares the outputs of the original, the
-    exported and the imported model, and fills a cell of the support grid.
+    For exporting: ``models``, ``inputs_of``, ``run`` and ``export_model``; for importing:
+    ``import_model`` and ``run``. The base compares outputs and fills cells of the support grid;
+    what is made lies in a folder, so that each step can be a process of its own.
     """
+
+    framework: ClassVar[str]
+    """Name of the framework, for people."""
 
     tolerance: float = option(
         1e-3, minimum=0, help="Largest relative difference of outputs that counts as equal"
     )
 
     def models(self) -> Sequence[ModelEntry]:
-        """Return the models to convert."""
-        raise NotImplementedError
+        """Return the models to export; the same weights on every call."""
+        return []
 
     def inputs_of(self, model: Any) -> list[Array]:
         """Return inputs that the model takes; the same on every call."""
@@ -65,60 +81,93 @@ class ONNXConversion(Configurable):
         raise NotImplementedError
 
     def export_model(self, model: Any, path: Path) -> None:
-        """Write the model as ONNX."""
+        """Write the model as one ONNX file."""
         raise NotImplementedError
 
     def import_model(self, path: Path) -> Any:
-        """Read an ONNX file back; NotImplementedError if the framework cannot."""
-        raise NotImplementedError
+        """Read an ONNX file; NotImplementedError with the reason if the framework cannot."""
+        raise NotImplementedError(f"{self.framework} has no importer of ONNX files")
 
-    def convert(self, entry: ModelEntry, directory: Path, run_onnx: OnnxRunner) -> Cell:
-        """Convert one model there and back.
+    @property
+    def imports(self) -> bool:
+        """Whether it imports ONNX files."""
+        return type(self).import_model is not ONNXConversion.import_model
+
+    def exported(self, name: str, directory: Path) -> Cell:
+        """Export one model, check the file, and keep inputs and outputs for importers.
 
         Parameters
         ----------
-        entry : ModelEntry
+        name : str
+            One of :meth:`models`.
         directory : Path
-            Where the ONNX file is written.
-        run_onnx : callable
-            Runs an ONNX file on inputs in an engine that has nothing to do with
-            the framework.
+            Where ``<name>.onnx`` and ``<name>.npz`` are written.
 
-        Returns
-        -------
-        Cell
-            Whatever goes wrong with the model is in it; only a missing package
-            raises.
+        Raises
+        ------
+        BackendMissingError
+            A package is missing; whatever else goes wrong is in the cell.
         """
-        path = directory / f"{entry.name}.onnx"
-        stage = "export error"
+        entry = next((entry for entry in self.models() if entry.name == name), None)
+        if entry is None:
+            raise OptionError(f"{type(self).__name__} has no model {name!r}.")
+        path = directory / f"{name}.onnx"
+        checker: Any = backend("onnx.checker", self)
         try:
             model = entry.make()
             inputs = self.inputs_of(model)
-            expected = self.run(model, inputs)
+            outputs = self.run(model, inputs)
             self.export_model(model, path)
-            exported = run_onnx(path, inputs)
-            stage = "import error"
-            difference = relative_difference(expected, exported)
-            try:
-                imported = self.import_model(path)
-            except NotImplementedError:
-                return self._judged(entry, difference, "not imported back")
-            difference = max(difference, relative_difference(expected, self.run(imported, inputs)))
+            checker.check_model(str(path), full_check=True)
         except BackendMissingError:
             raise
         # A converter can fail in any way; that is what the grid is to show.
         except Exception as error:
-            return Cell(entry.name, stage, f"{type(error).__name__}: {error}")
-        return self._judged(entry, difference, "")
+            return Cell(self.framework, name, "", "export error", _reason(error))
+        arrays = {f"input_{i}": values for i, values in enumerate(inputs)}
+        arrays |= {f"output_{i}": values for i, values in enumerate(outputs)}
+        np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
+        return Cell(self.framework, name, "", "supported", f"{path.stat().st_size} bytes")
 
-    def _judged(self, entry: ModelEntry, difference: float, detail: str) -> Cell:
-        if not difference <= self.tolerance:
-            return Cell(entry.name, "different", detail, difference)
-        return Cell(entry.name, "unverified" if detail else "supported", detail, difference)
+    def imported(self, exporter: str, name: str, directory: Path) -> Cell:
+        """Import what :meth:`exported` of any framework wrote, run it and compare.
+
+        Raises
+        ------
+        BackendMissingError
+            A package is missing; whatever else goes wrong is in the cell.
+        """
+        with np.load(directory / f"{name}.npz") as arrays:
+            kept = dict(arrays)
+        inputs = [values for key, values in kept.items() if key.startswith("input_")]
+        expected = [values for key, values in kept.items() if key.startswith("output_")]
+
+        def cell(verdict: str, detail: str = "", difference: float | None = None) -> Cell:
+            return Cell(exporter, name, self.framework, verdict, detail, difference)
+
+        try:
+            model = self.import_model(directory / f"{name}.onnx")
+            found = self.run(model, inputs)
+        except BackendMissingError:
+            raise
+        except NotImplementedError as error:
+            return cell("unverified", _reason(error))
+        except Exception as error:
+            return cell("import error", _reason(error))
+        difference = relative_difference(expected, found)
+        verdict = "supported" if difference <= self.tolerance else "different"
+        return cell(verdict, difference=difference)
 
 
-OnnxRunner = Callable[[Path, Sequence[Array]], list[Array]]
+def _reason(error: Exception) -> str:
+    """Return the line of an error that says most: one that names an operator, or the first."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    line = next((one for one in lines if _OPERATOR.search(one)), lines[0] if lines else "")
+    if len(line) > _LONGEST_REASON:
+        line = f"{line[:_LONGEST_REASON]}..."
+    if isinstance(error, EdgeTesterError | NotImplementedError) and line:
+        return line
+    return f"{type(error).__name__}: {line}"
 
 
 def relative_difference(expected: Sequence[Array], found: Sequence[Array]) -> float:

@@ -53,7 +53,7 @@ def render_html(
     def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
         return [Shown(one, one.svg(f"{anchor}-{one.name}-", themed=True)) for one in drawings]
 
-    text = _template("report.html.j2", autoescape=True).render(
+    text = template("report.html.j2", autoescape=True).render(
         report=report,
         comparison=shown(comparison_drawings(report.views) if report.compares else [], "all"),
         plots=[shown(record_drawings(view), view.anchor) for view in report.views],
@@ -64,7 +64,7 @@ def render_html(
         NOT_AVAILABLE=NOT_AVAILABLE,
         series_name=series_name,
     )
-    _write(path, text.encode("utf-8", "replace"))
+    write(path, text.encode("utf-8", "replace"))
 
 
 def render_text(records: Sequence[RunRecord], path: Path) -> None:
@@ -93,16 +93,16 @@ def render_text(records: Sequence[RunRecord], path: Path) -> None:
     def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
         for one in drawings:
             file = folder / f"{anchor}-{one.name}"
-            _write(file.with_suffix(".svg"), one.svg("", themed=False).encode("utf-8", "replace"))
-            _write(file.with_suffix(".png"), one.png())
+            write(file.with_suffix(".svg"), one.svg("", themed=False).encode("utf-8", "replace"))
+            write(file.with_suffix(".png"), one.png())
         return [Shown(one, f"{folder.name}/{anchor}-{one.name}.png") for one in drawings]
 
-    text = _template(f"report{path.suffix}.j2", autoescape=False).render(
+    text = template(f"report{path.suffix}.j2", autoescape=False).render(
         report=report,
         comparison=shown(comparison_drawings(report.views) if report.compares else [], "all"),
         plots=[shown(record_drawings(view), view.anchor) for view in report.views],
     )
-    _write(path, re.sub(r"\n{3,}", "\n\n", text).encode("utf-8", "replace"))
+    write(path, re.sub(r"\n{3,}", "\n\n", text).encode("utf-8", "replace"))
 
 
 def _checked(records: Sequence[RunRecord]) -> Sequence[RunRecord]:
@@ -111,7 +111,8 @@ def _checked(records: Sequence[RunRecord]) -> Sequence[RunRecord]:
     return records
 
 
-def _template(name: str, *, autoescape: bool) -> Any:
+def template(name: str, *, autoescape: bool) -> Any:
+    """Return one of this package's templates."""
     jinja2 = backend("jinja2", "The report")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edge_tester.report"),
@@ -138,7 +139,8 @@ def _escaped_markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", " ".join(text.split()))
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a file of a report; RecordError if that fails."""
     try:
         write_atomically(path, content)
     except OSError as error:

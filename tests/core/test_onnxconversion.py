@@ -4,23 +4,15 @@ import numpy as np
 import pytest
 
 from edge_tester.core.backends import backend
-from edge_tester.core.errors import BackendMissingError
+from edge_tester.core.errors import BackendMissingError, OptionError
 from edge_tester.core.onnxconversion import ModelEntry, ONNXConversion, relative_difference
 from tests import small_models
 
 NAN = float("nan")
 
 
-def run_onnx(path, inputs):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [given.name for given in session.get_inputs()]
-    return session.run(None, dict(zip(names, inputs, strict=True)))
-
-
 class Linear:
-    """The framework: weights, biases, and a factor that its exporter may forget."""
+    """The framework: weights, biases, and a factor that its exporter forgets."""
 
     def __init__(self, weights, biases, factor=1.0):
         self.weights, self.biases, self.factor = weights, biases, factor
@@ -28,6 +20,8 @@ class Linear:
 
 class LinearConversion(ONNXConversion):
     """Converts linear layers."""
+
+    framework = "Linear"
 
     def models(self):
         weights, biases = small_models.WEIGHTS, small_models.BIASES
@@ -52,15 +46,16 @@ class LinearConversion(ONNXConversion):
         return Linear(weights, biases)
 
 
-class ExportOnly(LinearConversion):
+class ExportOnly(ONNXConversion):
     """Cannot import."""
 
-    def import_model(self, path):
-        raise NotImplementedError
+    framework = "ExportOnly"
 
 
 class BadImporter(LinearConversion):
     """Loses the biases."""
+
+    framework = "Bad"
 
     def import_model(self, path):
         model = super().import_model(path)
@@ -69,53 +64,91 @@ class BadImporter(LinearConversion):
 
 
 class FailingImporter(LinearConversion):
-    """Fails."""
+    """Fails after many words."""
+
+    framework = "Failing"
 
     def import_model(self, path):
-        raise ValueError("unknown operator")
+        raise ValueError("Traceback of the importer:\n  a frame\nOperator Foo is not supported")
 
 
-def cells(conversion, folder):
-    return {
-        entry.name: conversion.convert(entry, folder, run_onnx) for entry in conversion.models()
-    }
+class BadExporter(LinearConversion):
+    """Writes what is no ONNX model."""
+
+    framework = "Bad"
+
+    def export_model(self, model, path):
+        path.write_bytes(b"no model")
 
 
-def test_every_model_gets_its_verdict(tmp_path):
-    found = cells(LinearConversion(), tmp_path)
-    assert "supported" == found["linear"].verdict
-    assert found["linear"].difference < 1e-6
-    assert "different" == found["scaled"].verdict
-    assert 0.5 == pytest.approx(found["scaled"].difference)
-    assert "export error" == found["broken"].verdict
-    assert "TypeError" in found["broken"].detail
+class WithoutPackage(LinearConversion):
+    """Lacks what it needs."""
+
+    def import_model(self, path):
+        backend("no_such_package", self)
 
 
-def test_what_cannot_be_imported_back_is_unverified(tmp_path):
-    found = cells(ExportOnly(), tmp_path)
-    assert ("unverified", "not imported back") == (found["linear"].verdict, found["linear"].detail)
-    assert "different" == found["scaled"].verdict
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("linear", "scaled"):
+        assert "supported" == LinearConversion().exported(name, tmp_path).verdict
+    return tmp_path
 
 
-def test_a_bad_importer_is_noticed(tmp_path):
-    assert "different" == cells(BadImporter(), tmp_path)["linear"].verdict
-    failed = cells(FailingImporter(), tmp_path)["linear"]
-    assert ("import error", "ValueError: unknown operator") == (failed.verdict, failed.detail)
+def test_an_export_is_checked_and_what_it_came_from_is_kept(tmp_path):
+    cell = LinearConversion().exported("linear", tmp_path)
+    assert ("Linear", "linear", "", "supported") == (
+        *(cell.exporter, cell.model, cell.importer),
+        cell.verdict,
+    )
+    kept = np.load(tmp_path / "linear.npz")
+    np.testing.assert_array_equal(small_models.sample((64,)), kept["input_0"])
+    assert ["input_0", "output_0"] == sorted(kept)
 
 
-def test_the_tolerance_decides(tmp_path):
-    entry = LinearConversion().models()[1]
-    cell = LinearConversion(tolerance=0.6).convert(entry, tmp_path, run_onnx)
-    assert "supported" == cell.verdict
+def test_a_failed_export_says_why(tmp_path):
+    broken = LinearConversion().exported("broken", tmp_path)
+    assert "export error" == broken.verdict
+    assert broken.detail.startswith("TypeError: ")
+    assert "export error" == BadExporter().exported("linear", tmp_path).verdict
+    assert not list(tmp_path.glob("*.npz"))
 
 
-def test_a_missing_package_is_no_verdict(tmp_path):
-    def missing(path, inputs):
-        backend("no_such_package", "A test")
+def test_an_unknown_model_is_named(tmp_path):
+    with pytest.raises(OptionError, match="LinearConversion has no model 'quadratic'"):
+        LinearConversion().exported("quadratic", tmp_path)
 
-    conversion = LinearConversion()
-    with pytest.raises(BackendMissingError, match="A test needs no_such_package"):
-        conversion.convert(conversion.models()[0], tmp_path, missing)
+
+def test_outputs_decide(folder):
+    good = LinearConversion().imported("Linear", "linear", folder)
+    assert ("Linear", "supported") == (good.importer, good.verdict)
+    assert good.difference < 1e-6
+    scaled = LinearConversion().imported("Linear", "scaled", folder)
+    assert "different" == scaled.verdict
+    assert 0.5 == pytest.approx(scaled.difference)
+    assert "different" == BadImporter().imported("Linear", "linear", folder).verdict
+
+
+def test_the_tolerance_decides(folder):
+    assert "supported" == LinearConversion(tolerance=0.6).imported("L", "scaled", folder).verdict
+
+
+def test_the_line_that_names_the_operator_is_the_reason(folder):
+    failed = FailingImporter().imported("Linear", "linear", folder)
+    expected = ("import error", "ValueError: Operator Foo is not supported")
+    assert expected == (failed.verdict, failed.detail)
+
+
+def test_what_cannot_be_imported_is_unverified(folder):
+    assert not ExportOnly().imports
+    assert LinearConversion().imports
+    cell = ExportOnly().imported("Linear", "linear", folder)
+    assert ("unverified", "ExportOnly has no importer of ONNX files") == (cell.verdict, cell.detail)
+
+
+def test_a_missing_package_is_no_verdict(folder):
+    with pytest.raises(BackendMissingError, match="WithoutPackage needs no_such_package"):
+        WithoutPackage().imported("Linear", "linear", folder)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,8 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
                 values = self.quantize(values)
             else:
                 values = self._converted(values, wanted)
-        return np.ascontiguousarray(values)
+        # It would give a scalar a dimension.
+        return values if values.flags.c_contiguous else np.ascontiguousarray(values)
 
     def described(self) -> str:
         """Return shape and dtype for messages, such as ``(1, 8, 8, 1) float32``."""

@@ -71,10 +71,11 @@ class FileModel(ModelWrapper):
         wanted = self.specs()[0]
         if len(inputs) != len(wanted):
             raise InputError(f"{self.model_path} takes {len(wanted)} inputs, got {len(inputs)}.")
-        first = np.shape(inputs[0])
-        any_batch = msgspec.structs.replace(wanted[0], shape=(None, *wanted[0].shape[1:]))
-        if any_batch.accepts(first) and not wanted[0].accepts(first):
-            self._load_for(first[0])
+        if inputs:
+            first = np.shape(inputs[0])
+            any_batch = msgspec.structs.replace(wanted[0], shape=(None, *wanted[0].shape[1:]))
+            if any_batch.accepts(first) and not wanted[0].accepts(first):
+                self._load_for(first[0])
         input_specs, output_specs = self.specs()
         runtime = self.loaded(self.runtime)
         runtime.set_inputs(

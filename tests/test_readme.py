@@ -107,6 +107,8 @@ def test_every_block_runs(folder, environment):
                 wait_for(port)
             elif block.language == "sh":
                 run(["bash", "-ec", content], folder, environment)
+            elif "combinations:" in content:
+                (folder / "matrix.yml").write_text(content)
             elif block.language == "yaml":
                 (folder / "scenario.yml").write_text(content)
                 run(["edge-tester", "run", "scenario.yml"], folder, environment)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.backends import backend
-from edge_tester.core.errors import BackendMissingError, EdgeTesterError, OptionError
+from edge_tester.core.errors import BackendMissingError, EdgeTesterError, ModelError, OptionError
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.tensors import Array
 
@@ -112,13 +112,14 @@ class ONNXConversion(Configurable):
         if entry is None:
             raise OptionError(f"{type(self).__name__} has no model {name!r}.")
         path = directory / f"{name}.onnx"
-        checker: Any = backend("onnx.checker", self)
+        onnx: Any = backend("onnx", self)
         try:
             model = entry.make()
             inputs = self.inputs_of(model)
             outputs = self.run(model, inputs)
             self.export_model(model, path)
-            checker.check_model(str(path), full_check=True)
+            onnx.checker.check_model(str(path), full_check=True)
+            _check_inputs(onnx.load(str(path)).graph, inputs)
         except BackendMissingError:
             raise
         # A converter can fail in any way; that is what the grid is to show.
@@ -157,6 +158,16 @@ class ONNXConversion(Configurable):
         difference = relative_difference(expected, found)
         verdict = "supported" if difference <= self.tolerance else "different"
         return cell(verdict, difference=difference)
+
+
+def _check_inputs(graph: Any, inputs: Sequence[Array]) -> None:
+    """See whether the file takes what the model takes: exporters may lose constants."""
+    constants = {constant.name for constant in graph.initializer}
+    names = [given.name for given in graph.input if given.name not in constants]
+    if len(names) != len(inputs):
+        raise ModelError(
+            f"The file takes {len(names)} inputs ({', '.join(names)}), the model {len(inputs)}."
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -81,6 +81,22 @@ class BadExporter(LinearConversion):
         path.write_bytes(b"no model")
 
 
+class LeakyExporter(LinearConversion):
+    """Makes an input of a constant."""
+
+    framework = "Leaky"
+
+    def export_model(self, model, path):
+        small_models.write_onnx(path)
+        onnx = backend("onnx", self)
+        model = onnx.load(path)
+        del model.graph.initializer[0]
+        weights = onnx.helper.make_tensor_value_info("weights", 1, [64, 10])
+        weights.name = model.graph.node[0].input[1]
+        model.graph.input.append(weights)
+        onnx.save(model, path)
+
+
 class WithoutPackage(LinearConversion):
     """Lacks what it needs."""
 
@@ -112,6 +128,12 @@ def test_a_failed_export_says_why(tmp_path):
     assert broken.detail.startswith("TypeError: ")
     assert "export error" == BadExporter().exported("linear", tmp_path).verdict
     assert not list(tmp_path.glob("*.npz"))
+
+
+def test_an_export_that_lost_a_constant_is_none(tmp_path):
+    cell = LeakyExporter().exported("linear", tmp_path)
+    assert "export error" == cell.verdict
+    assert cell.detail.startswith("The file takes 2 inputs (")
 
 
 def test_an_unknown_model_is_named(tmp_path):

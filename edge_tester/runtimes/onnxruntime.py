@@ -12,6 +12,7 @@ from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
+from edge_tester.runtimes._fallback import fallback
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -29,6 +30,9 @@ _NUMBERS = re.compile(r"float(16|32|64)|u?int(8|16|32|64)|bool")
 # tf2onnx numbers the sizes it does not know, so that equal ones get different names.
 _PLACEHOLDER = "unk__"
 _LOG_ERRORS_ONLY = 3
+# Session configuration key, of ONNX Runtime 1.24 and later; earlier ones ignore it.
+_RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+_CPU = "CPUExecutionProvider"
 
 
 def _not_loaded(*arguments: object) -> NoReturn:
@@ -46,7 +50,7 @@ class ONNXRuntime(Runtime):
     distributions = ("onnxruntime",)
 
     execution_providers: tuple[str, ...] = option(
-        ("CPUExecutionProvider",), help="Execution providers in order of preference"
+        (_CPU,), help="Execution providers in order of preference"
     )
     num_threads: int = option(1, minimum=1, help="Threads of one inference")
     graph_optimization_level: str = option(
@@ -91,6 +95,7 @@ class ONNXRuntime(Runtime):
         options.intra_op_num_threads = self.num_threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _LOG_ERRORS_ONLY
+        options.add_session_config_entry(_RECORD_ASSIGNMENT, "1")
         options.graph_optimization_level = getattr(
             self._module.GraphOptimizationLevel, _LEVELS[self.graph_optimization_level]
         )
@@ -143,14 +148,32 @@ class ONNXRuntime(Runtime):
         return list(self._results)
 
     def facts(self) -> dict[str, Any]:
-        """Return the version, threads and the execution providers really in use."""
+        """Return the version, threads and the execution providers really in use.
+
+        ``operations`` counts the operations by name that each provider was given when the
+        model was loaded, before it fused any, or is ``"unknown"`` to ONNX Runtime before
+        1.24. ``fallback`` is there if another provider than the CPU's was asked for.
+        """
         session = self._session or _not_loaded()
-        return {
+        facts = {
             "version": getattr(self._module, "__version__", None),
             "num_threads": self.num_threads,
             "execution_providers": session.get_providers(),
             "graph_optimization_level": self.graph_optimization_level,
         }
+        if not hasattr(session, "get_provider_graph_assignment_info"):
+            return {**facts, "operations": "unknown"}
+        operations: dict[str, dict[str, int]] = {}
+        for part in session.get_provider_graph_assignment_info():
+            count = operations.setdefault(part.ep_name, {})
+            for node in part.get_nodes():
+                count[node.op_type] = count.get(node.op_type, 0) + 1
+        facts["operations"] = operations
+        if wanted := [name for name in self.execution_providers if name != _CPU]:
+            on_cpu = sum(operations.get(_CPU, {}).values())
+            total = sum(sum(count.values()) for count in operations.values())
+            facts["fallback"] = fallback(wanted, total - on_cpu, on_cpu)
+        return facts
 
     def _check_providers(self, session: Any) -> None:
         # A provider that fails to start is dropped with no more than a log line.

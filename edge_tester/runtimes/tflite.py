@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge_tester.core.backends import available, backend
-from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
+from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
+from edge_tester.runtimes._fallback import fallback
+from edge_tester.runtimes._tflite_delegates import count_delegates, needs_of, operations_by_executor
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -45,16 +48,37 @@ class TFLiteRuntime(Runtime):
     delegates_list: tuple[str, ...] = option(
         (), target_only=True, help="Shared libraries of delegates that take over operations"
     )
+    delegate_options: tuple[str, ...] = option(
+        (), target_only=True, help="KEY=VALUE options of the delegates, such as device=usb"
+    )
+    xnnpack: bool = option(
+        True, help="Let XNNPACK run what no delegate takes; without it, built-in kernels do"
+    )
 
     _package: str | None = state()
     _module: ModuleType | None = state()
     _delegates: list[Any] = state(default_factory=list)
+    _delegate_nodes: int = state(0)
     _interpreter: Any = state()
     _inputs: list[dict[str, Any]] = state(default_factory=list)
     _outputs: list[dict[str, Any]] = state(default_factory=list)
     _specs: list[TensorSpec] = state(default_factory=list)
     _shapes: list[tuple[int, ...]] = state(default_factory=list)
     _invoke: Callable[[], None] = state(default_factory=lambda: _not_loaded)
+
+    def __post_init__(self) -> None:
+        """Check the options of the delegates."""
+        super().__post_init__()
+        for pair in self.delegate_options:
+            if not re.fullmatch(r"[^=]+=.*", pair):
+                raise OptionError(
+                    f"TFLiteRuntime.delegate_options must be KEY=VALUE, got {pair!r}."
+                )
+        if self.delegate_options and not self.delegates_list:
+            raise OptionError(
+                "TFLiteRuntime.delegate_options are for the libraries of delegates_list, "
+                "which names none."
+            )
 
     def prepare(self) -> None:
         """Import the interpreter and load the delegates."""
@@ -80,12 +104,17 @@ class TFLiteRuntime(Runtime):
         self._interpreter = None
         self._invoke = _not_loaded
         _check_identifier(path)
+        resolvers = self._module.OpResolverType
         try:
             interpreter = self._module.Interpreter(
                 model_path=str(path),
                 num_threads=self.num_threads,
                 experimental_delegates=list(self._delegates),
+                experimental_op_resolver_type=(
+                    resolvers.AUTO if self.xnnpack else resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                ),
             )
+            self._delegate_nodes = count_delegates(interpreter)
             resized = _set_batch_size(interpreter, batch_size)
         except (ValueError, RuntimeError) as error:
             helpers = ", ".join(self.delegates_list)
@@ -141,21 +170,31 @@ class TFLiteRuntime(Runtime):
         return [interpreter.get_tensor(detail["index"]) for detail in self._outputs]
 
     def facts(self) -> dict[str, Any]:
-        """Return the package, the threads and which operations a delegate runs.
+        """Return the package, the threads and what ran which operations.
 
-        ``delegated_operations`` and ``builtin_operations`` count operations by
-        name, or are ``"unknown"`` where the interpreter does not tell. What is
-        delegated without ``delegates_list`` runs in XNNPACK.
+        ``delegated_operations``, ``xnnpack_operations`` and ``builtin_operations`` count
+        the operations by name that went to ``delegates_list``, to XNNPACK and to built-in
+        kernels, or are ``"unknown"`` where the interpreter does not tell. ``fallback`` is
+        there if delegates were asked for.
         """
-        delegated, builtin = self._operations()
-        return {
+        interpreter = self._interpreter or _not_loaded()
+        facts = {
             "package": self._package,
             "version": backend(self._package, self).__version__ if self._package else None,
             "num_threads": self.num_threads,
             "delegates": list(self.delegates_list),
-            "delegated_operations": delegated,
-            "builtin_operations": builtin,
+            "delegate_options": list(self.delegate_options),
+            "xnnpack": self.xnnpack,
         }
+        names = ("delegated_operations", "xnnpack_operations", "builtin_operations")
+        counts = operations_by_executor(interpreter, self._delegate_nodes)
+        if counts is None:
+            return {**facts, **dict.fromkeys(names, "unknown")}
+        facts.update(zip(names, counts, strict=True))
+        if self.delegates_list:
+            taken, *rest = (sum(count.values()) for count in counts)
+            facts["fallback"] = fallback(self.delegates_list, taken, sum(rest))
+        return facts
 
     def _refuse_numpy_2(self) -> None:
         numpy_version = backend("numpy", self).__version__
@@ -175,14 +214,16 @@ class TFLiteRuntime(Runtime):
             # prints a traceback of its own when it is deleted.
             loaded = ctypes.CDLL(library)
         except OSError as error:
-            raise RuntimeStateError(f"{refusal}{error}.") from error
+            raise RuntimeStateError(f"{refusal}{error}.{needs_of(library)}") from error
         for function in ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate"):
             if not hasattr(loaded, function):
                 raise RuntimeStateError(f"{refusal}it is no delegate, it has no {function}.")
         try:
-            return module.load_delegate(library)
+            return module.load_delegate(
+                library, dict(pair.split("=", 1) for pair in self.delegate_options)
+            )
         except (ValueError, RuntimeError) as error:
-            raise RuntimeStateError(f"{refusal}{_one_line(error)}") from error
+            raise RuntimeStateError(f"{refusal}{_one_line(error)}{needs_of(library)}") from error
 
     def _resize(self, inputs: Sequence[Array]) -> None:
         for spec, values in zip(self._specs, inputs, strict=True):
@@ -197,14 +238,6 @@ class TFLiteRuntime(Runtime):
             self._interpreter.resize_tensor_input(detail["index"], values.shape)
         self._interpreter.allocate_tensors()
         self._shapes = [values.shape for values in inputs]
-
-    def _operations(self) -> tuple[dict[str, int] | str, dict[str, int] | str]:
-        interpreter = self._interpreter or _not_loaded()
-        try:
-            operations = interpreter._get_ops_details()
-        except (AttributeError, ValueError):
-            return "unknown", "unknown"
-        return _by_executor(operations)
 
 
 def _one_line(error: Exception) -> str:
@@ -269,31 +302,3 @@ def _spec(detail: dict[str, Any], batch_size: int, path: Path) -> TensorSpec:
         zero_point=int(parameters["zero_points"][0]) if quantized else None,
         layout="NHWC" if len(shape) == 4 and shape[3] in (1, 3) else None,
     )
-
-
-def _by_executor(operations: list[dict[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:
-    """Count the operations inside and outside of delegates.
-
-    The list keeps the operations that a delegate replaced. They are those from
-    which the delegate's outputs are reached without passing its inputs.
-    """
-    real = [operation for operation in operations if operation["op_name"] != "DELEGATE"]
-    producers = {
-        tensor: operation for operation in real for tensor in operation["outputs"].tolist()
-    }
-    inside: set[int] = set()
-    for delegate in operations:
-        if delegate["op_name"] != "DELEGATE":
-            continue
-        borders = set(delegate["inputs"].tolist())
-        pending = delegate["outputs"].tolist()
-        while pending:
-            operation = producers.get(pending.pop())
-            if operation is not None and operation["index"] not in inside:
-                inside.add(operation["index"])
-                pending += set(operation["inputs"].tolist()) - borders
-    counts: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    for operation in real:
-        count = counts[0] if operation["index"] in inside else counts[1]
-        count[operation["op_name"]] = count.get(operation["op_name"], 0) + 1
-    return counts

@@ -73,6 +73,25 @@ def test_facts_tell_what_is_in_use(tmp_path):
     assert ["CPUExecutionProvider"] == facts["execution_providers"]
     assert 2 == facts["num_threads"]
     assert "all" == facts["graph_optimization_level"]
+    assert {"CPUExecutionProvider": {"Gemm": 1}} == facts["operations"]
+    # Nobody asked for anything else than the CPU.
+    assert "fallback" not in facts
+
+
+def test_what_fell_back_to_the_cpu_is_told(tmp_path):
+    # It is in every build and takes no ordinary operation.
+    wanted = "AzureExecutionProvider"
+    runtime, _ = load(
+        small_models.write_onnx(tmp_path / "small.onnx"),
+        execution_providers=(wanted, "CPUExecutionProvider"),
+    )
+    facts = runtime.facts()
+    assert [wanted, "CPUExecutionProvider"] == facts["execution_providers"]
+    assert {"CPUExecutionProvider": {"Gemm": 1}} == facts["operations"]
+    assert {
+        "operations on the CPU": 1,
+        "in words": f"complete: nothing went to {wanted}, the CPU runs all 1 operations",
+    } == facts["fallback"]
 
 
 def write(path, nodes, inputs, outputs):

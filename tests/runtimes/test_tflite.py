@@ -91,7 +91,8 @@ def test_facts_tell_what_xnnpack_took(small_tflite):
     assert "ai_edge_litert" == facts["package"]
     assert 2 == facts["num_threads"]
     assert "2" <= facts["version"]
-    assert 1 == facts["delegated_operations"]["FULLY_CONNECTED"]
+    assert {} == facts["delegated_operations"]
+    assert 1 == facts["xnnpack_operations"]["FULLY_CONNECTED"]
     assert "FULLY_CONNECTED" not in facts["builtin_operations"]
     assert "DELEGATE" not in facts["builtin_operations"]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from edge_tester.compilers._calibration import Calibration, conformed
 from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._tflite_quantizer import (
+    TFLiteQuantizer,
+    asks_for_integers,
+    check_recipe,
+    read_recipe,
+)
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -22,15 +26,14 @@ from edge_tester.core.tensors import Array
 _TYPES = ("float32", "int8", "uint8")
 # Types of inputs and outputs that quantizing leaves alone: indices, masks, text.
 _LEFT_ALONE = ("int32", "int64", "uint32", "uint64", "bool", "string")
-# Samples that the quantizer is given at a time; it holds them all in memory.
-_CALIBRATION_CHUNK = 32
 
 
 class TFLiteCompiler(ModelCompiler):
     """Compiles Keras, SavedModel and .tflite models to LiteRT (TensorFlow Lite).
 
     Keras files and SavedModels go through TensorFlow's converter; .tflite files
-    through ai-edge-quantizer, which needs no TensorFlow.
+    through ai-edge-quantizer, which needs no TensorFlow. So does target weight-only
+    and every recipe, after a conversion to float32.
     """
 
     input_formats = ("keras", "savedmodel", "tflite")
@@ -45,9 +48,15 @@ class TFLiteCompiler(ModelCompiler):
 
     target: str = option(
         "default",
-        choices=("default", "float16", "dynamic", "int8"),
+        choices=("default", "float16", "dynamic", "weight-only", "int8"),
         help="default keeps float32; float16 halves the weights; dynamic has int8 weights and "
-        "float activations; int8 has int8 weights and activations",
+        "float activations, made integers while it runs; weight-only has int8 weights, made "
+        "floats before use; int8 has int8 weights and activations",
+    )
+    recipe: Path | None = option(
+        None,
+        help="JSON recipe of ai-edge-quantizer, which says for each operation what becomes of "
+        "it; goes with target default",
     )
     inference_input_type: str = option(
         "float32", choices=_TYPES, help="Type of the inputs; integers need target int8"
@@ -59,6 +68,11 @@ class TFLiteCompiler(ModelCompiler):
     def __post_init__(self) -> None:
         """Check the options, also against each other."""
         super().__post_init__()
+        if self.recipe is not None and self.target != "default":
+            raise OptionError(
+                "TFLiteCompiler.recipe says all about quantization, so target must be default, "
+                f"got {self.target!r}."
+            )
         for name in ("inference_input_type", "inference_output_type"):
             if self.target != "int8" and getattr(self, name) != "float32":
                 raise OptionError(
@@ -69,16 +83,49 @@ class TFLiteCompiler(ModelCompiler):
     @property
     def quantizes(self) -> bool:
         """Whether integer weights were asked for."""
-        return self.target in ("dynamic", "int8")
+        if self.recipe is not None:
+            return asks_for_integers(read_recipe(self.recipe))
+        return self.target in ("dynamic", "weight-only", "int8")
 
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, then check that types and precision are what was asked for."""
+        recipe = None
+        if self.recipe is not None:
+            recipe = read_recipe(self.recipe)
+            check_recipe(recipe, self.recipe, self)
         if model.format == "tflite":
-            self._convert_file(model, calibration, output)
+            self._check_file(model)
+            shutil.copyfile(model.model_path, output)
         else:
             self._convert_with_tensorflow(model, calibration, output)
-        self._check_types(output)
-        weights = self.read_weights(output)
+        if (
+            recipe is not None
+            or self.target == "weight-only"
+            or (model.format == "tflite" and self.target != "default")
+        ):
+            quantizer = TFLiteQuantizer(
+                self, self.target, self.inference_input_type, self.inference_output_type, recipe
+            )
+            source = Flatbuffer.read(output, self)
+            output.write_bytes(quantizer.quantized(source, model, calibration))
+        self._check_result(model, output)
+
+    def read_weights(self, path: Path) -> Weights:
+        """Read a .tflite file back; see Flatbuffer.weights for what counts."""
+        return Flatbuffer.read(path, self).weights()
+
+    def _check_result(self, model: ModelWrapper, output: Path) -> None:
+        result = Flatbuffer.read(output, self)
+        if self.recipe is not None:
+            # Inputs and outputs are as the recipe says.
+            if not result.is_quantized():
+                raise CompilationError(
+                    f"TFLiteCompiler: the recipe {self.recipe} matches nothing in "
+                    f"{model.model_path} that could be quantized."
+                )
+            return
+        self._check_types(result)
+        weights = result.weights()
         if self.target == "float16" and "float16" not in weights.elements:
             raise CompilationError(
                 f"TFLiteCompiler was asked for float16 weights, {model.model_path} gave none."
@@ -90,10 +137,6 @@ class TFLiteCompiler(ModelCompiler):
                 "default first, then the resulting .tflite with target dynamic."
             )
 
-    def read_weights(self, path: Path) -> Weights:
-        """Read a .tflite file back; see Flatbuffer.weights for what counts."""
-        return Flatbuffer.read(path, self).weights()
-
     def _convert_with_tensorflow(
         self, model: ModelWrapper, calibration: Calibration, output: Path
     ) -> None:
@@ -104,7 +147,7 @@ class TFLiteCompiler(ModelCompiler):
                 converter = tensorflow.lite.TFLiteConverter.from_keras_model(network)
             else:
                 converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(model.model_path))
-            if self.target != "default":
+            if self.target not in ("default", "weight-only"):
                 converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
             if self.target == "float16":
                 converter.target_spec.supported_types = [tensorflow.float16]
@@ -119,87 +162,16 @@ class TFLiteCompiler(ModelCompiler):
                     ]
             output.write_bytes(converter.convert())
 
-    def _convert_file(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
+    def _check_file(self, model: ModelWrapper) -> None:
         model.load()
-        source = Flatbuffer.read(model.model_path, self)
-        if source.is_quantized():
+        if Flatbuffer.read(model.model_path, self).is_quantized():
             raise CompilationError(
                 f"TFLiteCompiler takes float32 .tflite models; {model.model_path} is quantized "
                 "or of half precision already."
             )
-        if self.target == "default":
-            shutil.copyfile(model.model_path, output)
-            return
-        quantizer_module = backend("ai_edge_quantizer.quantizer", self)
-        if not source.has_signature():
-            # The quantizer feeds a model through its signature, which old files lack.
-            source = source.with_signature()
-        with quiet():
-            quantizer = quantizer_module.Quantizer(bytearray(source.content))
-            self._add_recipe(quantizer)
-            ranges = None
-            if self.target == "int8":
-                ranges = self._ranges(quantizer, source, model, calibration)
-            result = quantizer.quantize(
-                ranges, enable_progress_bar=False, enable_progress_report=False
-            )
-            output.write_bytes(result.quantized_model)
 
-    def _add_recipe(self, quantizer: Any) -> None:
-        types: Any = backend("ai_edge_quantizer.qtyping", self)
-        every, name = types.TFLOperationName.ALL_SUPPORTED, types.TFLOperationName
-        if self.target == "dynamic":
-            quantizer.add_dynamic_config(".*", every, num_bits=8)
-        elif self.target == "float16":
-            quantizer.update_quantization_recipe(
-                ".*",
-                every,
-                types.OpQuantizationConfig(
-                    weight_tensor_config=types.TensorQuantizationConfig(
-                        num_bits=16, dtype=types.TensorDataType.FLOAT
-                    ),
-                    compute_precision=types.ComputePrecision.FLOAT,
-                    explicit_dequantize=True,
-                ),
-                algorithm_key="float_casting",
-            )
-        else:
-            quantizer.add_static_config(".*", every, activation_num_bits=8, weight_num_bits=8)
-            for place, dtype in (
-                (name.INPUT, self.inference_input_type),
-                (name.OUTPUT, self.inference_output_type),
-            ):
-                # The recipe above makes them int8 already.
-                if dtype == "float32":
-                    quantizer.update_quantization_recipe(".*", place, algorithm_key="no_quantize")
-                elif dtype == "uint8":
-                    quantizer.update_quantization_recipe(".*", place, _unsigned(types))
-
-    def _ranges(
-        self, quantizer: Any, source: Flatbuffer, model: ModelWrapper, calibration: Calibration
-    ) -> Any:
-        """Return the ranges of all tensors over the calibration samples."""
-        manager = backend("ai_edge_quantizer.recipe_manager", self).RecipeManager()
-        manager.load_quantization_recipe(quantizer.get_quantization_recipe())
-        # The quantizer's own moving average clips whatever is beyond the average
-        # extremes: on a digits classifier, 21 dB of signal-to-noise ratio
-        # against 42 dB with the extremes themselves.
-        calibrator = backend("ai_edge_quantizer.calibrator", self).Calibrator(
-            source.content,
-            num_threads=1,
-            qsv_update_func=backend("ai_edge_quantizer.utils.qsv_utils", self).min_max_update,
-        )
-        key, names = source.signature()
-        samples = (
-            dict(zip(names, sample.values(), strict=True))
-            for sample in conformed(model, calibration)
-        )
-        while chunk := list(itertools.islice(samples, _CALIBRATION_CHUNK)):
-            calibrator.calibrate({key: chunk}, manager)
-        return calibrator.get_model_qsvs()
-
-    def _check_types(self, output: Path) -> None:
-        inputs, outputs = Flatbuffer.read(output, self).input_and_output_types()
+    def _check_types(self, result: Flatbuffer) -> None:
+        inputs, outputs = result.input_and_output_types()
         for role, wanted, found in (
             ("inputs", self.inference_input_type, inputs),
             ("outputs", self.inference_output_type, outputs),
@@ -209,17 +181,6 @@ class TFLiteCompiler(ModelCompiler):
                     f"TFLiteCompiler was asked for {role} of type {wanted}, "
                     f"those of the result are {', '.join(found)}."
                 )
-
-
-def _unsigned(types: Any) -> Any:
-    """Return the one configuration with unsigned activations that the quantizer has."""
-    return types.OpQuantizationConfig(
-        activation_tensor_config=types.TensorQuantizationConfig(
-            num_bits=8, symmetric=False, dtype=types.TensorDataType.UINT
-        ),
-        weight_tensor_config=types.TensorQuantizationConfig(num_bits=8),
-        compute_precision=types.ComputePrecision.INTEGER,
-    )
 
 
 def _representative(

@@ -16,7 +16,7 @@ from edge_tester.core.backends import version
 from edge_tester.core.chain import compile_model, links_between, suffix_of
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.files import write_atomically
+from edge_tester.core.files import sha256_of, write_atomically
 from edge_tester.core.isolation import isolated
 from edge_tester.core.machine import cpu_features, describe_machine
 from edge_tester.core.model import ModelWrapper
@@ -135,9 +135,16 @@ def ingredients_of(
 
 def _described(role: str, part: Configurable) -> dict[str, str]:
     options = {k: v for k, v in part.to_options().items() if k not in _PLACES}
+    # A file that an option names counts with what is in it.
+    files = {name: path for name in options if isinstance(path := getattr(part, name), Path)}
     return {
         role: path_of(type(part)),
         **{f"{role}.{name}": repr(value) for name, value in options.items()},
+        **{
+            f"content of {role}.{name}": sha256_of(path)
+            for name, path in files.items()
+            if path.is_file()
+        },
     }
 
 

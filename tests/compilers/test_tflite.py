@@ -47,6 +47,15 @@ class TestKerasToFloat16(TestFile):
         return KerasFile(model_path=keras_file)
 
 
+class TestKerasToWeightOnly(TestFile):
+    options = {"target": "weight-only"}
+    tolerance = 0.1
+
+    @pytest.fixture
+    def model(self, keras_file):
+        return KerasFile(model_path=keras_file)
+
+
 class TestSavedModelToInt8(TestFile):
     options = {"target": "int8"}
     tolerance = 0.5
@@ -72,6 +81,8 @@ def answers(path, values):
         ("default", "float32", 0, 100),
         ("float16", "float16", 0, 60),
         ("dynamic", "int8", 1, 30),
+        # The activations lose nothing.
+        ("weight-only", "int8", 1, 35),
         ("int8", "int8", 1, 30),
     ],
 )
@@ -105,16 +116,16 @@ def test_types_of_inputs_and_outputs(digits, keras_file, tmp_path, source, input
 
 
 @pytest.mark.parametrize("option", ["inference_input_type", "inference_output_type"])
-@pytest.mark.parametrize("target", ["default", "float16", "dynamic"])
+@pytest.mark.parametrize("target", ["default", "float16", "dynamic", "weight-only"])
 def test_integer_types_need_target_int8(tmp_path, option, target):
     with pytest.raises(OptionError, match=f"{option} must be float32 unless target is int8"):
         TFLiteCompiler(compiled_model_path=tmp_path / "m", target=target, **{option: "int8"})
 
 
-@pytest.mark.parametrize("target", ["default", "float16", "dynamic", "int8"])
+@pytest.mark.parametrize("target", ["default", "float16", "dynamic", "weight-only", "int8"])
 def test_quantized_file_is_not_quantized_again(digits, tmp_path, target):
     source = TFLiteFile(model_path=RESOURCES / "digits.tflite")
-    for earlier in ("float16", "dynamic", "int8"):
+    for earlier in ("float16", "dynamic", "weight-only", "int8"):
         path = tmp_path / f"{earlier}.tflite"
         compiled(source, digits, path, target=earlier)
         with pytest.raises(CompilationError, match="is quantized or of half precision already"):
@@ -200,7 +211,7 @@ def test_file_needs_no_framework(tmp_path):
         "from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile\n"
         "dataset = DigitsDataset(); dataset.prepare()\n"
         "model = TFLiteFile(model_path=Path(sys.argv[1]))\n"
-        "for target in ('default', 'float16', 'dynamic', 'int8'):\n"
+        "for target in ('default', 'float16', 'dynamic', 'weight-only', 'int8'):\n"
         "    path = Path(sys.argv[2]) / f'{target}.tflite'\n"
         "    TFLiteCompiler(compiled_model_path=path, target=target).compile(model, dataset)\n"
         "print({'tensorflow', 'torch', 'keras'} & set(sys.modules))\n"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from edge_tester.compilers._calibration import Calibration, conformed
+from edge_tester.compilers._edgetpu import EdgeTPULog, compile_for_edge_tpu, edge_tpu_compiler
 from edge_tester.compilers._flatbuffer import Flatbuffer
 from edge_tester.compilers._tflite_quantizer import (
     TFLiteQuantizer,
@@ -19,7 +21,7 @@ from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import option
+from edge_tester.core.options import option, state
 from edge_tester.core.quiet import quiet
 from edge_tester.core.tensors import Array
 
@@ -48,10 +50,11 @@ class TFLiteCompiler(ModelCompiler):
 
     target: str = option(
         "default",
-        choices=("default", "float16", "dynamic", "weight-only", "int8"),
+        choices=("default", "float16", "dynamic", "weight-only", "int8", "edgetpu"),
         help="default keeps float32; float16 halves the weights; dynamic has int8 weights and "
         "float activations, made integers while it runs; weight-only has int8 weights, made "
-        "floats before use; int8 has int8 weights and activations",
+        "floats before use; int8 has int8 weights and activations; edgetpu is int8 for Coral's "
+        "Edge TPU and needs edgetpu_compiler",
     )
     recipe: Path | None = option(
         None,
@@ -59,11 +62,14 @@ class TFLiteCompiler(ModelCompiler):
         "it; goes with target default",
     )
     inference_input_type: str = option(
-        "float32", choices=_TYPES, help="Type of the inputs; integers need target int8"
+        "float32", choices=_TYPES, help="Type of the inputs; integers need target int8 or edgetpu"
     )
     inference_output_type: str = option(
-        "float32", choices=_TYPES, help="Type of the outputs; integers need target int8"
+        "float32", choices=_TYPES, help="Type of the outputs; integers need target int8 or edgetpu"
     )
+
+    _before_edge_tpu: Weights | None = state()
+    _log: EdgeTPULog | None = state()
 
     def __post_init__(self) -> None:
         """Check the options, also against each other."""
@@ -74,9 +80,9 @@ class TFLiteCompiler(ModelCompiler):
                 f"got {self.target!r}."
             )
         for name in ("inference_input_type", "inference_output_type"):
-            if self.target != "int8" and getattr(self, name) != "float32":
+            if not self._all_integers and getattr(self, name) != "float32":
                 raise OptionError(
-                    f"TFLiteCompiler.{name} must be float32 unless target is int8, "
+                    f"TFLiteCompiler.{name} must be float32 unless target is int8 or edgetpu, "
                     f"got {getattr(self, name)!r} with target {self.target!r}."
                 )
 
@@ -85,10 +91,16 @@ class TFLiteCompiler(ModelCompiler):
         """Whether integer weights were asked for."""
         if self.recipe is not None:
             return asks_for_integers(read_recipe(self.recipe))
-        return self.target in ("dynamic", "weight-only", "int8")
+        return self.target in ("dynamic", "weight-only") or self._all_integers
+
+    @property
+    def _all_integers(self) -> bool:
+        return self.target in ("int8", "edgetpu")
 
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, then check that types and precision are what was asked for."""
+        self._before_edge_tpu = self._log = None
+        edge_tpu = edge_tpu_compiler(self) if self.target == "edgetpu" else None
         recipe = None
         if self.recipe is not None:
             recipe = read_recipe(self.recipe)
@@ -109,10 +121,21 @@ class TFLiteCompiler(ModelCompiler):
             source = Flatbuffer.read(output, self)
             output.write_bytes(quantizer.quantized(source, model, calibration))
         self._check_result(model, output)
+        if edge_tpu is not None:
+            self._before_edge_tpu = self.read_weights(output)
+            self._log = compile_for_edge_tpu(self, edge_tpu, output, output)
 
     def read_weights(self, path: Path) -> Weights:
-        """Read a .tflite file back; see Flatbuffer.weights for what counts."""
-        return Flatbuffer.read(path, self).weights()
+        """Read a .tflite file back; see Flatbuffer.weights for what counts.
+
+        The compiler of the Edge TPU hides the weights in one operation of its own; those of
+        its result are what it was given.
+        """
+        return self._before_edge_tpu or Flatbuffer.read(path, self).weights()
+
+    def facts(self) -> dict[str, Any]:
+        """Return which operations the Edge TPU runs, and why not the others."""
+        return self._log.facts() if self._log else {}
 
     def _check_result(self, model: ModelWrapper, output: Path) -> None:
         result = Flatbuffer.read(output, self)
@@ -151,11 +174,12 @@ class TFLiteCompiler(ModelCompiler):
                 converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
             if self.target == "float16":
                 converter.target_spec.supported_types = [tensorflow.float16]
-            if self.target == "int8":
+            if self._all_integers:
                 converter.representative_dataset = _representative(model, calibration)
                 converter.inference_input_type = getattr(tensorflow, self.inference_input_type)
                 converter.inference_output_type = getattr(tensorflow, self.inference_output_type)
-                if "float32" not in (self.inference_input_type, self.inference_output_type):
+                types = (self.inference_input_type, self.inference_output_type)
+                if "float32" not in types or self.target == "edgetpu":
                     # Integers from end to end are for devices without floating point.
                     converter.target_spec.supported_ops = [
                         tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8

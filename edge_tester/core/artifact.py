@@ -50,6 +50,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     tool_versions : dict of str to str
     weights : Weights or None
         None where the format is not read back.
+    facts : dict
+        What the producer tells of the result.
     parent : Artifact or None
         What it was made from.
     """
@@ -64,10 +66,11 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     tool_versions: dict[str, str] = {}
     weights: Weights | None = None
+    facts: dict[str, Any] = {}
     parent: Artifact | None = None
 
     @classmethod
-    def from_file(cls, path: Path, format: str | None = None, **facts: Any) -> Artifact:
+    def from_file(cls, path: Path, format: str | None = None, **attributes: Any) -> Artifact:
         """Describe an existing file, or a folder by the archive that :meth:`open` makes of it.
 
         Parameters
@@ -75,8 +78,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         path : Path
         format : str, optional
             Told from the suffix if not given.
-        **facts
-            Other attributes.
+        **attributes
+            The other ones.
 
         Raises
         ------
@@ -91,7 +94,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         if size_bytes == 0:
             raise ModelError(f"Model file {path} is empty.")
-        return cls(path=path, format=format, size_bytes=size_bytes, sha256=sha256, **facts)
+        return cls(path=path, format=format, size_bytes=size_bytes, sha256=sha256, **attributes)
 
     def open(self) -> BinaryIO:
         """Open what is described for reading, of a folder an uncompressed archive."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from edge_tester.core.artifact import Artifact, Weights
 from edge_tester.core.backends import version
@@ -58,6 +58,10 @@ class ModelCompiler(Configurable):
         """Read a compiled file back and count its weights by dtype."""
         raise NotImplementedError
 
+    def facts(self) -> dict[str, Any]:
+        """Return what else is to be known of what was just compiled; JSON can hold it."""
+        return {}
+
     @property
     def quantizes(self) -> bool:
         """Whether integer weights were asked for."""
@@ -110,6 +114,7 @@ class ModelCompiler(Configurable):
             options=self.to_options(),
             tool_versions={d: v for d in self.distributions if (v := version(d))},
             weights=weights,
+            facts=self.facts(),
             parent=parent,
         )
 

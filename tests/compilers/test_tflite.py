@@ -118,7 +118,9 @@ def test_types_of_inputs_and_outputs(digits, keras_file, tmp_path, source, input
 @pytest.mark.parametrize("option", ["inference_input_type", "inference_output_type"])
 @pytest.mark.parametrize("target", ["default", "float16", "dynamic", "weight-only"])
 def test_integer_types_need_target_int8(tmp_path, option, target):
-    with pytest.raises(OptionError, match=f"{option} must be float32 unless target is int8"):
+    with pytest.raises(
+        OptionError, match=f"{option} must be float32 unless target is int8 or edgetpu"
+    ):
         TFLiteCompiler(compiled_model_path=tmp_path / "m", target=target, **{option: "int8"})
 
 

@@ -31,6 +31,7 @@ EXTRAS = {
     "tensorboard": "tensorflow",
     "tensorflow": "tensorflow",
     "tf2onnx": "tensorflow",
+    "tflite": "tvm",
     "torch": "torch",
     "torchao": "torch",
     "tvm": "tvm",

@@ -1,0 +1,94 @@
+"""What TVM compiles for, and how the result is linked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from edge_tester.core.backends import backend
+from edge_tester.core.errors import CompilationError
+
+_NAMED = {
+    # Of the Raspberry Pi 4 and 5.
+    "aarch64-a72": {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"},
+    "aarch64-a76": {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a76"},
+}
+# What a vector register holds where nothing wider is known: 128 bits of float32.
+_LANES = 4
+
+
+def parsed(tvm: Any, name: str, needed_by: object) -> Any:
+    """Return the target of that name; ``llvm`` is this machine with all its features.
+
+    Raises
+    ------
+    CompilationError
+        TVM knows no such target.
+    """
+    description: Any = _NAMED.get(name, name)
+    try:
+        if name == "llvm":
+            description = _this_machine(tvm, needed_by)
+        elif name.lstrip().startswith("{"):
+            description = json.loads(name)
+        return tvm.target.Target(description)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CompilationError(
+            f"TVMCompiler.target must be llvm, {', '.join(_NAMED)} or a target that TVM knows, "
+            f"got {name!r}: {reason}"
+        ) from error
+
+
+def linker(tvm: Any, target: Any, needed_by: object) -> Callable[..., Any]:
+    """Return what links object files for the host of a target.
+
+    A cross compiler is found by the GNU convention, the triple and ``-gcc``.
+
+    Raises
+    ------
+    CompilationError
+        The compiler is missing; the message names the package.
+    """
+    compilers: Any = backend("tvm.support.cc", needed_by)
+    triple = _triple(target)
+    if not triple:
+        if compilers.get_cc() is None:
+            raise CompilationError("TVMCompiler needs a C compiler to link: install gcc.")
+        shared: Callable[..., Any] = compilers.create_shared
+        return shared
+    command = f"{triple}-gcc"
+    if shutil.which(command) is None:
+        raise CompilationError(
+            f"TVMCompiler needs {command} to link for {triple}: install the cross compiler, "
+            f"in Debian and Ubuntu the package gcc-{triple}."
+        )
+    cross: Callable[..., Any] = compilers.cross_compiler(command)
+    return cross
+
+
+def lanes(tvm: Any, target: Any) -> int:
+    """Return how many float32 a vector register of the target holds."""
+    features = {str(name) for name in tvm.target.codegen.llvm_get_cpu_features(target)}
+    # Not llvm_get_vector_width: it says 512 bits of processors with AVX2 too.
+    if "avx512f" in features:
+        return 16
+    return 8 if "avx" in features else _LANES
+
+
+def _this_machine(tvm: Any, needed_by: object) -> dict[str, Any]:
+    codegen: Any = backend("tvm.target.codegen", needed_by)
+    target = {"kind": "llvm", "mcpu": str(codegen.llvm_get_system_cpu())}
+    found = tvm.get_global_func("tvm.codegen.llvm.GetHostCPUFeatures")()
+    # A hypervisor may hide what processors of that name have.
+    hidden = {str(name) for name, present in found.items() if not present}
+    implied = {str(name) for name in codegen.llvm_get_cpu_features(tvm.target.Target(target))}
+    missing = [f"-{name}" for name in sorted(hidden & implied)]
+    return {**target, "mattr": missing} if missing else target
+
+
+def _triple(target: Any) -> str:
+    host = target.host or target
+    return str(host.attrs.get("mtriple", "") or "")

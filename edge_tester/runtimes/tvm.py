@@ -1,0 +1,218 @@
+"""The TVM runtime."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+
+from edge_tester.core.backends import backend
+from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
+from edge_tester.core.options import option, state
+from edge_tester.core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from edge_tester.core.tensors import Array, TensorSpec
+
+# What TVMCompiler appends to a library: JSON, its length in 4 bytes, little-endian, this text.
+_TRAILER = b"edge_tester:tvm1"
+_LENGTH = struct.Struct("<I")
+# Generated code relies on it.
+_ALIGNMENT_BYTES = 64
+# Which cores TVM's threads prefer: the fast ones.
+_BIG_CORES = 1
+
+
+def _not_loaded(*arguments: object) -> NoReturn:
+    raise RuntimeStateError("TVMRuntime has no model; load one before using it.")
+
+
+def _no_inputs(*arguments: object) -> NoReturn:
+    raise RuntimeStateError("TVMRuntime has no inputs; set them before running.")
+
+
+class TVMRuntime(Runtime):
+    """Runs libraries that TVMCompiler made, with Apache TVM.
+
+    A library is native code: it runs in the target's process and can do
+    whatever that may.
+    """
+
+    input_formats = ("tvm",)
+    distributions = ("apache-tvm",)
+
+    num_threads: int = option(1, minimum=1, help="Threads of one inference, for the whole process")
+
+    _tvm: ModuleType | None = state()
+    _description: dict[str, Any] = state(default_factory=dict)
+    _inputs: list[TensorSpec] = state(default_factory=list)
+    _buffers: list[Any] = state(default_factory=list)
+    _tensors: list[Any] = state(default_factory=list)
+    _main: Callable[..., Any] | None = state()
+    _results: Any = state()
+    _execute: Callable[..., Any] = state(default_factory=lambda: _not_loaded)
+
+    def prepare(self) -> None:
+        """Import TVM and set its number of threads."""
+        tvm: Any = backend("tvm", self)
+        backend("tvm.runtime.vm", self)
+        tvm.get_global_func("runtime.config_threadpool")(_BIG_CORES, self.num_threads)
+        self._tvm = tvm
+
+    def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        """Load a library, replacing an earlier one.
+
+        Its batch size is fixed and must be ``batch_size``; but with a batch size
+        of 1 it may be any, since the model may have no batch dimension.
+        """
+        if self._tvm is None:
+            raise RuntimeStateError("TVMRuntime is not prepared; call prepare() first.")
+        # A load that fails must not leave the earlier model behind as if it were this one.
+        self._main = self._results = None
+        self._execute = _not_loaded
+        tvm: Any = self._tvm
+        description, inputs, outputs = _described(path)
+        for spec in inputs[:1]:
+            if batch_size not in (1, *spec.shape[:1]):
+                raise ModelError(
+                    f"TVMRuntime: the batch size of {path} is fixed at {spec.shape[0]}, "
+                    f"got {batch_size}."
+                )
+        device = tvm.device(description["device"])
+        if not device.exist:
+            raise ModelError(
+                f"{path} is for the device {description['device']}, which this target lacks."
+            )
+        try:
+            machine = tvm.runtime.vm.VirtualMachine(_library(tvm, path), device)
+        except (RuntimeError, ValueError, AttributeError, OSError) as error:
+            raise ModelError(
+                f"TVMRuntime cannot load {path}, made for {description['target']}: "
+                f"{_one_line(error)}"
+            ) from error
+        self._buffers = [tvm.runtime.empty(spec.shape, spec.dtype, device) for spec in inputs]
+        self._inputs, self._description = inputs, description
+        self._main = machine["main"]
+        if not self._on_processor():
+            self._main = _waiting(machine["main"], device)
+        self._execute = _no_inputs
+        return list(inputs), outputs
+
+    def set_inputs(self, inputs: Sequence[Array]) -> None:
+        """Keep references where TVM can use the memory as it is, copy elsewhere.
+
+        Raises
+        ------
+        InputError
+            Count, shapes or dtypes are not those of the model.
+        """
+        tvm: Any = self._tvm
+        main = self._main or _not_loaded()
+        if len(inputs) != len(self._inputs):
+            raise InputError(
+                f"The model takes {len(self._inputs)} inputs, TVMRuntime got {len(inputs)}."
+            )
+        tensors = []
+        for spec, buffer, values in zip(self._inputs, self._buffers, inputs, strict=True):
+            if values.dtype != spec.dtype or not spec.accepts(values.shape):
+                raise InputError(
+                    f"Input {spec.name!r} takes {spec.described()}, got {values.shape} "
+                    f"{values.dtype}."
+                )
+            flags = values.flags
+            aligned = values.ctypes.data % _ALIGNMENT_BYTES == 0
+            if aligned and flags.writeable and flags.c_contiguous and self._on_processor():
+                tensors.append(tvm.runtime.from_dlpack(values))
+            else:
+                tensors.append(buffer.copyfrom(values))
+        self._tensors = tensors
+        self._execute = main
+
+    def run(self) -> None:
+        """Call the model's function once; other devices than the processor are waited for."""
+        self._results = self._execute(*self._tensors)
+
+    def get_outputs(self) -> list[Array]:
+        """Return copies of the outputs of the last run."""
+        if self._results is None:
+            raise RuntimeStateError("TVMRuntime has no outputs; run the model first.")
+        return [tensor.numpy() for tensor in _flat(self._results)]
+
+    def facts(self) -> dict[str, Any]:
+        """Return versions, threads, the device, and what the library was compiled for."""
+        return {
+            "version": getattr(self._tvm, "__version__", None),
+            "num_threads": self.num_threads,
+            "device": self._description.get("device"),
+            "target": self._description.get("target"),
+            "compiled_with": self._description.get("tvm_version"),
+            "model_is_native_code": True,
+        }
+
+    def _on_processor(self) -> bool:
+        return bool(self._description["device"] == "cpu")
+
+
+def _described(path: Path) -> tuple[dict[str, Any], list[TensorSpec], list[TensorSpec]]:
+    """Read what is appended to a library, which is not run for that."""
+    from edge_tester.core.tensors import TensorSpec
+
+    refusal = ModelError(f"{path} is no library that TVMCompiler made, or only a part of one.")
+    end_bytes = _LENGTH.size + len(_TRAILER)
+    try:
+        size_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size_bytes - end_bytes))
+            end = file.read()
+            if len(end) != end_bytes or not end.endswith(_TRAILER):
+                raise refusal
+            length = _LENGTH.unpack_from(end)[0]
+            file.seek(max(0, size_bytes - end_bytes - length))
+            content = file.read(length)
+    except OSError as error:
+        raise ModelError(f"TVMRuntime cannot read {path}: {error.strerror}.") from error
+    try:
+        description = msgspec.json.decode(content, type=dict[str, Any])
+        inputs = msgspec.convert(description.pop("inputs"), list[TensorSpec])
+        outputs = msgspec.convert(description.pop("outputs"), list[TensorSpec])
+        # A part of a library must never be mapped: the process would die of it.
+        whole = description["library_bytes"] + length + end_bytes == size_bytes
+    except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+        raise refusal from error
+    if not whole:
+        raise refusal
+    return description, inputs, outputs
+
+
+def _library(tvm: Any, path: Path) -> Any:
+    """Load a library under a name of its own.
+
+    The loader takes a library that it has under the same name for the same one,
+    even if the file was replaced; and TVM tells the kind of file from the suffix.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "model.so"
+        link.symlink_to(path.resolve())
+        return backend("tvm_ffi", "TVMRuntime").load_module(str(link))
+
+
+def _waiting(main: Callable[..., Any], device: Any) -> Callable[..., Any]:
+    def call(*tensors: Any) -> Any:
+        results = main(*tensors)
+        device.sync()
+        return results
+
+    return call
+
+
+def _flat(results: Any) -> list[Any]:
+    return [results] if hasattr(results, "numpy") else list(results)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

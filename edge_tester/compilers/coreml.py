@@ -1,0 +1,190 @@
+"""The Core ML compiler."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_tester.compilers._calibration import Calibration
+from edge_tester.core.artifact import Weights
+from edge_tester.core.backends import backend
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.errors import CompilationError, OptionError
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import option
+from edge_tester.core.quiet import quiet
+
+# Operations that turn compressed weights into floats -> their input with the integers.
+_COMPRESSED = {
+    "constexpr_affine_dequantize": "quantized_data",
+    "constexpr_blockwise_shift_scale": "data",
+    "constexpr_lut_to_dense": "indices",
+}
+# Operations whose constant inputs of more than one dimension are weights.
+_WEIGHTED = ("conv", "conv_transpose", "linear", "matmul", "einsum", "gather", "lstm", "gru")
+
+
+class CoreMLCompiler(ModelCompiler):
+    """Compiles PyTorch and Keras models to Core ML programs (.mlpackage).
+
+    Weights may be int8 (linear, symmetric, per channel) or indices into a palette found by
+    k-means; activations stay floats, so that nothing is calibrated.
+    """
+
+    input_formats = ("torch", "keras")
+    output_format = "coreml"
+    output_is_folder = True
+    distributions = ("coremltools", "torch", "tensorflow", "tensorflow-cpu")
+
+    precision: str = option(
+        "float16", choices=("float16", "float32"), help="Type of weights and activations"
+    )
+    weights: str = option(
+        "default",
+        choices=("default", "int8", "palettized"),
+        help="default keeps the precision; int8 quantizes linearly; palettized looks them up",
+    )
+    palette_bits: int = option(
+        4, minimum=1, maximum=8, help="Bits of an index into the palette: 1, 2, 4, 6 or 8"
+    )
+    minimum_deployment_target: str = option(
+        "iOS16",
+        choices=("iOS15", "iOS16", "iOS17", "iOS18", "macOS12", "macOS13", "macOS14", "macOS15"),
+        help="Oldest system that shall run it",
+    )
+    batch_size: int = option(1, minimum=1, help="Samples of one inference, fixed in the program")
+
+    def __post_init__(self) -> None:
+        """Check the options, also against each other."""
+        super().__post_init__()
+        if self.palette_bits not in (1, 2, 4, 6, 8):
+            raise OptionError(
+                f"CoreMLCompiler.palette_bits must be 1, 2, 4, 6 or 8, got {self.palette_bits}."
+            )
+        if self.weights != "default" and self.minimum_deployment_target in ("iOS15", "macOS12"):
+            raise OptionError(
+                "CoreMLCompiler.minimum_deployment_target must be iOS16 or macOS13, or newer, for "
+                f"compressed weights, got {self.minimum_deployment_target!r}."
+            )
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether integer weights were asked for."""
+        return self.weights != "default"
+
+    def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
+        """Convert, compress the weights if asked to, and save the package."""
+        model.load()
+        with quiet():
+            tools: Any = backend("coremltools", self)
+            settings = {
+                "convert_to": "mlprogram",
+                "compute_precision": getattr(tools.precision, self.precision.upper()),
+                "minimum_deployment_target": getattr(tools.target, self.minimum_deployment_target),
+                "skip_model_load": True,
+            }
+            convert = self._from_torch if model.format == "torch" else self._from_keras
+            converted = convert(tools, model, settings)
+            if self.quantizes:
+                converted = self._compressed(converted)
+            with tempfile.TemporaryDirectory() as folder:
+                # The tools insist on the suffix.
+                package = Path(folder) / "model.mlpackage"
+                converted.save(str(package))
+                shutil.copytree(package, output, dirs_exist_ok=True)
+
+    def read_weights(self, path: Path) -> Weights:
+        """Read a package back and count its weights by dtype.
+
+        Weights are the constants of more than one dimension that convolutions, matrix products,
+        look-ups and recurrent operations take, compressed ones as the integers they are.
+        """
+        elements: dict[str, int] = {}
+        integers = 0
+        for operation in self._operations(path):
+            if operation.op_type in _COMPRESSED:
+                count = math.prod(operation.outputs[0].shape)
+                dtype = _compressed_type(operation)
+                elements[dtype] = elements.get(dtype, 0) + count
+                integers += count
+            elif operation.op_type in _WEIGHTED:
+                for values in _constants(operation):
+                    elements[values.dtype.name] = elements.get(values.dtype.name, 0) + values.size
+        total = sum(elements.values())
+        return Weights(elements=elements, quantized_share=integers / total if total else 0.0)
+
+    def _from_torch(self, tools: Any, model: ModelWrapper, settings: dict[str, Any]) -> Any:
+        torch = backend("torch", self)
+        exported = model.export()
+        examples = tuple(
+            torch.zeros((self.batch_size, *example.shape[1:]), dtype=example.dtype)
+            for example in exported.example_inputs[0]
+        )
+        program = torch.export.export(exported.module(), examples).run_decompositions({})
+        return tools.convert(program, **settings)
+
+    def _from_keras(self, tools: Any, model: ModelWrapper, settings: dict[str, Any]) -> Any:
+        tensorflow = backend("tensorflow", self)
+        network = tensorflow.keras.models.load_model(model.model_path, compile=False)
+        specs, _ = model.specs()
+        wanted = [
+            tensorflow.TensorSpec((self.batch_size, *spec.shape[1:]), spec.dtype, name=f"input_{i}")
+            for i, spec in enumerate(specs)
+        ]
+        if any(size is None for spec in wanted for size in spec.shape):
+            raise CompilationError(
+                f"CoreMLCompiler fixes the batch alone; {model.model_path} takes "
+                f"{', '.join(spec.described() for spec in specs)}."
+            )
+        function = tensorflow.function(
+            lambda *values: network(values if len(values) > 1 else values[0])
+        )
+        concrete = function.get_concrete_function(*wanted)
+        return tools.convert([concrete], source="tensorflow", **settings)
+
+    def _compressed(self, converted: Any) -> Any:
+        tools: Any = backend("coremltools.optimize.coreml", self)
+        # From the first element on: what was asked for is done to small layers as well.
+        if self.weights == "int8":
+            kind = tools.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=0)
+            compress = tools.linear_quantize_weights
+        else:
+            kind = tools.OpPalettizerConfig(
+                mode="kmeans", nbits=self.palette_bits, weight_threshold=0
+            )
+            compress = tools.palettize_weights
+        return compress(converted, config=tools.OptimizationConfig(global_config=kind))
+
+    def _operations(self, path: Path) -> Iterator[Any]:
+        with quiet(), tempfile.TemporaryDirectory() as folder:
+            package_path = Path(folder) / "model.mlpackage"
+            package_path.symlink_to(path.resolve())
+            tools: Any = backend("coremltools", self)
+            reader: Any = backend("coremltools.converters.mil.frontend.milproto.load", self)
+            package = tools.models.MLModel(str(package_path), skip_model_load=True)
+            specification = package.get_spec()
+            program = reader.load(
+                specification, specification.specificationVersion, package.weights_dir
+            )
+        for function in program.functions.values():
+            yield from function.operations
+
+
+def _constants(operation: Any) -> Iterator[np.ndarray[Any, Any]]:
+    for value in operation.inputs.values():
+        constant = getattr(value, "val", None)
+        if isinstance(constant, np.ndarray) and constant.ndim > 1 and constant.dtype.kind == "f":
+            yield constant
+
+
+def _compressed_type(operation: Any) -> str:
+    if operation.op_type == "constexpr_lut_to_dense":
+        # The indices lie packed: how many bits each has follows from the palette.
+        return f"palette of {operation.inputs['lut'].val.size}"
+    return str(operation.inputs[_COMPRESSED[operation.op_type]].val.dtype.name)

@@ -1,0 +1,121 @@
+"""Core ML programs on a system without Core ML."""
+
+import io
+import platform
+import tarfile
+
+import numpy as np
+import pytest
+
+from edge_tester.compilers.coreml import CoreMLCompiler
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.errors import ModelError, RuntimeStateError
+from edge_tester.modelwrappers.frameworks.pytorch import TorchModel
+from edge_tester.runtimes.coreml import CoreMLRuntime
+from edge_tester.runtimes.mil import MILRuntime
+from edge_tester.testing import RuntimeConformance
+from tests import small_models
+
+
+class Small(TorchModel):
+    input_shapes = ((1, 8, 8),)
+
+    def build(self):
+        return small_models.torch_module()
+
+
+class Cumulating(TorchModel):
+    """Has an operation that is not among those of common networks."""
+
+    input_shapes = ((4,),)
+
+    def build(self):
+        import torch
+
+        class Network(torch.nn.Module):
+            def forward(self, values):
+                return torch.cumsum(values, 1)
+
+        return Network()
+
+
+def package(cls, folder):
+    model = cls(model_path=folder / "model.pth")
+    model.network = model.build().eval()
+    model.save(model.model_path)
+    path = folder / "model.mlpackage"
+    CoreMLCompiler(compiled_model_path=path, precision="float32").compile(model, None)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return package(Small, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def archive(small):
+    """The package as a target gets it."""
+    path = small.with_name("uploaded")
+    with Artifact.from_file(small).open() as file:
+        path.write_bytes(file.read())
+    return path
+
+
+class TestMILRuntime(RuntimeConformance):
+    cls = MILRuntime
+    supports_batching = False
+
+    @pytest.fixture
+    def model_file(self, archive):
+        return archive
+
+    @pytest.fixture
+    def example(self):
+        values = small_models.sample((1, 8, 8))
+        return [values], [small_models.answer(values)]
+
+
+def prepared():
+    runtime = MILRuntime()
+    runtime.prepare()
+    return runtime
+
+
+def test_folder_and_archive_are_the_same(small, archive):
+    answers = []
+    for path in (small, archive):
+        runtime = prepared()
+        runtime.load(path, 1)
+        runtime.set_inputs([small_models.sample((1, 8, 8))])
+        runtime.run()
+        answers.append(runtime.get_outputs()[0])
+    np.testing.assert_array_equal(*answers)
+
+
+def test_it_says_that_it_is_no_device(small):
+    runtime = prepared()
+    runtime.load(small, 1)
+    assert runtime.facts()["evaluation"].startswith("reference, not Core ML")
+    assert "linear" in runtime.facts()["operations"]
+
+
+def test_an_operation_that_is_not_supported_is_named(tmp_path):
+    with pytest.raises(ModelError, match="no evaluation of cumsum"):
+        prepared().load(package(Cumulating, tmp_path), 1)
+
+
+def test_an_archive_writes_nowhere_else(tmp_path):
+    path = tmp_path / "model.coreml"
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("Manifest.json"), io.BytesIO())
+        archive.addfile(tarfile.TarInfo("../outside"), io.BytesIO())
+    with pytest.raises(ModelError, match="model.coreml is no archive of a Core ML package"):
+        prepared().load(path, 1)
+    assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(platform.system() == "Darwin", reason="Core ML is there")
+def test_core_ml_itself_is_of_macs_alone():
+    with pytest.raises(RuntimeStateError, match="predicts on macOS alone.*MILRuntime"):
+        CoreMLRuntime().prepare()

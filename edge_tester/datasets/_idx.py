@@ -82,7 +82,8 @@ class IdxDataset(SmallImagesDataset):
         if content[:4] != magic:
             raise self._unreadable(path, f"it must begin with {magic.hex()}, got {content[:4]!r}")
         start = 4 + 4 * dimensions
-        sizes = [int(size) for size in np.frombuffer(content[4:start].ljust(start - 4, b"\0"), ">u4")]
+        header = content[4:start].ljust(start - 4, b"\0")
+        sizes = [int(size) for size in np.frombuffer(header, ">u4")]
         wanted = start + math.prod(sizes)
         if len(content) != wanted:
             raise self._unreadable(path, f"it must have {wanted} bytes, got {len(content)}")

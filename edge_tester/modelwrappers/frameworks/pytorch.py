@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
 
 from edge_tester.core.backends import backend
@@ -29,9 +28,6 @@ from edge_tester.modelwrappers.frameworks.training import (
     require_training_split,
     shuffled_batches,
 )
-
-# File inside a TorchScript archive with the specs, which TorchScript does not keep.
-RECORDED_SPECS = "edge_tester.json"
 
 
 class TorchModel(ModelWrapper):
@@ -169,22 +165,6 @@ class TorchModel(ModelWrapper):
         network = self.loaded(self.network)
         torch = backend("torch", self)
         return torch.export.export(network, self._examples(), dynamic_shapes=self._dynamic_shapes())
-
-    def save_exported(self, path: Path) -> None:
-        """Save the exported program (.pt2)."""
-        with atomic_path(path) as temporary:
-            backend("torch", self).export.save(self.export(), temporary)
-
-    def save_torchscript(self, path: Path) -> None:
-        """Save as TorchScript, with the specs, which a runtime could not know otherwise."""
-        torch = backend("torch", self)
-        inputs, outputs = self.specs()
-        recorded = msgspec.json.encode({"inputs": inputs, "outputs": outputs})
-        with atomic_path(path) as temporary, warnings.catch_warnings():
-            # Tracing is deprecated in favour of torch.export, which no target runs yet.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            traced = torch.jit.trace(self.network, self._examples())
-            torch.jit.save(traced, temporary, _extra_files={RECORDED_SPECS: recorded})
 
     def train(self, dataset: Dataset, plan: TrainingPlan) -> dict[str, float]:
         """Train a new network with Adam and save it to ``model_path``."""

@@ -3,6 +3,8 @@ import warnings
 import numpy as np
 import pytest
 
+from edge_tester.compilers.torch_exported import TorchExportedCompiler
+from edge_tester.compilers.torchscript import TorchScriptCompiler
 from edge_tester.core.errors import ModelError
 from edge_tester.core.model import TrainingPlan
 from edge_tester.core.tensors import TensorSpec
@@ -47,7 +49,7 @@ def test_training_leaves_the_callers_random_numbers_alone(digits, tmp_path):
 
 def test_torchscript_answers_alike_and_knows_its_shapes(trained_torch, digits, tmp_path):
     path = tmp_path / "digits.pt"
-    trained_torch.save_torchscript(path)
+    TorchScriptCompiler(compiled_model_path=path).compile(trained_torch, None)
     script = TorchScriptFile(model_path=path)
     script.load()
     inputs = trained_torch.preprocess(digits.load([0, 1]).inputs, trained_torch.specs()[0])
@@ -59,7 +61,7 @@ def test_exported_program_answers_alike(trained_torch, digits, tmp_path):
     import torch
 
     path = tmp_path / "digits.pt2"
-    trained_torch.save_exported(path)
+    TorchExportedCompiler(compiled_model_path=path).compile(trained_torch, None)
     inputs = trained_torch.preprocess(digits.load([0, 1, 2]).inputs, trained_torch.specs()[0])
     program = torch.export.load(path).module()
     answer = program(torch.tensor(inputs[0])).detach().numpy()
@@ -97,6 +99,6 @@ def test_code_in_a_file_is_not_run(tmp_path):
 def test_exporting_prints_nothing(trained_torch, tmp_path, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        trained_torch.save_torchscript(tmp_path / "a.pt")
+        TorchScriptCompiler(compiled_model_path=tmp_path / "a.pt").compile(trained_torch, None)
     trained_torch.save_to_onnx(tmp_path / "a.onnx")
     assert ("", "") == tuple(capfd.readouterr())

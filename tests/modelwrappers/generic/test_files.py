@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from edge_tester.compilers.torchscript import TorchScriptCompiler
 from edge_tester.core.errors import ModelError
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.datasets.random_inputs import RandomDataset
@@ -44,8 +45,9 @@ class TestTorchScriptFile(ModelWrapperConformance):
 
     @pytest.fixture
     def model_file(self, trained_torch, tmp_path):
-        trained_torch.save_torchscript(tmp_path / "digits.pt")
-        return tmp_path / "digits.pt"
+        path = tmp_path / "digits.pt"
+        TorchScriptCompiler(compiled_model_path=path).compile(trained_torch, None)
+        return path
 
     @pytest.fixture
     def dataset(self):

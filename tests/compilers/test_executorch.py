@@ -28,10 +28,6 @@ class TestXNNPACKInt8(TestXNNPACK):
     tolerance = 0.1
 
 
-class TestPortable(TestXNNPACK):
-    options = {"delegate": "none"}
-
-
 @pytest.mark.parametrize(
     ("options", "dtype", "delegates"),
     [

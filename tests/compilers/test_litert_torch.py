@@ -15,6 +15,8 @@ from edge_tester.testing import CompilerConformance
 
 # The real tool: made once and kept where everything that can be made again is.
 TOOLS = Path(__file__).parents[2] / "build" / "tools"
+# Whichever test is the first one makes the tool's environment.
+pytestmark = pytest.mark.timeout(1200)
 # Without biases: two 3 x 3 convolutions, 128 x 10.
 DIGITS_WEIGHTS = 9 * 16 + 9 * 16 * 32 + 128 * 10
 

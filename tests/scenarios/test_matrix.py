@@ -73,7 +73,7 @@ def test_what_changed_is_measured_again(user, out):
 
 
 def test_an_interrupted_matrix_goes_on_where_it_was(user, out):
-    write(user, out, MATRIX.replace("num_samples: 20", "num_samples: 20000"))
+    write(user, out, MATRIX.replace("num_samples: 20", "num_samples: 40000"))
     process = user.start("matrix", "matrix.yml")
     state = out / "matrix.json"
     end_s = time.monotonic() + 60
@@ -81,6 +81,8 @@ def test_an_interrupted_matrix_goes_on_where_it_was(user, out):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end_s
         time.sleep(0.05)
+    # The next combination has begun, and its agent serves.
+    time.sleep(2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert 130 == process.returncode, errors

@@ -88,7 +88,8 @@ class TensorFlowImageNet(ImageModel, KerasModel):
             ) from error
         if path is not None:
             try:
-                network.load_weights(path)
+                with quiet():
+                    network.load_weights(path)
             except Exception as error:
                 raise ModelError(
                     f"{path} holds no weights of {self.application}: {one_line(error)}"

@@ -89,7 +89,8 @@ class TensorFlowPetDatasetMobileNetV2(TransferModel, KerasModel):
         require_existing(path)
         backbone = made(None)
         try:
-            backbone.load_weights(path)
+            with quiet():
+                backbone.load_weights(path)
         except Exception as error:
             raise ModelError(
                 f"{path} holds no weights of MobileNetV2 of width {self.width:g} without its top: "

@@ -73,16 +73,20 @@ def test_what_changed_is_measured_again(user, out):
 
 
 def test_an_interrupted_matrix_goes_on_where_it_was(user, out):
-    write(user, out, MATRIX.replace("num_samples: 20", "num_samples: 40000"))
+    outputs = out / "outputs"
+    text = MATRIX.replace("num_samples: 20", "num_samples: 20000")
+    write(user, out, f"{text}measurement: {{outputs_directory: {outputs}}}\n")
     process = user.start("matrix", "matrix.yml")
-    state = out / "matrix.json"
+    state, file = out / "matrix.json", outputs / "output_0.npy"
+
+    def second_run_measures():
+        return state.exists() and file.exists() and file.stat().st_mtime > state.stat().st_mtime
+
     end_s = time.monotonic() + 60
-    while not state.exists():
+    while not second_run_measures():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end_s
         time.sleep(0.05)
-    # The next combination has begun, and its agent serves.
-    time.sleep(2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert 130 == process.returncode, errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 from collections.abc import Callable, Sequence
@@ -59,6 +60,8 @@ class TVMRuntime(Runtime):
 
     def prepare(self) -> None:
         """Import TVM and set its number of threads."""
+        # TVM would bind this thread to one processor, and all that the process starts later with it.
+        os.environ.setdefault("TVM_BIND_THREADS", "0")
         tvm: Any = backend("tvm", self)
         backend("tvm.runtime.vm", self)
         tvm.get_global_func("runtime.config_threadpool")(_BIG_CORES, self.num_threads)

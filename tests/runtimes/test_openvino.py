@@ -41,8 +41,6 @@ def test_a_missing_device_names_those_that_exist():
 
 
 def test_facts_tell_what_is_in_use(tmp_path):
-    # TVM binds the thread that has run it to one processor, and OpenVINO takes no more.
-    os.sched_setaffinity(0, range(os.cpu_count()))
     runtime, _ = load(small_models.write_onnx(tmp_path / "small.onnx"), num_threads=2)
     facts = runtime.facts()
     assert (["CPU"], 2, "f32") == tuple(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,25 @@ class Flatbuffer:
             order = self.model.Subgraphs(0).InputsAsNumpy()
             return signature.SignatureKey().decode(), [names[index] for index in order]
         raise ModelError("This LiteRT (TensorFlow Lite) model has no signature.")
+
+    def ordered(self, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+        """Return the content with the inputs and outputs in the order of these names.
+
+        The names are those of the signature. If it has others, which are then the keys of
+        a dictionary, they are sorted, as TensorFlow flattens dictionaries.
+        """
+        content = bytearray(self.content)
+        graph = self.schema.Model.GetRootAs(content, 0).Subgraphs(0)
+        (signature,) = self._signatures()
+        for indices, wanted, entries in (
+            (graph.InputsAsNumpy(), inputs, map(signature.Inputs, range(len(inputs)))),
+            (graph.OutputsAsNumpy(), outputs, map(signature.Outputs, range(len(outputs)))),
+        ):
+            found = {entry.Name().decode(): entry.TensorIndex() for entry in entries}
+            names = wanted if set(wanted) == set(found) else sorted(found)
+            # A view on the content: nothing has to be packed again.
+            indices[:] = [found[name] for name in names]
+        return bytes(content)
 
     def has_signature(self) -> bool:
         """Tell whether the main graph has a signature."""

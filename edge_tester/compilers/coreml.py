@@ -31,13 +31,13 @@ _WEIGHTED = ("conv", "conv_transpose", "linear", "matmul", "einsum", "gather", "
 
 
 class CoreMLCompiler(ModelCompiler):
-    """Compiles PyTorch and Keras models to Core ML programs (.mlpackage).
+    """Compiles PyTorch, Keras and SavedModel models to Core ML programs (.mlpackage).
 
     Weights may be int8 (linear, symmetric, per channel) or indices into a palette found by
     k-means; activations stay floats, so that nothing is calibrated.
     """
 
-    input_formats = ("torch", "keras")
+    input_formats = ("torch", "keras", "savedmodel")
     output_format = "coreml"
     output_is_folder = True
     distributions = ("coremltools", "torch", "tensorflow", "tensorflow-cpu")
@@ -89,7 +89,7 @@ class CoreMLCompiler(ModelCompiler):
                 "minimum_deployment_target": getattr(tools.target, self.minimum_deployment_target),
                 "skip_model_load": True,
             }
-            convert = self._from_torch if model.format == "torch" else self._from_keras
+            convert = self._from_torch if model.format == "torch" else self._from_tensorflow
             converted = convert(tools, model, settings)
             if self.quantizes:
                 converted = self._compressed(converted)
@@ -126,27 +126,59 @@ class CoreMLCompiler(ModelCompiler):
             torch.zeros((self.batch_size, *example.shape[1:]), dtype=example.dtype)
             for example in exported.example_inputs[0]
         )
-        program = torch.export.export(exported.module(), examples).run_decompositions({})
-        return tools.convert(program, **settings)
+        program = torch.export.export(exported.module(), examples)
+        if not any(_is_recurrent(node) for node in program.graph.nodes):
+            return tools.convert(program.run_decompositions({}), **settings)
+        # The tools know recurrent layers of TorchScript alone.
+        types = [
+            tools.TensorType(
+                shape=tuple(example.shape), dtype=None if example.is_floating_point() else np.int32
+            )
+            for example in examples
+        ]
+        traced = torch.jit.trace(program.module(), examples)
+        return tools.convert(traced, inputs=types, **settings)
 
-    def _from_keras(self, tools: Any, model: ModelWrapper, settings: dict[str, Any]) -> Any:
+    def _from_tensorflow(self, tools: Any, model: ModelWrapper, settings: dict[str, Any]) -> Any:
         tensorflow = backend("tensorflow", self)
-        network = tensorflow.keras.models.load_model(model.model_path, compile=False)
-        specs, _ = model.specs()
+        inputs, outputs = model.specs()
+        # A signature's names last; Keras numbers its tensors anew in every process.
+        named = model.format == "savedmodel"
         wanted = [
-            tensorflow.TensorSpec((self.batch_size, *spec.shape[1:]), spec.dtype, name=f"input_{i}")
-            for i, spec in enumerate(specs)
+            tensorflow.TensorSpec(
+                (self.batch_size, *spec.shape[1:]), spec.dtype, spec.name if named else f"input_{i}"
+            )
+            for i, spec in enumerate(inputs)
         ]
         if any(size is None for spec in wanted for size in spec.shape):
             raise CompilationError(
                 f"CoreMLCompiler fixes the batch alone; {model.model_path} takes "
-                f"{', '.join(spec.described() for spec in specs)}."
+                f"{', '.join(spec.described() for spec in inputs)}."
             )
-        function = tensorflow.function(
-            lambda *values: network(values if len(values) > 1 else values[0])
+        if named:
+            # The signature alone would not keep its variables alive.
+            restored = tensorflow.saved_model.load(str(model.model_path))
+
+            def call(*values: Any) -> Any:
+                names = [spec.name for spec in inputs]
+                signature = restored.signatures["serving_default"]
+                answers = signature(**dict(zip(names, values, strict=True)))
+                return [answers[spec.name] for spec in outputs]
+        else:
+            network = tensorflow.keras.models.load_model(model.model_path, compile=False)
+
+            def call(*values: Any) -> Any:
+                return network(values if len(values) > 1 else values[0])
+
+        concrete = tensorflow.function(call).get_concrete_function(*wanted)
+        return tools.convert(
+            [concrete],
+            source="tensorflow",
+            # Without these, inputs and outputs would come sorted by name, 10 before 2.
+            inputs=[tools.TensorType(spec.name, tuple(spec.shape)) for spec in wanted],
+            outputs=[tools.TensorType(tensor.op.name) for tensor in concrete.outputs],
+            **settings,
         )
-        concrete = function.get_concrete_function(*wanted)
-        return tools.convert([concrete], source="tensorflow", **settings)
 
     def _compressed(self, converted: Any) -> Any:
         tools: Any = backend("coremltools.optimize.coreml", self)
@@ -174,6 +206,10 @@ class CoreMLCompiler(ModelCompiler):
             )
         for function in program.functions.values():
             yield from function.operations
+
+
+def _is_recurrent(node: Any) -> bool:
+    return str(node.target).startswith(("aten.lstm.", "aten.gru.", "aten.rnn_"))
 
 
 def _constants(operation: Any) -> Iterator[np.ndarray[Any, Any]]:

@@ -164,6 +164,7 @@ class TFLiteCompiler(ModelCompiler):
         self, model: ModelWrapper, calibration: Calibration, output: Path
     ) -> None:
         tensorflow = backend("tensorflow", self)
+        model.load()
         with quiet():
             if model.format == "keras":
                 network = tensorflow.keras.models.load_model(model.model_path, compile=False)
@@ -185,6 +186,11 @@ class TFLiteCompiler(ModelCompiler):
                         tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8
                     ]
             output.write_bytes(converter.convert())
+        inputs, outputs = model.specs()
+        if len(inputs) + len(outputs) > 2:
+            # The converter's own order is a random one.
+            names = [[spec.name for spec in specs] for specs in (inputs, outputs)]
+            output.write_bytes(Flatbuffer.read(output, self).ordered(*names))
 
     def _check_file(self, model: ModelWrapper) -> None:
         model.load()

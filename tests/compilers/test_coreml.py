@@ -37,6 +37,15 @@ class TestKerasHalf(TestTorch):
         return KerasFile(model_path=keras_file)
 
 
+class TestSavedModelInt8(TestTorch):
+    options = {"weights": "int8"}
+    tolerance = 0.1
+
+    @pytest.fixture
+    def model(self, saved_model):
+        return KerasFile(model_path=saved_model)
+
+
 class TestTorchInt8(TestTorch):
     options = {"weights": "int8"}
     tolerance = 0.05

@@ -86,13 +86,17 @@ class KerasModel(ModelWrapper):
         self._require_sample_shapes()
 
     def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
-        """Return the specs; the batch dimension is open unless the model fixes it."""
+        """Return the specs; the batch dimension is open unless the model fixes it.
+
+        Those of a SavedModel are in the order of their names: the file keeps none, and reads
+        in another order in every process.
+        """
         if self.signature is not None:
             _, inputs = self.signature.structured_input_signature
             outputs = self.signature.structured_outputs
             return (
-                [_spec(name, tensor) for name, tensor in inputs.items()],
-                [_spec(name, tensor) for name, tensor in outputs.items()],
+                [_spec(name, inputs[name]) for name in sorted(inputs)],
+                [_spec(name, outputs[name]) for name in sorted(outputs)],
             )
         network = self.loaded(self.network)
         return (

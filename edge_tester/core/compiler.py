@@ -38,6 +38,9 @@ class ModelCompiler(Configurable):
         "auto", help="Format of the model to compile; auto takes the model wrapper's"
     )
 
+    def prepare(self) -> None:
+        """Get once what takes long to get; without it, the first compilation does."""
+
     def convert(
         self, model: ModelWrapper, calibration: Iterator[list[Array]], output: Path
     ) -> None:

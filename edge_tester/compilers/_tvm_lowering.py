@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_tester.compilers import _tvm_schedules, _tvm_targets
+from edge_tester.compilers._tvm_tuning import Tuning
 
 # Operation -> layouts of images and weights. TVM 0.27 has no NHWC form of the second one.
 _LAYOUTS = {
@@ -13,12 +14,12 @@ _LAYOUTS = {
 }
 
 
-def built(tvm: Any, module: Any, target: Any, opt_level: int) -> Any:
+def built(tvm: Any, module: Any, target: Any, opt_level: int, tuning: Tuning | None) -> Any:
     """Optimize, schedule and build a module.
 
     Processors get the layout NHWC for convolutions and the schedules of
-    :mod:`edge_tester.compilers._tvm_schedules`; other targets get TVM's own
-    pipeline for them.
+    :mod:`edge_tester.compilers._tvm_schedules`, or faster ones that tuning found;
+    other targets get TVM's own pipeline for them.
 
     Returns
     -------
@@ -31,8 +32,11 @@ def built(tvm: Any, module: Any, target: Any, opt_level: int) -> Any:
             return tvm.compile(module, target, relax_pipeline=pipeline)
     with target, context:
         module = _fused(tvm, module)
-        module = _tvm_schedules.applied(tvm, module, _tvm_targets.lanes(tvm, target))
-        return tvm.compile(module, target)
+    lanes = _tvm_targets.lanes(tvm, target)
+    if tuning is not None:
+        module = tuning.applied(tvm, module, target, lanes)
+    with target, context:
+        return tvm.compile(_tvm_schedules.applied(tvm, module, lanes), target)
 
 
 def _fused(tvm: Any, module: Any) -> Any:

@@ -30,14 +30,32 @@ def applied(tvm: Any, module: Any, lanes: int) -> Any:
     for name, function in module.functions_items():
         if not isinstance(function, tvm.tirx.PrimFunc) or function.attrs.get("tirx.is_scheduled"):
             continue
-        try:
-            scheduled = _Function(tvm.s_tir.Schedule(function), lanes).scheduled()
-        except tvm.s_tir.ScheduleError:
-            # Its loops are of no form that is known here, and stay as they are.
-            continue
-        if scheduled is not None:
-            module[name] = scheduled.with_attr("tirx.is_scheduled", True)
+        schedule = scheduled(tvm, function, lanes)
+        if schedule is not None:
+            module[name] = schedule.mod["main"].with_attr("tirx.is_scheduled", True)
     return module
+
+
+def scheduled(tvm: Any, function: Any, lanes: int) -> Any | None:
+    """Return the schedule of one function, None if the form of its loops is not known here.
+
+    Parameters
+    ----------
+    tvm : module
+    function : tvm.tirx.PrimFunc or tvm.IRModule
+        An IRModule has it as ``main``.
+    lanes : int
+        float32 values in a vector register.
+
+    Returns
+    -------
+    tvm.s_tir.Schedule or None
+    """
+    schedule = tvm.s_tir.Schedule(function)
+    try:
+        return schedule if _Function(schedule, lanes).scheduled() else None
+    except tvm.s_tir.ScheduleError:
+        return None
 
 
 class _Function:
@@ -47,31 +65,31 @@ class _Function:
         self._schedule = schedule
         self._lanes = lanes
 
-    def scheduled(self) -> Any | None:
-        """Return the function with new loops, None if its form is not known."""
+    def scheduled(self) -> bool:
+        """Give the function new loops, and tell whether its form is known."""
         analysis: Any = backend("tvm.s_tir.dlight.analysis", "TVMCompiler")
         common: Any = backend("tvm.s_tir.dlight.base", "TVMCompiler")
         blocks = analysis.normalize_prim_func(self._schedule)
         if blocks is None or not all(_is_fixed(block) for block in blocks):
-            return None
+            return False
         sums = [number for number, block in enumerate(blocks) if not block.is_injective()]
         if len(sums) > 1:
-            return None
+            return False
         # What comes before a sum, such as padding, would be computed anew for each summand.
         before = blocks[: sums[0] + 1] if sums else []
         blocks = before + common.try_inline(self._schedule, blocks[len(before) :])
         if not sums:
             for block in blocks:
                 self._vectorize(block.block_rv)
-            return self._schedule.mod["main"]
+            return True
         if len(blocks) > len(before) + 1:
-            return None
+            return False
         after = blocks[-1].block_rv if len(blocks) > len(before) else None
         if not self._tile(before[-1], after):
-            return None
+            return False
         for block in before[:-1]:
             self._vectorize(block.block_rv)
-        return self._schedule.mod["main"]
+        return True
 
     def _tile(self, block: Any, after: Any | None) -> bool:
         """Sum in registers: a tile of rows and columns at a time, columns in vectors."""
@@ -116,6 +134,9 @@ class _Function:
         return _divisor(rows, _ACCUMULATORS // 2), _divisor(columns, self._lanes)
 
     def _unroll(self, loops: list[Any]) -> None:
+        if not loops:
+            # The tile is a single value.
+            return
         *others, last = loops
         self._schedule.vectorize(last)
         for loop in others:

@@ -69,6 +69,11 @@ def linker(tvm: Any, target: Any, needed_by: object) -> Callable[..., Any]:
     return cross
 
 
+def is_this_machine(target: Any) -> bool:
+    """Tell whether what is compiled for a target runs here."""
+    return bool(target.kind.name == "llvm") and not _triple(target)
+
+
 def lanes(tvm: Any, target: Any) -> int:
     """Return how many float32 a vector register of the target holds."""
     features = {str(name) for name in tvm.target.codegen.llvm_get_cpu_features(target)}

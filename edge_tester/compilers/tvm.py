@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edge_tester.compilers import _tvm_frontends, _tvm_library, _tvm_lowering, _tvm_targets
 from edge_tester.compilers._calibration import Calibration
+from edge_tester.compilers._tvm_progress import progress
+from edge_tester.compilers._tvm_tuning import Tuning
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.errors import CompilationError
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import option
+from edge_tester.core.options import option, state
 from edge_tester.core.quiet import quiet
 
 
@@ -21,7 +25,8 @@ class TVMCompiler(ModelCompiler):
     The library is native code for one processor. Batch dimensions that the model
     leaves open become ``batch_size``. Functions get schedules of this package:
     convolutions run in the layout NHWC, and each multiplies a tile of
-    accumulators that fits into the vector registers.
+    accumulators that fits into the vector registers. Tuning measures others on
+    this machine, by TVM's MetaSchedule, and keeps what is fastest.
 
     Weights of quantized ONNX models come out as float32: TVM folds
     DequantizeLinear into them.
@@ -41,17 +46,59 @@ class TVMCompiler(ModelCompiler):
         1, minimum=1, help="Size of the batch dimensions that the model leaves open"
     )
 
+    tuning_trials: int | None = option(
+        None,
+        minimum=1,
+        help="Schedules to measure on this machine for the whole model, those included that the "
+        "tuning database has",
+    )
+    tuning_time_s: float | None = option(
+        None, minimum=1, unit="s", help="Time after which no further schedules are tried"
+    )
+    tuning_database: Path | None = option(
+        None,
+        help="Folder that keeps what was measured; alone, it is used as it is. Default when "
+        "tuning: the compiled model's path and .tuning",
+    )
+    tuning_threads: int = option(
+        1, minimum=1, help="Threads that the tuned library will run with, as of the runtime"
+    )
+
+    _facts: dict[str, Any] = state(default_factory=dict)
+
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, link, and append what the library does not say about itself."""
         tvm: Any = backend("tvm", self)
         target = _tvm_targets.parsed(tvm, self.target, self)
         linker = _tvm_targets.linker(tvm, target, self)
-        with quiet():
+        with progress() as show, quiet():
+            tuning = self._tuning(target, show)
             module, inputs, outputs = _tvm_frontends.imported(tvm, model, self.batch_size, self)
-            executable = _tvm_lowering.built(tvm, module, target, self.opt_level)
+            executable = _tvm_lowering.built(tvm, module, target, self.opt_level, tuning)
             executable.export_library(str(output), fcompile=linker)
+        self._facts = tuning.facts if tuning is not None else {}
         _tvm_library.describe(output, inputs, outputs, target, tvm.__version__)
 
     def read_weights(self, path: Path) -> Weights:
         """Read a library back; see _tvm_library.weights for what counts."""
         return _tvm_library.weights(path)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what tuning did: schedules measured, functions, those with one that was found."""
+        return dict(self._facts)
+
+    def _tuning(self, target: Any, show: Callable[[int, int], None]) -> Tuning | None:
+        if not (self.tuning_trials or self.tuning_time_s or self.tuning_database):
+            return None
+        if not _tvm_targets.is_this_machine(target):
+            raise CompilationError(
+                "TVMCompiler tunes by measuring on this machine: target must be llvm, "
+                f"got {self.target!r}."
+            )
+        return Tuning(
+            trials=self.tuning_trials,
+            time_s=self.tuning_time_s,
+            database=self.tuning_database or Path(f"{self.compiled_model_path}.tuning"),
+            threads=self.tuning_threads,
+            show=show,
+        )

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import Configurable, option
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
+
+_LACKING = {
+    "preparation": "is not prepared; call prepare() first",
+    "model": "has no model; load one before using it",
+    "inputs": "has no inputs; set them before running",
+    "outputs": "has no outputs; run the model first",
+}
 
 
 class Runtime(Configurable):
@@ -76,3 +84,26 @@ class Runtime(Configurable):
     def facts(self) -> dict[str, Any]:
         """Return what was really used: kernels, delegates, providers, threads."""
         return {}
+
+    def lacking(
+        self, what: Literal["preparation", "model", "inputs", "outputs"]
+    ) -> RuntimeStateError:
+        """Return the error of a call that comes too early."""
+        return RuntimeStateError(f"{type(self).__name__} {_LACKING[what]}.")
+
+    def require_batch_size(self, path: Path, fixed: int | None, batch_size: int) -> None:
+        """See whether a model with a fixed batch size, or with an open one (None), can be used.
+
+        With a batch size of 1 the first size may be any, since the model may have no
+        batch dimension.
+
+        Raises
+        ------
+        ModelError
+            It is fixed at another one.
+        """
+        if fixed is not None and batch_size not in (1, fixed):
+            raise ModelError(
+                f"{type(self).__name__}: the batch size of {path} is fixed at {fixed}, "
+                f"got {batch_size}."
+            )

@@ -60,7 +60,7 @@ class CoreMLRuntime(Runtime):
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a package, or an archive of one, replacing an earlier one."""
         if self._tools is None:
-            raise RuntimeStateError("CoreMLRuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         self._model = self._feeds = self._results = None
         self._scratch = tempfile.TemporaryDirectory(prefix="edge_tester-")
         folder = package_of(path, Path(self._scratch.name))
@@ -73,11 +73,8 @@ class CoreMLRuntime(Runtime):
         description = model.get_spec().description
         self._inputs = [_spec(feature, path) for feature in description.input]
         self._outputs = [_spec(feature, path) for feature in description.output]
-        fixed = next((spec.shape[0] for spec in self._inputs if spec.shape), 1)
-        if batch_size not in (1, fixed):
-            raise ModelError(
-                f"CoreMLRuntime: the batch size of {path} is fixed at {fixed}, got {batch_size}."
-            )
+        fixed = next((spec.shape[0] for spec in self._inputs if spec.shape), None)
+        self.require_batch_size(path, fixed, batch_size)
         self._model = model
         return list(self._inputs), list(self._outputs)
 
@@ -100,14 +97,14 @@ class CoreMLRuntime(Runtime):
         """Predict once."""
         if self._feeds is None:
             self._loaded()
-            raise RuntimeStateError("CoreMLRuntime has no inputs; set them before running.")
+            raise self.lacking("inputs")
         self._results = self._model.predict(self._feeds)
 
     def get_outputs(self) -> list[Array]:
         """Return the outputs of the last run."""
         self._loaded()
         if self._results is None:
-            raise RuntimeStateError("CoreMLRuntime has no outputs; run the model first.")
+            raise self.lacking("outputs")
         return [self._results[spec.name].astype(spec.dtype) for spec in self._outputs]
 
     def facts(self) -> dict[str, Any]:
@@ -117,7 +114,7 @@ class CoreMLRuntime(Runtime):
 
     def _loaded(self) -> None:
         if self._model is None:
-            raise RuntimeStateError("CoreMLRuntime has no model; load one before using it.")
+            raise self.lacking("model")
 
 
 def _spec(feature: Any, path: Path) -> TensorSpec:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_tester.core.backends import backend, version
-from edge_tester.core.errors import ModelError, RuntimeStateError
+from edge_tester.core.errors import ModelError
 from edge_tester.core.options import option, state
 from edge_tester.core.quiet import quiet
 from edge_tester.core.runtime import Runtime
@@ -59,13 +59,9 @@ class ExecuTorchRuntime(Runtime):
         binding._unsafe_reset_threadpool(self.num_threads)
 
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
-        """Load a program, replacing an earlier one; its sizes are fixed.
-
-        With a batch size of 1 the first size may be any, since the model may have no
-        batch dimension.
-        """
+        """Load a program, replacing an earlier one; its sizes are fixed."""
         if self._library is None:
-            raise RuntimeStateError("ExecuTorchRuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._method = self._tensors = self._results = None
         _check_identifier(path)
@@ -84,12 +80,8 @@ class ExecuTorchRuntime(Runtime):
             _spec(f"output_{index}", about.output_tensor_meta(index), path)
             for index in range(about.num_outputs())
         ]
-        fixed = next((spec.shape[0] for spec in inputs if spec.shape), 1)
-        if batch_size not in (1, fixed):
-            raise ModelError(
-                f"ExecuTorchRuntime: the batch size of {path} is fixed at {fixed}, "
-                f"got {batch_size}."
-            )
+        fixed = next((spec.shape[0] for spec in inputs if spec.shape), None)
+        self.require_batch_size(path, fixed, batch_size)
         # The program must outlive its method.
         self._program, self._method, self._inputs = program, method, inputs
         self._delegates, self._operators = _executors(path.read_bytes())
@@ -118,14 +110,14 @@ class ExecuTorchRuntime(Runtime):
         """Execute the method once."""
         if self._tensors is None:
             self._loaded()
-            raise RuntimeStateError("ExecuTorchRuntime has no inputs; set them before running.")
+            raise self.lacking("inputs")
         self._results = self._method.execute(self._tensors)
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
         self._loaded()
         if self._results is None:
-            raise RuntimeStateError("ExecuTorchRuntime has no outputs; run the model first.")
+            raise self.lacking("outputs")
         return [tensor.numpy().copy() for tensor in self._results]
 
     def facts(self) -> dict[str, Any]:
@@ -144,7 +136,7 @@ class ExecuTorchRuntime(Runtime):
 
     def _loaded(self) -> Any:
         if self._method is None:
-            raise RuntimeStateError("ExecuTorchRuntime has no model; load one before using it.")
+            raise self.lacking("model")
         return self._method
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_tester.core.backends import backend, version
-from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import state
 from edge_tester.core.quiet import quiet
 from edge_tester.core.runtime import Runtime
@@ -55,15 +54,12 @@ class MILRuntime(Runtime):
         from edge_tester.runtimes._mil_program import MILProgram
 
         if self._tools is None:
-            raise RuntimeStateError("MILRuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         self._program = self._values = self._results = None
         with tempfile.TemporaryDirectory(prefix="edge_tester-") as scratch:
             program = MILProgram(package_of(path, Path(scratch)), path, self)
-        fixed = next((spec.shape[0] for spec in program.inputs if spec.shape), 1)
-        if batch_size not in (1, fixed):
-            raise ModelError(
-                f"MILRuntime: the batch size of {path} is fixed at {fixed}, got {batch_size}."
-            )
+        fixed = next((spec.shape[0] for spec in program.inputs if spec.shape), None)
+        self.require_batch_size(path, fixed, batch_size)
         self._program, self._inputs = program, program.inputs
         return list(program.inputs), list(program.outputs)
 
@@ -85,14 +81,14 @@ class MILRuntime(Runtime):
         """Evaluate the program once."""
         if self._values is None:
             self._loaded()
-            raise RuntimeStateError("MILRuntime has no inputs; set them before running.")
+            raise self.lacking("inputs")
         self._results = self._program.evaluate(self._values)
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
         self._loaded()
         if self._results is None:
-            raise RuntimeStateError("MILRuntime has no outputs; run the model first.")
+            raise self.lacking("outputs")
         return [values.copy() for values in self._results]
 
     def facts(self) -> dict[str, Any]:
@@ -106,4 +102,4 @@ class MILRuntime(Runtime):
 
     def _loaded(self) -> None:
         if self._program is None:
-            raise RuntimeStateError("MILRuntime has no model; load one before using it.")
+            raise self.lacking("model")

@@ -87,7 +87,7 @@ class ONNXRuntime(Runtime):
         may have no batch dimension.
         """
         if self._module is None:
-            raise RuntimeStateError("ONNXRuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._session = self._results = None
         self._execute = _not_loaded
@@ -108,10 +108,8 @@ class ONNXRuntime(Runtime):
         self._check_providers(session)
         nodes = session.get_inputs()
         batch = next((node.shape[0] for node in nodes if node.shape), None)
-        if isinstance(batch, int) and batch_size not in (1, batch):
-            raise ModelError(
-                f"ONNXRuntime: the batch size of {path} is fixed at {batch}, got {batch_size}."
-            )
+        fixed = batch if isinstance(batch, int) else None
+        self.require_batch_size(path, fixed, batch_size)
         self._inputs = [_spec(node, batch, batch_size, path) for node in nodes]
         outputs = [_spec(node, batch, batch_size, path) for node in session.get_outputs()]
         self._session = session
@@ -144,7 +142,7 @@ class ONNXRuntime(Runtime):
     def get_outputs(self) -> list[Array]:
         """Return the arrays that the last run made; they stay valid."""
         if self._results is None:
-            raise RuntimeStateError("ONNXRuntime has no outputs; run the model first.")
+            raise self.lacking("outputs")
         return list(self._results)
 
     def facts(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class OpenVINORuntime(Runtime):
         with a batch size of 1 it may be any, since the model may have no batch dimension.
         """
         if self._module is None:
-            raise RuntimeStateError("OpenVINORuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._request = None
         self._fed = self._ran = False
@@ -68,7 +68,7 @@ class OpenVINORuntime(Runtime):
             settings["INFERENCE_NUM_THREADS"] = str(self.num_threads)
         try:
             model = self._core.read_model(path)
-            _set_batch_size(model, batch_size, path)
+            _set_batch_size(self, model, batch_size, path)
             compiled = self._core.compile_model(model, self.device, settings)
         except RuntimeError as error:
             raise ModelError(f"OpenVINORuntime cannot load {path}: {_reason(error)}") from error
@@ -99,7 +99,7 @@ class OpenVINORuntime(Runtime):
         """Run the request once."""
         if not self._fed:
             self._loaded()
-            raise RuntimeStateError("OpenVINORuntime has no inputs; set them before running.")
+            raise self.lacking("inputs")
         # Not start_async() and wait(), which pass it to another thread: 16 us more were seen.
         self._request.infer()
         self._ran = True
@@ -108,7 +108,7 @@ class OpenVINORuntime(Runtime):
         """Return copies of the outputs of the last run."""
         request = self._loaded()
         if not self._ran:
-            raise RuntimeStateError("OpenVINORuntime has no outputs; run the model first.")
+            raise self.lacking("outputs")
         return [tensor.data.copy() for tensor in request.output_tensors]
 
     def facts(self) -> dict[str, Any]:
@@ -133,17 +133,14 @@ class OpenVINORuntime(Runtime):
 
     def _loaded(self) -> Any:
         if self._request is None:
-            raise RuntimeStateError("OpenVINORuntime has no model; load one before using it.")
+            raise self.lacking("model")
         return self._request
 
 
-def _set_batch_size(model: Any, batch_size: int, path: Path) -> None:
+def _set_batch_size(runtime: Runtime, model: Any, batch_size: int, path: Path) -> None:
     first = [port.partial_shape[0] for port in model.inputs if len(port.partial_shape)]
     fixed = first[0].get_length() if first and first[0].is_static else None
-    if fixed is not None and batch_size not in (1, fixed):
-        raise ModelError(
-            f"OpenVINORuntime: the batch size of {path} is fixed at {fixed}, got {batch_size}."
-        )
+    runtime.require_batch_size(path, fixed, batch_size)
     shapes = {}
     for index, port in enumerate(model.inputs):
         shape = port.partial_shape

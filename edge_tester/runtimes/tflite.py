@@ -99,7 +99,7 @@ class TFLiteRuntime(Runtime):
         a fixed shape stays as it is, since it may have no batch dimension.
         """
         if self._module is None:
-            raise RuntimeStateError("TFLiteRuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._interpreter = None
         self._invoke = _not_loaded

@@ -53,11 +53,10 @@ class TorchExportedRuntime(Runtime):
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a program, replacing an earlier one, and run it once on zeros.
 
-        Open first sizes become ``batch_size``; a fixed one must be it, but with a batch
-        size of 1 it may be any, since the model may have no batch dimension.
+        Open first sizes become ``batch_size``.
         """
         if self._torch is None:
-            raise RuntimeStateError("TorchExportedRuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         torch = self._torch
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._module = self._tensors = self._results = None
@@ -70,7 +69,7 @@ class TorchExportedRuntime(Runtime):
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelError(f"TorchExportedRuntime cannot load {path}: {reason}") from error
-        inputs = _input_specs(program, batch_size, path)
+        inputs = _input_specs(self, program, batch_size, path)
         zeros = [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs]
         with quiet():
             self._module = torch.compile(module) if self.mode == "compile" else module
@@ -107,14 +106,14 @@ class TorchExportedRuntime(Runtime):
         """Call the program once, in inference mode."""
         if self._tensors is None:
             self._loaded()
-            raise RuntimeStateError("TorchExportedRuntime has no inputs; set them before running.")
+            raise self.lacking("inputs")
         self._results = self._called(self._tensors)
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
         self._loaded()
         if self._results is None:
-            raise RuntimeStateError("TorchExportedRuntime has no outputs; run the model first.")
+            raise self.lacking("outputs")
         return [tensor.numpy().copy() for tensor in self._results]
 
     def facts(self) -> dict[str, Any]:
@@ -134,10 +133,10 @@ class TorchExportedRuntime(Runtime):
 
     def _loaded(self) -> None:
         if self._module is None:
-            raise RuntimeStateError("TorchExportedRuntime has no model; load one before using it.")
+            raise self.lacking("model")
 
 
-def _input_specs(program: Any, batch_size: int, path: Path) -> list[TensorSpec]:
+def _input_specs(runtime: Runtime, program: Any, batch_size: int, path: Path) -> list[TensorSpec]:
     names = program.graph_signature.user_inputs
     values = {
         node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"
@@ -150,11 +149,8 @@ def _input_specs(program: Any, batch_size: int, path: Path) -> list[TensorSpec]:
         shape = [size if isinstance(size, int) else None for size in value.shape]
         if shape and shape[0] is None:
             shape[0] = batch_size
-        elif shape and batch_size not in (1, shape[0]):
-            raise ModelError(
-                f"TorchExportedRuntime: the batch size of {path} is fixed at {shape[0]}, "
-                f"got {batch_size}."
-            )
+        elif shape:
+            runtime.require_batch_size(path, shape[0], batch_size)
         specs.append(_spec(name, shape, value.dtype, path))
     return specs
 

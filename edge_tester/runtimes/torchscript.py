@@ -80,7 +80,7 @@ class TorchScriptRuntime(Runtime):
         fixed first dimension becomes ``batch_size``; the model may refuse it.
         """
         if self._torch is None:
-            raise RuntimeStateError("TorchScriptRuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._model = self._results = None
         self._execute = self._inference_mode = _not_loaded
@@ -133,7 +133,7 @@ class TorchScriptRuntime(Runtime):
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
         if self._results is None:
-            raise RuntimeStateError("TorchScriptRuntime has no outputs; run the model first.")
+            raise self.lacking("outputs")
         # The module may have returned its own buffer or its input.
         return [tensor.detach().numpy().copy() for tensor in _flat(self._results)]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from edge_tester.core.backends import backend
-from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
+from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
 
@@ -60,7 +60,7 @@ class TVMRuntime(Runtime):
 
     def prepare(self) -> None:
         """Import TVM and set its number of threads."""
-        # TVM would bind this thread to one processor, and all that the process starts later with it.
+        # TVM would bind this thread, and all that it starts later, to one processor.
         os.environ.setdefault("TVM_BIND_THREADS", "0")
         tvm: Any = backend("tvm", self)
         backend("tvm.runtime.vm", self)
@@ -70,22 +70,17 @@ class TVMRuntime(Runtime):
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a library, replacing an earlier one.
 
-        Its batch size is fixed and must be ``batch_size``; but with a batch size
-        of 1 it may be any, since the model may have no batch dimension.
+        Its batch size is fixed.
         """
         if self._tvm is None:
-            raise RuntimeStateError("TVMRuntime is not prepared; call prepare() first.")
+            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._main = self._results = None
         self._execute = _not_loaded
         tvm: Any = self._tvm
         description, inputs, outputs = _described(path)
-        for spec in inputs[:1]:
-            if batch_size not in (1, *spec.shape[:1]):
-                raise ModelError(
-                    f"TVMRuntime: the batch size of {path} is fixed at {spec.shape[0]}, "
-                    f"got {batch_size}."
-                )
+        fixed = next((spec.shape[0] for spec in inputs if spec.shape), None)
+        self.require_batch_size(path, fixed, batch_size)
         device = tvm.device(description["device"])
         if not device.exist:
             raise ModelError(
@@ -114,19 +109,13 @@ class TVMRuntime(Runtime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
+        from edge_tester.core.tensors import require_fitting
+
         tvm: Any = self._tvm
         main = self._main or _not_loaded()
-        if len(inputs) != len(self._inputs):
-            raise InputError(
-                f"The model takes {len(self._inputs)} inputs, TVMRuntime got {len(inputs)}."
-            )
+        require_fitting(self, self._inputs, inputs)
         tensors = []
-        for spec, buffer, values in zip(self._inputs, self._buffers, inputs, strict=True):
-            if values.dtype != spec.dtype or not spec.accepts(values.shape):
-                raise InputError(
-                    f"Input {spec.name!r} takes {spec.described()}, got {values.shape} "
-                    f"{values.dtype}."
-                )
+        for buffer, values in zip(self._buffers, inputs, strict=True):
             flags = values.flags
             aligned = values.ctypes.data % _ALIGNMENT_BYTES == 0
             if aligned and flags.writeable and flags.c_contiguous and self._on_processor():
@@ -143,7 +132,7 @@ class TVMRuntime(Runtime):
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
         if self._results is None:
-            raise RuntimeStateError("TVMRuntime has no outputs; run the model first.")
+            raise self.lacking("outputs")
         return [tensor.numpy() for tensor in _flat(self._results)]
 
     def facts(self) -> dict[str, Any]:

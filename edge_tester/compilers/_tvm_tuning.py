@@ -40,7 +40,8 @@ class Tuning:
     Attributes
     ----------
     trials : int or None
-        Schedules to measure for the whole model, those included that the database has.
+        Schedules to measure for the whole model, those included that the database has;
+        the last batch may exceed it.
     time_s : float or None
         Time after which no further batch of trials is begun. Without trials and time
         the database is used as it is.
@@ -140,7 +141,8 @@ class Tuning:
                 task_weights=importances,
                 work_dir=logs,
                 max_trials_global=left,
-                num_trials_per_iter=min(left, _BATCH),
+                # Every function has its turn; the last batch may go beyond the number asked for.
+                num_trials_per_iter=max(1, min(left // len(tasks), _BATCH)),
                 builder=builder,
                 runner=runner,
                 database=database,

@@ -49,8 +49,8 @@ class TVMCompiler(ModelCompiler):
     tuning_trials: int | None = option(
         None,
         minimum=1,
-        help="Schedules to measure on this machine for the whole model, those included that the "
-        "tuning database has",
+        help="About how many schedules to measure on this machine for the whole model, those "
+        "included that the tuning database has",
     )
     tuning_time_s: float | None = option(
         None, minimum=1, unit="s", help="Time after which no further schedules are tried"

@@ -5,7 +5,7 @@ Names, inputs and their meaning: coremltools, Model Intermediate Language operat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,10 +152,82 @@ def layer_norm(
     return found if beta is None else found + np.asarray(beta, np.float32).reshape(shape)
 
 
+def instance_norm(
+    torch: Any, x: Any, gamma: Any = None, beta: Any = None, epsilon: Any = 1e-5
+) -> Any:
+    """Normalize each channel of each sample by its own statistics."""
+    given = [None if one is None else _tensor(torch, one) for one in (gamma, beta)]
+    function = torch.nn.functional.instance_norm
+    return function(_tensor(torch, x), None, None, *given, eps=float(epsilon)).numpy()
+
+
+def pixel_shuffle(torch: Any, x: Any, upscale_factor: Any) -> Any:
+    """Turn channels into rows and columns."""
+    return torch.nn.functional.pixel_shuffle(_tensor(torch, x), int(upscale_factor)).numpy()
+
+
+def lstm(
+    torch: Any,
+    x: Any,
+    initial_h: Any,
+    initial_c: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias: Any = None,
+    weight_ih_back: Any = None,
+    weight_hh_back: Any = None,
+    bias_back: Any = None,
+    direction: str = "forward",
+    output_sequence: bool = False,
+    recurrent_activation: str = "sigmoid",
+    cell_activation: str = "tanh",
+    activation: str = "tanh",
+) -> list[Any]:
+    """Step through a sequence (steps, batch, values), forward, backward or both."""
+    ways = [(weight_ih, weight_hh, bias, str(direction) == "reverse")]
+    if str(direction) == "bidirectional":
+        ways.append((weight_ih_back, weight_hh_back, bias_back, True))
+    gate, candidate, squashed = (
+        _ACTIVATIONS[str(one)] for one in (recurrent_activation, cell_activation, activation)
+    )
+    values = np.asarray(x, np.float32)
+    hidden_of = np.split(np.asarray(initial_h, np.float32), len(ways), -1)
+    cells_of = np.split(np.asarray(initial_c, np.float32), len(ways), -1)
+    sequences: list[Any] = []
+    for number, (taken, kept, offset, backward) in enumerate(ways):
+        hidden, cells, outputs = hidden_of[number], cells_of[number], []
+        for step in values[::-1] if backward else values:
+            sums = step @ np.asarray(taken, np.float32).T + hidden @ np.asarray(kept, np.float32).T
+            if offset is not None:
+                sums = sums + np.asarray(offset, np.float32)
+            entering, forgetting, leaving, found = np.split(sums, 4, -1)
+            cells = gate(forgetting) * cells + gate(entering) * candidate(found)
+            hidden = gate(leaving) * squashed(cells)
+            outputs.append(hidden)
+        sequences.append(np.stack(outputs[::-1] if backward else outputs))
+        hidden_of[number], cells_of[number] = hidden, cells
+    hidden, cells = np.concatenate(hidden_of, -1), np.concatenate(cells_of, -1)
+    return [np.concatenate(sequences, -1) if output_sequence else hidden[np.newaxis], hidden, cells]
+
+
 def prelu(values: Any, alpha: Any) -> Any:
     """Scale negative values by a factor per channel."""
     factors = alpha.reshape(1, -1, *[1] * (values.ndim - 2))
     return np.where(values >= 0, values, factors * values)
+
+
+def sigmoid(x: Any) -> Any:
+    """Return the logistic function."""
+    # Both halves of the line, so that no exponential overflows.
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+
+
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "sigmoid": sigmoid,
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0),
+}
 
 
 def upsample_nearest_neighbor(

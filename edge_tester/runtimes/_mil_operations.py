@@ -44,12 +44,6 @@ def _reduction(function: Callable[..., Any]) -> Operation:
     return apply
 
 
-def _sigmoid(x: Any) -> Any:
-    # Both halves of the line, so that no exponential overflows.
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
-
-
 def _softmax(x: Any, axis: Any = -1) -> Any:
     shifted = np.exp(x - x.max(axis=int(axis), keepdims=True))
     return shifted / shifted.sum(axis=int(axis), keepdims=True)
@@ -57,7 +51,7 @@ def _softmax(x: Any, axis: Any = -1) -> Any:
 
 def _gelu(torch: Any, x: Any, mode: str = "EXACT") -> Any:
     if str(mode) == "SIGMOID_APPROXIMATION":
-        return _wide(x) * _sigmoid(np.float32(1.702) * _wide(x))
+        return _wide(x) * layers.sigmoid(np.float32(1.702) * _wide(x))
     approximate = "tanh" if str(mode) == "TANH_APPROXIMATION" else "none"
     values = torch.from_numpy(_wide(x).copy())
     return torch.nn.functional.gelu(values, approximate=approximate).numpy()
@@ -135,6 +129,12 @@ def _pad(torch: Any, x: Any, pad: Any, mode: str = "constant", constant_val: Any
     if str(mode) == "constant":
         return np.pad(array, pairs, "constant", constant_values=constant_val)
     return np.pad(array, pairs, modes[str(mode)])
+
+
+def _crop(torch: Any, x: Any, crop_height: Any, crop_width: Any) -> Any:
+    array = np.asarray(x)
+    top, bottom, left, right = (int(size) for size in (*crop_height, *crop_width))
+    return array[..., top : array.shape[-2] - bottom, left : array.shape[-1] - right]
 
 
 def _gather(torch: Any, x: Any, indices: Any, axis: Any = 0, **unused: Any) -> Any:
@@ -216,6 +216,8 @@ OPERATIONS: dict[str, Operation] = {
     "constexpr_lut_to_dense": _lut_to_dense,
     "conv": layers.conv,
     "conv_transpose": layers.conv_transpose,
+    "cos": _unary(np.cos),
+    "crop": _crop,
     "elu": _unary(lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))),
     "equal": _binary(np.equal),
     "erf": lambda torch, x: torch.erf(torch.from_numpy(_wide(x).copy())).numpy(),
@@ -230,6 +232,7 @@ OPERATIONS: dict[str, Operation] = {
     "greater_equal": _binary(np.greater_equal),
     "identity": lambda torch, x: x,
     "inverse": _unary(lambda x, epsilon=1e-4: 1 / (x + epsilon)),
+    "instance_norm": layers.instance_norm,
     "layer_norm": layers.layer_norm,
     "leaky_relu": _unary(lambda x, alpha=0.01: np.where(x >= 0, x, alpha * x)),
     "less": _binary(np.less),
@@ -239,6 +242,7 @@ OPERATIONS: dict[str, Operation] = {
     "logical_and": _binary(np.logical_and),
     "logical_not": _unary(np.logical_not),
     "logical_or": _binary(np.logical_or),
+    "lstm": layers.lstm,
     "matmul": _matmul,
     "max_pool": layers.max_pool,
     "maximum": _binary(np.maximum),
@@ -246,6 +250,7 @@ OPERATIONS: dict[str, Operation] = {
     "mul": _binary(np.multiply),
     "not_equal": _binary(np.not_equal),
     "pad": _pad,
+    "pixel_shuffle": layers.pixel_shuffle,
     "pow": _binary(np.power),
     "prelu": lambda torch, x, alpha: layers.prelu(_wide(x), _wide(alpha)),
     "real_div": _binary(np.divide),
@@ -256,14 +261,18 @@ OPERATIONS: dict[str, Operation] = {
     "relu": _unary(lambda x: np.maximum(x, 0)),
     "relu6": _unary(lambda x: np.clip(x, 0, 6)),
     "reshape": _reshape,
+    "reverse": lambda torch, x, axes=None: np.flip(
+        np.asarray(x), None if axes is None else _torch_like(x, axes)
+    ),
     "round": _unary(np.round),
     "rsqrt": _unary(lambda x, epsilon=1e-12: 1 / np.sqrt(x + epsilon)),
     "select": lambda torch, cond, a, b: np.where(cond, a, b),
     "shape": lambda torch, x: np.array(np.shape(x), np.int32),
-    "sigmoid": _unary(_sigmoid),
+    "sigmoid": _unary(layers.sigmoid),
     "sigmoid_hard": _unary(lambda x, alpha=0.2, beta=0.5: np.clip(alpha * x + beta, 0, 1)),
     "sign": _unary(np.sign),
-    "silu": _unary(lambda x: x * _sigmoid(x)),
+    "sin": _unary(np.sin),
+    "silu": _unary(lambda x: x * layers.sigmoid(x)),
     "slice_by_index": _slice_by_index,
     "slice_by_size": _slice_by_size,
     "softmax": _unary(_softmax),

@@ -47,8 +47,8 @@ class MILProgram:
             raise ModelError(
                 f"{name} cannot load {path}: {type(error).__name__}: {error}"
             ) from error
-        self._steps = [one for one in function.operations if one.op_type != "const"]
-        unknown = sorted({one.op_type for one in self._steps} - OPERATIONS.keys())
+        steps = [one for one in function.operations if one.op_type != "const"]
+        unknown = sorted({one.op_type for one in steps} - OPERATIONS.keys())
         if unknown:
             raise ModelError(
                 f"{type(needed_by).__name__} cannot evaluate {path}: no evaluation of "
@@ -58,26 +58,37 @@ class MILProgram:
         self.inputs = [_spec(name, value) for name, value in function.inputs.items()]
         self.outputs = [_spec(value.name, value) for value in function.outputs]
         self.operations: dict[str, int] = {}
-        for one in self._steps:
+        for one in steps:
             self.operations[one.op_type] = self.operations.get(one.op_type, 0) + 1
+        self._constants: dict[str, Any] = {}
+        # Compressed weights are the same for all inputs.
+        for one in steps:
+            if one.op_type.startswith("constexpr_"):
+                self._evaluate(one, self._constants)
+        self._steps = [one for one in steps if not one.op_type.startswith("constexpr_")]
 
     def evaluate(self, inputs: Sequence[Array]) -> list[Array]:
         """Return the outputs for these inputs, in the order of :attr:`outputs`."""
         known: dict[str, Any] = dict(zip(self._names, inputs, strict=True))
+        known |= self._constants
+        for step in self._steps:
+            self._evaluate(step, known)
+        return [known[spec.name] for spec in self.outputs]
+
+    def _evaluate(self, step: Any, known: dict[str, Any]) -> None:
+        """Add the results of one operation to the values that are known."""
 
         def value_of(one: Any) -> Any:
             if isinstance(one, list | tuple):
                 return [value_of(part) for part in one]
             return known[one.name] if one.name in known else one.val
 
-        for step in self._steps:
-            given = {name: value_of(v) for name, v in step.inputs.items() if v is not None}
-            results = OPERATIONS[step.op_type](self._torch, **given)
-            results = results if isinstance(results, list | tuple) else [results]
-            for variable, result in zip(step.outputs, results, strict=True):
-                # Each result is rounded to its own type, as memory would hold it.
-                known[variable.name] = np.asarray(result).astype(_dtype(variable))
-        return [known[spec.name] for spec in self.outputs]
+        given = {name: value_of(v) for name, v in step.inputs.items() if v is not None}
+        results = OPERATIONS[step.op_type](self._torch, **given)
+        results = results if isinstance(results, list | tuple) else [results]
+        for variable, result in zip(step.outputs, results, strict=True):
+            # Each result is rounded to its own type, as memory would hold it.
+            known[variable.name] = np.asarray(result).astype(_dtype(variable))
 
 
 def _main_function(folder: Path, needed_by: object) -> Any:

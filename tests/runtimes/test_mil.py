@@ -11,6 +11,7 @@ from edge_tester.compilers.coreml import CoreMLCompiler
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.modelwrappers.frameworks.pytorch import TorchModel
+from edge_tester.onnxconverters.pytorch import PyTorchONNXConversion
 from edge_tester.runtimes.coreml import CoreMLRuntime
 from edge_tester.runtimes.mil import MILRuntime
 from edge_tester.testing import RuntimeConformance
@@ -39,18 +40,44 @@ class Cumulating(TorchModel):
         return Network()
 
 
-def package(cls, folder):
+class Rare(TorchModel):
+    """Has operations that few networks have."""
+
+    input_shapes = ((8, 6, 5),)
+
+    def build(self):
+        import torch
+
+        class Network(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layers = torch.nn.Sequential(
+                    torch.nn.InstanceNorm2d(8, affine=True), torch.nn.PixelShuffle(2)
+                )
+
+            def forward(self, values):
+                values = self.layers(values).flip(3)
+                return torch.sin(values) + torch.cos(values)
+
+        return Network()
+
+
+def saved(cls, folder, network=None):
     model = cls(model_path=folder / "model.pth")
-    model.network = model.build().eval()
+    model.network = network or model.build().eval()
     model.save(model.model_path)
-    path = folder / "model.mlpackage"
+    return model
+
+
+def package(model):
+    path = model.model_path.with_suffix(".mlpackage")
     CoreMLCompiler(compiled_model_path=path, precision="float32").compile(model, None)
     return path
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    return package(Small, tmp_path_factory.mktemp("small"))
+    return package(saved(Small, tmp_path_factory.mktemp("small")))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +109,24 @@ def prepared():
     return runtime
 
 
+@pytest.mark.parametrize("name", ["rare", "mobilenet_v3_small", "detector"])
+def test_networks_are_evaluated_as_pytorch_does(tmp_path, name):
+    if name == "rare":
+        model = saved(Rare, tmp_path)
+    else:
+        (entry,) = (one for one in PyTorchONNXConversion().models() if one.name == name)
+        network = entry.make()
+        members = {"input_shapes": (network.input_shape[1:],)}
+        model = saved(type("Listed", (TorchModel,), members), tmp_path, network)
+    runtime = prepared()
+    runtime.load(package(model), 1)
+    values = np.random.default_rng(0).random((1, *model.input_shapes[0]), np.float32)
+    runtime.set_inputs([values])
+    runtime.run()
+    for expected, actual in zip(model.run([values]), runtime.get_outputs(), strict=True):
+        assert np.abs(expected - actual).max() < 1e-4 * np.abs(expected).max()
+
+
 def test_folder_and_archive_are_the_same(small, archive):
     answers = []
     for path in (small, archive):
@@ -102,7 +147,7 @@ def test_it_says_that_it_is_no_device(small):
 
 def test_an_operation_that_is_not_supported_is_named(tmp_path):
     with pytest.raises(ModelError, match="no evaluation of cumsum"):
-        prepared().load(package(Cumulating, tmp_path), 1)
+        prepared().load(package(saved(Cumulating, tmp_path)), 1)
 
 
 def test_an_archive_writes_nowhere_else(tmp_path):

@@ -30,7 +30,7 @@ def imported(
     inputs, outputs = model.specs()
     if model.format == "torch":
         translate: Any = backend("tvm.relax.frontend.torch", needed_by).from_exported_program
-        module = translate(model.export())
+        module = translate(_with_indices_from_the_front(model.export()))
     elif model.format == "tflite":
         module = _from_tflite(model.model_path, batch_size, needed_by)
     else:
@@ -43,6 +43,16 @@ def imported(
         [_spec(spec, variable.ty) for spec, variable in zip(inputs, main.params, strict=True)],
         [_spec(spec, result) for spec, result in zip(outputs, results, strict=True)],
     )
+
+
+def _with_indices_from_the_front(program: Any) -> Any:
+    """Count what is selected from the end from the front: TVM would read outside of the tensor."""
+    for node in program.graph.nodes:
+        if str(node.target) == "aten.select.int" and node.args[2] < 0:
+            values, axis, index = node.args
+            size = values.meta["val"].shape[axis]
+            node.args = (values, axis, index + size)
+    return program
 
 
 def _from_onnx(path: Path, batch_size: int, needed_by: object) -> Any:

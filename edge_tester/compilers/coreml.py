@@ -171,6 +171,7 @@ class CoreMLCompiler(ModelCompiler):
                 return network(values if len(values) > 1 else values[0])
 
         concrete = tensorflow.function(call).get_concrete_function(*wanted)
+        self._teach_erfc()
         return tools.convert(
             [concrete],
             source="tensorflow",
@@ -179,6 +180,18 @@ class CoreMLCompiler(ModelCompiler):
             outputs=[tools.TensorType(tensor.op.name) for tensor in concrete.outputs],
             **settings,
         )
+
+    def _teach_erfc(self) -> None:
+        """Let the tools convert what Keras makes of GELU: erfc(x) = 1 - erf(x)."""
+        frontend: Any = backend("coremltools.converters.mil", self)
+
+        def convert(context: Any, node: Any) -> None:
+            error = frontend.Builder.erf(x=context[node.inputs[0]])
+            context.add(node.name, frontend.Builder.sub(x=1.0, y=error, name=node.name))
+
+        convert.__name__ = "Erfc"
+        # Once per process; a version that knows it keeps its own.
+        frontend.register_tf_op(convert, strict=False)
 
     def _compressed(self, converted: Any) -> Any:
         tools: Any = backend("coremltools.optimize.coreml", self)

@@ -67,6 +67,8 @@ class ONNXCompiler(ModelCompiler):
             if model.format != "onnx":
                 source = Path(folder) / "exported.onnx"
                 model.save_to_onnx(source)
+                # Exporters may leave operations of their own framework in it.
+                backend("onnx", self).checker.check_model(str(source))
             if self.target == "default":
                 self._copy(source, output)
             else:

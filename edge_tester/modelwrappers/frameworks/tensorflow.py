@@ -159,6 +159,7 @@ class KerasModel(ModelWrapper):
                 network.export(temporary, format="onnx", verbose=False)
             else:
                 self._export_signature(temporary)
+            _without_erfc(backend("onnx", self), temporary)
 
     def train(self, dataset: Dataset, plan: TrainingPlan) -> dict[str, float]:
         """Train a new network with Adam and save it to ``model_path``."""
@@ -261,6 +262,24 @@ class KerasModel(ModelWrapper):
 def _spec(name: str, tensor: Any) -> TensorSpec:
     dtype = getattr(tensor.dtype, "name", tensor.dtype)
     return TensorSpec(name, tuple(tensor.shape), str(dtype))
+
+
+def _without_erfc(onnx: Any, path: Path) -> None:
+    """Replace what tf2onnx leaves of GELU and ONNX does not have: erfc(x) = 1 - erf(x)."""
+    model = onnx.load(str(path))
+    nodes = list(model.graph.node)
+    if all(node.op_type != "Erfc" for node in nodes):
+        return
+    one = onnx.helper.make_tensor("erfc/one", onnx.TensorProto.FLOAT, (), [1.0])
+    model.graph.initializer.append(one)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type == "Erfc":
+            error = f"{node.output[0]}/erf"
+            model.graph.node.append(onnx.helper.make_node("Erf", node.input, [error]))
+            node = onnx.helper.make_node("Sub", [one.name, error], node.output, node.name)
+        model.graph.node.append(node)
+    onnx.save(model, str(path))
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ EXTRAS = {
     "keras": "tensorflow",
     "matplotlib": "host",
     "onnx": "onnx",
+    "onnx2torch": "onnx2torch",
     "onnxruntime": "onnx",
     "onnxscript": "torch",
     "openvino": "openvino",
@@ -34,6 +35,7 @@ EXTRAS = {
     "tflite": "tvm",
     "torch": "torch",
     "torchao": "torch",
+    "torchvision": "onnx2torch",
     "tvm": "tvm",
     "yaml": "host",
 }

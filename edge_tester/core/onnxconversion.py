@@ -36,7 +36,7 @@ class Cell(msgspec.Struct, frozen=True):
     exporter, model : str
         Framework that the model is of, and the model's name.
     importer : str
-        Who read the ONNX file; empty for the export itself.
+        What read the ONNX file; empty for the export itself.
     verdict : str
         ``supported``, ``different``, ``export error``, ``import error`` or ``unverified``.
     detail : str
@@ -63,6 +63,8 @@ class ONNXConversion(Configurable):
 
     framework: ClassVar[str]
     """Name of the framework, for people."""
+    import_tools: ClassVar[str] = ""
+    """What reads ONNX files for the framework where it does not do so itself."""
 
     tolerance: float = option(
         1e-3, minimum=0, help="Largest relative difference of outputs that counts as equal"
@@ -92,6 +94,20 @@ class ONNXConversion(Configurable):
     def imports(self) -> bool:
         """Whether it imports ONNX files."""
         return type(self).import_model is not ONNXConversion.import_model
+
+    @property
+    def importer(self) -> str:
+        """Name of what imports, for people: ``PyTorch (onnx2torch)``."""
+        return f"{self.framework} ({self.import_tools})" if self.import_tools else self.framework
+
+    def prepare(self) -> None:
+        """Get what importing needs, before its time counts.
+
+        Raises
+        ------
+        BackendMissingError
+            A package is missing.
+        """
 
     def exported(self, name: str, directory: Path) -> Cell:
         """Export one model, check the file, and keep inputs and outputs for importers.
@@ -144,7 +160,7 @@ class ONNXConversion(Configurable):
         expected = [values for key, values in kept.items() if key.startswith("output_")]
 
         def cell(verdict: str, detail: str = "", difference: float | None = None) -> Cell:
-            return Cell(exporter, name, self.framework, verdict, detail, difference)
+            return Cell(exporter, name, self.importer, verdict, detail, difference)
 
         try:
             model = self.import_model(directory / f"{name}.onnx")

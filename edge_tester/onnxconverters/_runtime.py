@@ -10,6 +10,7 @@ from typing import ClassVar, cast
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.onnxconversion import ONNXConversion
+from edge_tester.core.quiet import quiet
 from edge_tester.core.registry import load
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import Array
@@ -21,6 +22,11 @@ class RuntimeConversion(ONNXConversion):
     runtime_name: ClassVar[str]
     compiler_name: ClassVar[str] = ""
 
+    def prepare(self) -> None:
+        """Let the compiler get what it needs."""
+        if self.compiler_name:
+            self._compiler(Path("unused")).prepare()
+
     def import_model(self, path: Path) -> Runtime:
         """Return a runtime that has loaded the file."""
         runtime = cast(Runtime, load("runtimes", self.runtime_name)())
@@ -30,10 +36,10 @@ class RuntimeConversion(ONNXConversion):
             return runtime
         model = load("modelwrappers", "onnx_file").from_options({"model_path": path})
         with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
-            options = {"compiled_model_path": Path(folder) / "compiled"}
-            compiler = load("compilers", self.compiler_name).from_options(options)
-            made = cast(ModelCompiler, compiler).compile(cast(ModelWrapper, model), None)
-            runtime.load(made.path, 1)
+            compiler = self._compiler(Path(folder) / "compiled")
+            made = compiler.compile(cast(ModelWrapper, model), None)
+            with quiet():
+                runtime.load(made.path, 1)
         return runtime
 
     def run(self, model: Runtime, inputs: Sequence[Array]) -> list[Array]:
@@ -41,3 +47,7 @@ class RuntimeConversion(ONNXConversion):
         model.set_inputs(inputs)
         model.run()
         return model.get_outputs()
+
+    def _compiler(self, path: Path) -> ModelCompiler:
+        compiler = load("compilers", self.compiler_name).from_options({"compiled_model_path": path})
+        return cast(ModelCompiler, compiler)

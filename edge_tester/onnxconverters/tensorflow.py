@@ -1,4 +1,4 @@
-"""TensorFlow's models as ONNX files."""
+"""TensorFlow's models as ONNX files, and back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from edge_tester.core.backends import backend
-from edge_tester.core.onnxconversion import ModelEntry, ONNXConversion
+from edge_tester.core.onnxconversion import ModelEntry
 from edge_tester.core.quiet import quiet
+from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import Array
+from edge_tester.onnxconverters._runtime import RuntimeConversion
 
 IMAGE = (64, 64, 3)
 # Name -> member of keras.applications.
@@ -27,10 +29,13 @@ _APPLICATIONS = {
 }
 
 
-class TensorFlowONNXConversion(ONNXConversion):
-    """Exports Keras models by tf2onnx; TensorFlow has no importer of ONNX files."""
+class TensorFlowONNXConversion(RuntimeConversion):
+    """Exports Keras models by tf2onnx; imports ONNX files by onnx2tf, to be run by LiteRT."""
 
     framework = "TensorFlow"
+    import_tools = "onnx2tf, LiteRT"
+    runtime_name = "tflite"
+    compiler_name = "onnx2tf"
 
     def models(self) -> Sequence[ModelEntry]:
         """Return the models with random weights from a fixed seed."""
@@ -53,7 +58,9 @@ class TensorFlowONNXConversion(ONNXConversion):
         return [generator.random(shape, np.float32)]
 
     def run(self, model: Any, inputs: Sequence[Array]) -> list[Array]:
-        """Run the model once."""
+        """Run a Keras model or an imported one once."""
+        if isinstance(model, Runtime):
+            return super().run(model, inputs)
         answers = model.predict_on_batch(inputs[0])
         return [np.asarray(one) for one in (answers if isinstance(answers, list) else [answers])]
 

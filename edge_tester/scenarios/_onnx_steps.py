@@ -23,6 +23,11 @@ def converter_of(path: str, tolerance: float) -> ONNXConversion:
     return cast(ONNXConversion, load_path(path).from_options({"tolerance": tolerance}))
 
 
+def prepare_step(converter: str, tolerance: float) -> None:
+    """Get what importing needs."""
+    converter_of(converter, tolerance).prepare()
+
+
 def export_step(converter: str, job: Job) -> Cell:
     """Export the model."""
     return converter_of(converter, job.tolerance).exported(job.model, job.folder)

@@ -6,14 +6,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from edge_tester.core.errors import IsolationError, OptionError
+from edge_tester.core.errors import BackendMissingError, IsolationError, OptionError
 from edge_tester.core.isolation import isolated
 from edge_tester.core.onnxconversion import Cell, ONNXConversion
 from edge_tester.core.options import Configurable, hint, option, path_of
 from edge_tester.core.registry import load, names
 from edge_tester.report.grid import render_grid
 from edge_tester.scenarios._command import Command
-from edge_tester.scenarios._onnx_steps import Job, converter_of, export_step, import_step
+from edge_tester.scenarios._onnx_steps import (
+    Job,
+    converter_of,
+    export_step,
+    import_step,
+    prepare_step,
+)
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 
@@ -60,20 +66,41 @@ def converted(
     listed = [(path, entry.name) for path, one in converters.items() for entry in one.models()]
     _check_models(grid.models_list, [name for _, name in listed])
     chosen = [(p, name) for p, name in listed if name in grid.models_list or not grid.models_list]
+    unprepared = {path: _unprepared(path, one) for path, one in converters.items()}
     for number, (path, name) in enumerate(chosen, 1):
         exporter = converters[path]
         folder = onnx_directory / type(exporter).__module__.rpartition(".")[2]
         folder.mkdir(parents=True, exist_ok=True)
         job = Job(grid.tolerance, exporter.framework, name, folder)
-        for cell in _row(path, converters, job, grid.time_limit_s):
+        for cell in _row(path, converters, unprepared, job, grid.time_limit_s):
             if progress is not None:
                 where = f"[{number}/{len(chosen)}] {exporter.framework} {name}"
                 progress.tell(f"{where} -> {cell.importer or 'ONNX'}: {cell.verdict}")
             yield cell
 
 
+def _unprepared(path: str, converter: ONNXConversion) -> str:
+    """Let a converter get what importing needs, for which no time is too long.
+
+    Returns
+    -------
+    str
+        Why it cannot, or nothing.
+    """
+    if converter.imports:
+        try:
+            isolated(prepare_step, path, converter.tolerance)
+        except (BackendMissingError, IsolationError) as error:
+            return str(error)
+    return ""
+
+
 def _row(
-    exporter: str, converters: Mapping[str, ONNXConversion], job: Job, time_limit_s: float
+    exporter: str,
+    converters: Mapping[str, ONNXConversion],
+    unprepared: Mapping[str, str],
+    job: Job,
+    time_limit_s: float,
 ) -> Iterator[Cell]:
     export = _step(export_step, exporter, job, time_limit_s, "")
     yield export
@@ -82,9 +109,13 @@ def _row(
         if not converter.imports and path != exporter:
             continue
         if export.verdict == "export error":
-            yield Cell(job.framework, job.model, converter.framework, "export error")
+            yield Cell(job.framework, job.model, converter.importer, "export error")
+        elif unprepared[path]:
+            yield Cell(
+                *(job.framework, job.model, converter.importer), "unverified", unprepared[path]
+            )
         else:
-            yield _step(import_step, path, job, time_limit_s, converter.framework)
+            yield _step(import_step, path, job, time_limit_s, converter.importer)
 
 
 def _step(

@@ -1,8 +1,11 @@
 """Frameworks to ONNX and into other engines, on their smaller models."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from edge_tester.compilers._tool_environment import default_tools_folder
 from edge_tester.core.onnxconversion import relative_difference
 from edge_tester.onnxconverters.onnxruntime import ONNXRuntimeONNXConversion
 from edge_tester.onnxconverters.openvino import OpenVINOONNXConversion
@@ -10,6 +13,7 @@ from edge_tester.onnxconverters.pytorch import PyTorchONNXConversion
 from edge_tester.onnxconverters.tensorflow import TensorFlowONNXConversion
 from edge_tester.onnxconverters.tvm import TVMONNXConversion
 
+TOOLS = Path(__file__).parents[2] / "build" / "tools"
 FRAMEWORKS = (PyTorchONNXConversion, TensorFlowONNXConversion)
 KINDS = (
     "mobilenet",
@@ -54,15 +58,44 @@ def test_outputs_depend_on_inputs_and_on_nothing_else(cls, name):
     assert relative_difference(outputs, conversion.run(model, others)) > 0.02
 
 
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Where the tools of importers are made once and kept."""
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    default_tools_folder().parent.mkdir(parents=True)
+    default_tools_folder().symlink_to(TOOLS)
+
+
+# Whichever test is the first one makes the tool's environment.
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("cls", FRAMEWORKS)
-def test_small_models_survive(cls, tmp_path):
+def test_small_models_survive(cls, tmp_path, tools):
+    importers = [
+        *(ONNXRuntimeONNXConversion(), OpenVINOONNXConversion()),
+        *(framework() for framework in FRAMEWORKS),
+    ]
+    for importer in importers:
+        importer.prepare()
     for name in ("transformer", "detector"):
         export = cls().exported(name, tmp_path)
         assert "supported" == export.verdict, export
-        for importer in (ONNXRuntimeONNXConversion(), OpenVINOONNXConversion()):
+        for importer in importers:
             cell = importer.imported(export.exporter, name, tmp_path)
             assert "supported" == cell.verdict, cell
-        assert "unverified" == cls().imported(export.exporter, name, tmp_path).verdict
+
+
+def test_frameworks_say_by_which_tools_they_import():
+    assert "PyTorch (onnx2torch)" == PyTorchONNXConversion().importer
+    assert "TensorFlow (onnx2tf, LiteRT)" == TensorFlowONNXConversion().importer
+    assert "TVM" == TVMONNXConversion().importer
+
+
+def test_onnx2torch_names_the_operator_that_it_lacks(tmp_path):
+    PyTorchONNXConversion().exported("lstm", tmp_path)
+    cell = PyTorchONNXConversion().imported("PyTorch", "lstm", tmp_path)
+    assert "import error" == cell.verdict
+    assert "operation_type='LSTM'" in cell.detail
 
 
 def test_tvm_names_the_operator_that_it_lacks(tmp_path):

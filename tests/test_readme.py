@@ -67,7 +67,17 @@ def environment(folder) -> dict[str, str]:
         [str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     )
     python_path = os.pathsep.join([str(ROOT), str(folder)])
-    return {**os.environ, "PATH": path, "PYTHONPATH": python_path}
+    # What tools need is made once and kept where everything that can be made again is.
+    tools, cache = ROOT / "build" / "tools", folder / "cache"
+    tools.mkdir(parents=True, exist_ok=True)
+    (cache / "edge_tester").mkdir(parents=True)
+    (cache / "edge_tester" / "tools").symlink_to(tools)
+    return {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": python_path,
+        "XDG_CACHE_HOME": str(cache),
+    }
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
@@ -93,6 +103,8 @@ def wait_for(port: int) -> None:
     raise AssertionError("the server did not start")
 
 
+# The environment of a tool may have to be made.
+@pytest.mark.timeout(1200)
 def test_every_block_runs(folder, environment):
     port = free_port()
     kinds = []

@@ -8,24 +8,13 @@ from edge_tester.core.errors import OptionError
 from edge_tester.modelwrappers.frameworks.pytorch import TorchModel
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.runtimes.mil import MILRuntime
-from edge_tester.testing import CompilerConformance
-
-# Without biases: two 3 x 3 convolutions, 128 x 10.
-DIGITS_WEIGHTS = 9 * 16 + 9 * 16 * 32 + 128 * 10
+from tests.compilers.on_digits import DIGITS_WEIGHTS, OnDigits
 
 
-class TestTorch(CompilerConformance):
+class TestTorch(OnDigits):
     cls = CoreMLCompiler
     runtime = MILRuntime
     options = {"precision": "float32"}
-
-    @pytest.fixture
-    def dataset(self, digits):
-        return digits
-
-    @pytest.fixture
-    def model(self, torch_digits):
-        return torch_digits
 
 
 class TestKerasHalf(TestTorch):

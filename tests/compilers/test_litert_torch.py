@@ -11,27 +11,17 @@ from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.chain import compile_model, links_between
 from edge_tester.core.errors import CompilationError
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
-from edge_tester.testing import CompilerConformance
+from tests.compilers.on_digits import DIGITS_WEIGHTS, OnDigits
 
 # The real tool: made once and kept where everything that can be made again is.
 TOOLS = Path(__file__).parents[2] / "build" / "tools"
 # Whichever test is the first one makes the tool's environment.
 pytestmark = pytest.mark.timeout(1200)
-# Without biases: two 3 x 3 convolutions, 128 x 10.
-DIGITS_WEIGHTS = 9 * 16 + 9 * 16 * 32 + 128 * 10
 
 
-class TestLiteRTTorch(CompilerConformance):
+class TestLiteRTTorch(OnDigits):
     cls = LiteRTTorchCompiler
     options = {"tools_directory": str(TOOLS)}
-
-    @pytest.fixture
-    def dataset(self, digits):
-        return digits
-
-    @pytest.fixture
-    def model(self, torch_digits):
-        return torch_digits
 
 
 def test_batches_keep_the_order_of_dimensions(torch_digits, tmp_path):

@@ -11,21 +11,15 @@ from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
-from edge_tester.testing import CompilerConformance
 from tests import small_models
+from tests.compilers.on_digits import DIGITS_WEIGHTS, OnDigits
 
 RESOURCES = Path(edge_tester.resources.__file__).parent
 TYPES = ("float32", "int8", "uint8")
-# The shipped classifier without its biases: two 3 x 3 convolutions, 128 x 10.
-DIGITS_WEIGHTS = 9 * 16 + 9 * 16 * 32 + 128 * 10
 
 
-class TestFile(CompilerConformance):
+class TestFile(OnDigits):
     cls = TFLiteCompiler
-
-    @pytest.fixture
-    def dataset(self, digits):
-        return digits
 
     @pytest.fixture
     def model(self):

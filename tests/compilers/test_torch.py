@@ -4,22 +4,11 @@ import pytest
 
 from edge_tester.compilers.torch_exported import TorchExportedCompiler
 from edge_tester.compilers.torchscript import TorchScriptCompiler
-from edge_tester.testing import CompilerConformance
-
-# Without biases: two 3 x 3 convolutions, 128 x 10.
-DIGITS_WEIGHTS = 9 * 16 + 9 * 16 * 32 + 128 * 10
+from tests.compilers.on_digits import DIGITS_WEIGHTS, OnDigits
 
 
-class TestTorchExported(CompilerConformance):
+class TestTorchExported(OnDigits):
     cls = TorchExportedCompiler
-
-    @pytest.fixture
-    def dataset(self, digits):
-        return digits
-
-    @pytest.fixture
-    def model(self, torch_digits):
-        return torch_digits
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

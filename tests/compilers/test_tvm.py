@@ -14,26 +14,19 @@ from edge_tester.compilers.onnx import ONNXCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.compilers.tvm import TVMCompiler
 from edge_tester.core.errors import CompilationError, ModelError
-from edge_tester.modelwrappers.classification.pytorch_digits import PyTorchDigitsClassifier
 from edge_tester.modelwrappers.frameworks.pytorch import TorchModel
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from edge_tester.runtimes.tvm import TVMRuntime
-from edge_tester.testing import CompilerConformance
+from tests.compilers.on_digits import DIGITS_WEIGHTS, OnDigits
 
 RESOURCES = Path(edge_tester.resources.__file__).parent
-# The shipped classifier without its biases: two 3 x 3 convolutions, 128 x 10.
-DIGITS_WEIGHTS = 9 * 16 + 9 * 16 * 32 + 128 * 10
 ARM_64 = 183  # e_machine of ELF
 CROSS_COMPILER = "aarch64-linux-gnu-gcc"
 
 
-class TestONNX(CompilerConformance):
+class TestONNX(OnDigits):
     cls = TVMCompiler
-
-    @pytest.fixture
-    def dataset(self, digits):
-        return digits
 
     @pytest.fixture
     def model(self):
@@ -46,11 +39,8 @@ class TestTFLite(TestONNX):
         return TFLiteFile(model_path=RESOURCES / "digits.tflite")
 
 
-class TestTorch(TestONNX):
-    @pytest.fixture
-    def model(self, tmp_path_factory):
-        path = tmp_path_factory.mktemp("torch") / "digits.pth"
-        return saved(PyTorchDigitsClassifier(model_path=path))
+class TestTorch(OnDigits):
+    cls = TVMCompiler
 
 
 def saved(model):

@@ -379,5 +379,6 @@ def _model_facts(
         outputs=outputs,
         quantized_weight_share=weights.quantized_share if weights else None,
         weight_elements=weights.elements if weights else {},
+        compiler_facts=artifact.facts,
         parents=parents,
     )

@@ -102,6 +102,10 @@ class ModelFacts(Part, frozen=True, kw_only=True):
     weight_elements: Annotated[
         dict[str, int], _about("Number of weight values per dtype, read back from the file")
     ] = {}
+    compiler_facts: Annotated[
+        dict[str, Any],
+        _about("What its compiler tells of it: tool versions, mapped operators, tuning"),
+    ] = {}
     parents: Annotated[
         list[dict[str, Any]], _about("Files it was made from, nearest first: name, format, sha256")
     ] = []

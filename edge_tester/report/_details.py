@@ -50,6 +50,8 @@ def detail_tables(record: RunRecord) -> list[Table]:
     tables.extend(
         _pairs(f"{part.role.capitalize()}: {part.name}", part.options) for part in record.components
     )
+    if record.model.compiler_facts:
+        tables.append(_pairs("What the compiler did", record.model.compiler_facts))
     if record.runtime_facts:
         tables.append(_pairs("What the runtime really used", record.runtime_facts))
     tables.append(_machines(record.target, record.host))

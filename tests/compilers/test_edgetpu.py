@@ -12,6 +12,8 @@ from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import BackendMissingError, CompilationError
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
+from edge_tester.runtimes.tflite import TFLiteRuntime
+from tests.runs import measured
 
 DIGITS = Path(edge_tester.resources.__file__).parent / "digits.tflite"
 # In the form that https://coral.ai/docs/edgetpu/compiler/ shows.
@@ -126,6 +128,13 @@ def test_the_artifact_tells_what_runs_where(tool, digits, tmp_path):
         "operations on the Edge TPU": MAPPED,
         "operations on the CPU": LEFT,
     } == artifact.facts
+
+
+def test_the_record_tells_what_runs_where(tool, digits, tmp_path):
+    tool()
+    compiler = compiler_in(tmp_path)
+    record = measured(TFLiteFile(model_path=DIGITS), digits, TFLiteRuntime(), compiler)
+    assert MAPPED == record.model.compiler_facts["operations on the Edge TPU"]
 
 
 def test_a_keras_model_has_no_float_operation_left(tool, keras_file, digits, tmp_path):

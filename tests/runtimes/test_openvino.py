@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from edge_tester.core.errors import ModelError, RuntimeStateError

@@ -23,8 +23,9 @@ from edge_tester.core.errors import CompilationError
 _NEEDED_BY = "TVMCompiler"
 # The same candidates each time; what is measured of them differs anyway.
 _SEED = 0
-# Candidates that are built and measured together: processes are started anew for each such batch.
-_BATCH = 64
+# Candidates that are built and measured together: starting the processes for it takes seconds.
+_SMALLEST_BATCH = 8
+_LARGEST_BATCH = 64
 # Candidates of a generation. TVM's own 512 take longer to find on two cores than 64 to measure.
 _POPULATION = 128
 _UNLIMITED = 1 << 30
@@ -141,8 +142,7 @@ class Tuning:
                 task_weights=importances,
                 work_dir=logs,
                 max_trials_global=left,
-                # Every function has its turn; the last batch may go beyond the number asked for.
-                num_trials_per_iter=max(1, min(left // len(tasks), _BATCH)),
+                num_trials_per_iter=_batch(left, len(tasks)),
                 builder=builder,
                 runner=runner,
                 database=database,
@@ -193,6 +193,11 @@ def _measure_own(
                 schedule.trace, workload, taken_s, task.target, arguments
             )
         )
+
+
+def _batch(trials: int, functions: int) -> int:
+    """Return a batch with which every function has its turn, if there are trials enough."""
+    return min(max(trials // functions, _SMALLEST_BATCH), _LARGEST_BATCH, trials)
 
 
 def _best(database: Any, task: Any) -> Any | None:

@@ -75,7 +75,7 @@ def test_what_the_database_has_is_not_measured_again(model, tuned, tmp_path):
 
 
 def test_no_batch_begins_when_the_time_is_over(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(_tvm_tuning, "_BATCH", 2)
+    monkeypatch.setattr(_tvm_tuning, "_LARGEST_BATCH", 2)
     artifact, facts = compiled(model, tmp_path / "m.tvm", tuning_time_s=1)
     require_right(artifact)
     # The schedule of this package, and one batch.

@@ -38,8 +38,13 @@ class RunningAgent:
 
 
 @contextlib.contextmanager
-def running_agent(folder: Path, *words: str, runtime: str = ECHO) -> Iterator[RunningAgent]:
-    """Start an agent on a Unix socket and wait until clients can connect."""
+def running_agent(
+    folder: Path, *words: str, runtime: str = ECHO, status: int | None = 0
+) -> Iterator[RunningAgent]:
+    """Start an agent on a Unix socket and wait until clients can connect.
+
+    In the end its exit status must be ``status``, or any if that is None.
+    """
     host, log = str(folder / "agent"), folder / "log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
@@ -58,7 +63,7 @@ def running_agent(folder: Path, *words: str, runtime: str = ECHO) -> Iterator[Ru
         yield RunningAgent(process, host, log)
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(10) == status or status is None
         process.stdout.close()
 
 

@@ -94,10 +94,11 @@ class Supervisor:
                 self._check_deadlines()
                 self._serve_next()
         finally:
+            # A second signal must not end what cleans up after the first one.
+            self._close()
             signal.set_wakeup_fd(-1)
             for number, handler in previous:
                 signal.signal(number, handler)
-            self._close()
             woken.close()
             wake.close()
 

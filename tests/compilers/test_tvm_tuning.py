@@ -82,10 +82,12 @@ def test_no_batch_begins_when_the_time_is_over(model, tmp_path, monkeypatch):
     assert 3 == facts["tuning_trials"]
 
 
-def test_a_search_that_finds_nothing_faster_changes_nothing(model, tmp_path):
-    artifact, facts = compiled(model, tmp_path / "m.tvm", tuning_trials=1)
+def test_other_models_share_a_database_and_no_trials(tuned, tmp_path):
+    other = ONNXFile(model_path=small_models.write_onnx(tmp_path / "other.onnx", 4, 4))
+    database = database_of(tuned[0])
+    _, facts = compiled(other, tmp_path / "m.tvm", tuning_trials=1, tuning_database=database)
+    # The one trial is the schedule of this package.
     assert {"tuning_trials": 1, "functions": 1, "functions_tuned": 0} == facts
-    require_right(artifact)
 
 
 def test_other_machines_are_not_tuned_for(model, tmp_path):

@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 
 from tests import small_models
@@ -15,3 +17,8 @@ def small_tflite(small_keras, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "small.tflite"
     path.write_bytes(small_models.tflite_content(small_keras))
     return path
+
+
+def pytest_configure():
+    """Let Ctrl-C reach what tests start: processes of pytest-xdist ignore it, and hand that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -220,7 +220,8 @@ def _representative(
 
     def samples() -> Iterator[dict[str, Array] | list[Array]]:
         for named in conformed(model, calibration):
-            # A SavedModel has no order of inputs; a Keras model's names are not the converter's.
-            yield named if model.format == "savedmodel" else list(named.values())
+            # The converter knows several inputs by their names alone, and a single one of a
+            # Keras model by another name than Keras.
+            yield named if len(named) > 1 or model.format == "savedmodel" else list(named.values())
 
     return samples

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import pickle
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +17,7 @@ from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.files import atomic_path
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
+from edge_tester.core.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.modelwrappers.frameworks.training import (
     Stage,
@@ -147,7 +146,7 @@ class TorchModel(ModelWrapper):
         torch = backend("torch", self)
         backend("onnxscript", self)
         inputs, outputs = self.specs()
-        with atomic_path(path) as temporary, _without_export_remarks():
+        with atomic_path(path) as temporary, quiet():
             torch.onnx.export(
                 self.network,
                 self._examples(),
@@ -164,7 +163,9 @@ class TorchModel(ModelWrapper):
         """Return the network as ``torch.export.ExportedProgram``, for compilers."""
         network = self.loaded(self.network)
         torch = backend("torch", self)
-        return torch.export.export(network, self._examples(), dynamic_shapes=self._dynamic_shapes())
+        shapes = self._dynamic_shapes()
+        with quiet():
+            return torch.export.export(network, self._examples(), dynamic_shapes=shapes)
 
     def train(self, dataset: Dataset, plan: TrainingPlan) -> dict[str, float]:
         """Train a new network with Adam and save it to ``model_path``."""
@@ -259,20 +260,3 @@ class TorchModel(ModelWrapper):
             return None
         batch = backend("torch", self).export.Dim("batch")
         return tuple({0: batch} for _ in self.input_shapes)
-
-
-@contextlib.contextmanager
-def _without_export_remarks() -> Iterator[None]:
-    """Drop remarks on torchvision, which is not needed, and on PyTorch's own internals."""
-
-    def wanted(record: logging.LogRecord) -> bool:
-        return "torchvision is not installed" not in record.getMessage()
-
-    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    logger.addFilter(wanted)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
-            yield
-    finally:
-        logger.removeFilter(wanted)

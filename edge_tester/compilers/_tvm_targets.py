@@ -11,6 +11,8 @@ from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
 
 _NAMED = {
+    # What is made for the A72 runs on the A76 as well.
+    "aarch64": {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"},
     # Of the Raspberry Pi 4 and 5.
     "aarch64-a72": {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"},
     "aarch64-a76": {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a76"},

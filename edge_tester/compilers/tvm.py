@@ -39,7 +39,8 @@ class TVMCompiler(ModelCompiler):
     target: str = option(
         "llvm",
         help="llvm for this machine's processor, aarch64 for 64-bit ARM, aarch64-a72 or "
-        "aarch64-a76 for one Cortex core, or any target of TVM: a kind such as cuda, a tag, or JSON",
+        "aarch64-a76 for one Cortex core; or any target of TVM: a kind such as cuda, a tag, "
+        "or JSON",
     )
     opt_level: int = option(3, minimum=0, maximum=3, help="Level of TVM's optimizing passes")
     batch_size: int = option(

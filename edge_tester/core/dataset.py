@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -97,6 +97,14 @@ class Dataset(Configurable):
 
     def bind(self, inputs: Sequence[TensorSpec]) -> None:
         """Learn what the model takes; for data sets that can fit themselves to it."""
+
+    def remarks(self) -> list[str]:
+        """Return what a reader of the figures must know of the samples loaded so far, in words."""
+        return []
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was done to the samples loaded so far to fit the model; JSON can hold it."""
+        return {}
 
     def prepared(self, value: Prepared | None) -> Prepared:
         """Return working state that :meth:`prepare` sets.

@@ -209,6 +209,7 @@ class HostRun:
             ),
             class_names=self._dataset.class_names(),
             runtime_facts=self._facts,
+            dataset_facts=self._dataset.facts(),
             remarks=self._all_remarks(),
             target=msgspec.convert(welcome.machine, Machine),
             host=describe_machine(distributions),
@@ -245,7 +246,8 @@ class HostRun:
         except TargetError as error:
             # The target knows the file by another name.
             raise TargetError(error.code, f"{artifact.path}: {error}") from error
-        self._facts = loaded.facts
+        self._facts = dict(loaded.facts)
+        self._remarks += [*_remarks_of(artifact), *self._facts.pop("remarks", [])]
         self._specs = self._protocol.loaded or ([], [])
         self._dataset.bind(self._specs[0])
 
@@ -346,13 +348,19 @@ class HostRun:
     def _all_remarks(self) -> list[str]:
         pairs = list(zip(self._latency.target_ns, self._latency.host_ns, strict=False))
         shorter = sum(host_ns < target_ns for target_ns, host_ns in pairs)
+        remarks = [*self._dataset.remarks(), *self._remarks]
         if not shorter:
-            return self._remarks
+            return remarks
         return [
-            *self._remarks,
+            *remarks,
             f"{shorter} of {len(pairs)} host times are shorter than the target's time of the same "
             "inference (the host heard of its start too late): only the target's times count.",
         ]
+
+
+def _remarks_of(artifact: Artifact | None) -> list[str]:
+    """Return the remarks on all files that led to this one, the first file's first."""
+    return [*_remarks_of(artifact.parent), *artifact.remarks] if artifact else []
 
 
 def _role(part: Configurable) -> str:

@@ -190,6 +190,9 @@ class RunRecord(Part, frozen=True, kw_only=True):
     runtime_facts: Annotated[
         dict[str, Any], _about("What the runtime really used: kernels, providers, threads")
     ] = {}
+    dataset_facts: Annotated[
+        dict[str, Any], _about("What the data set did to its samples to fit the model")
+    ] = {}
     remarks: Annotated[list[str], _about("Doubts about the figures, in words")] = []
     target: Machine
     host: Machine

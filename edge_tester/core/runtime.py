@@ -82,7 +82,10 @@ class Runtime(Configurable):
         raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
-        """Return what was really used: kernels, delegates, providers, threads."""
+        """Return what was really used: kernels, delegates, providers, threads.
+
+        ``remarks``, a list of texts, is for what changes the meaning of the figures.
+        """
         return {}
 
     def lacking(

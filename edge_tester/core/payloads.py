@@ -57,6 +57,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     sha256: str
     batch_size: int = 1
+    batch_axis: int | None = 0
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

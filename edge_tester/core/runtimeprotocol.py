@@ -183,6 +183,7 @@ class RuntimeProtocol(Configurable):
         self,
         artifact: Artifact,
         batch_size: int = 1,
+        batch_axis: int | None = 0,
         progress: Callable[[int], None] = lambda count: None,
     ) -> Loaded:
         """Send a model file and have it loaded; it never lies in memory as a whole.
@@ -202,6 +203,7 @@ class RuntimeProtocol(Configurable):
                 size_bytes=artifact.size_bytes,
                 sha256=artifact.sha256,
                 batch_size=batch_size,
+                batch_axis=batch_axis,
             )
         )
         head = len(description).to_bytes(4, "big") + description

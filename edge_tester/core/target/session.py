@@ -167,6 +167,7 @@ class Session:
         before_load_bytes = resident_bytes()
         reset_peak_memory()
         start_ns = time.perf_counter_ns()
+        runtime.batch_axis = stream.description.batch_axis
         inputs, outputs = runtime.load(path, stream.description.batch_size)
         load_ns = time.perf_counter_ns() - start_ns
         # What lives now lives on; the collector need not look at it during inferences.
@@ -198,10 +199,11 @@ class Session:
 
     def _on_process(self, message: Message) -> None:
         run = self._runtime.run
-        self._protocol.report_success(message)
         self._say(Activity.RUNNING)
         if message.flags & Flag.WARM:
+            # Before OK (started): the host's interval between the two OKs is of one inference.
             run()
+        self._protocol.report_success(message)
         cpu_start_ns = time.process_time_ns()
         start_ns = time.perf_counter_ns()
         run()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from edge_tester.core.classification import ClassificationAccumulator
+from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import DatasetError, OptionError
 from edge_tester.core.figures import Quality, Task
+from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import hint
 from edge_tester.core.quality import Accumulator, NoAccumulator, RegressionAccumulator
 from edge_tester.core.tensors import Array, TensorSpec
-
-if TYPE_CHECKING:
-    from edge_tester.core.dataset import Dataset
-    from edge_tester.core.model import ModelWrapper
 
 
 class Evaluation:
@@ -49,8 +47,14 @@ class Evaluation:
         self._accumulator = accumulator_for(self.task, self.class_names, model.threshold)
         self._remarks: list[str] = []
 
-    def check(self, outputs: Sequence[TensorSpec]) -> None:
+    def check(self, outputs: Sequence[TensorSpec], *, batched: bool = True) -> None:
         """See whether the labels go with the scores of the model, before any inference.
+
+        Parameters
+        ----------
+        outputs : sequence of TensorSpec
+        batched : bool, default=True
+            Whether the first axis is the batch.
 
         Raises
         ------
@@ -61,7 +65,7 @@ class Evaluation:
         labels = self._dataset.labels()
         if self.task != "classification" or labels is None or spec is None:
             return
-        scores = _score_count(spec)
+        scores = _score_count(spec, batched)
         if scores is None:
             return
         truth = self._translated(labels[self._dataset.test_indices()])
@@ -125,6 +129,16 @@ class Evaluation:
         return "Is it the right output (--output-index), and the right model?"
 
 
+def evaluate(model: ModelWrapper, dataset: Dataset, indices: Array) -> Quality:
+    """Measure the quality of a loaded model on the host, in its own framework."""
+    evaluation = Evaluation(model, dataset)
+    input_specs, _ = model.specs()
+    for samples in dataset.batches(indices, dataset.inference_batch_size):
+        outputs = model.run(model.preprocess(samples.inputs, input_specs))
+        evaluation.update(model.postprocess(outputs), samples.truth)
+    return evaluation.result()
+
+
 def accumulator_for(
     task: Task, class_names: Sequence[str] = (), threshold: float | None = None
 ) -> Accumulator:
@@ -153,10 +167,10 @@ def _shifted(names: Sequence[str], offset: int) -> list[str]:
     return [*(str(i) for i in range(max(offset, 0))), *names[max(-offset, 0) :]]
 
 
-def _score_count(spec: TensorSpec) -> int | None:
+def _score_count(spec: TensorSpec, batched: bool) -> int | None:
     """Return the number of classes that an output has scores for, None if it does not tell."""
     labels = not spec.quantized and spec.dtype.startswith(("int", "uint"))
-    sizes = [size for size in spec.shape[1:] if size != 1]
+    sizes = [size for size in (spec.shape[1:] if batched else spec.shape) if size != 1]
     if labels or None in sizes or len(sizes) > 1:
         return None
     return sizes[0] if sizes else 2

@@ -20,16 +20,20 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.errors import InputError, ModelError, TargetError
 from edge_tester.core.evaluation import Evaluation
+from edge_tester.core.hostrecord import (
+    clock_remarks,
+    components_of,
+    counters_of,
+    model_facts,
+    remarks_of,
+    thread_remarks,
+)
 from edge_tester.core.interrupts import uninterrupted
 from edge_tester.core.machine import describe_machine
 from edge_tester.core.measurements import (
-    ColdStart,
     Component,
-    Cpu,
     Latency,
     Machine,
-    Memory,
-    ModelFacts,
     Predictions,
     RunRecord,
     with_classes,
@@ -179,16 +183,8 @@ class HostRun:
         artifact, welcome, cold, last = self._artifact, self._welcome, self._cold, self._last
         if artifact is None or welcome is None or cold is None or last is None:
             raise InputError("Nothing was measured, so there is nothing to record.")
-        used: list[Configurable] = [self._model, self._dataset, self._protocol, self._measurement]
-        if self._compiler is not None:
-            used.append(self._compiler)
-        components = [
-            Component(role=_role(part), name=path_of(type(part)), options=part.to_options())
-            for part in used
-        ]
-        components.append(
-            Component(role="runtime", name=welcome.runtime, options=welcome.runtime_options)
-        )
+        used = [self._model, self._dataset, self._protocol, self._measurement]
+        runtime = Component(role="runtime", name=welcome.runtime, options=welcome.runtime_options)
         distributions = (*self._model.distributions, *artifact.tool_versions)
         record = RunRecord(
             name=self._name,
@@ -197,12 +193,10 @@ class HostRun:
             incomplete_reason=incomplete_reason,
             command_line=self._command_line,
             batch_size=self._dataset.inference_batch_size,
-            components=components,
-            model=_model_facts(artifact, *self._specs),
+            components=[*components_of(used, artifact), runtime],
+            model=model_facts(artifact, *self._specs),
             latency=self._latency,
-            cold_start=ColdStart(load_ns=last.load_ns, first_inference_ns=last.first_inference_ns),
-            memory=Memory(peak_bytes=last.peak_bytes, before_load_bytes=last.before_load_bytes),
-            cpu=Cpu(time_ns=last.cpu_time_ns - cold.cpu_time_ns),
+            **counters_of(cold, last),
             quality=self._evaluation.result().without_classes(),
             predictions=Predictions(
                 index=self._indices,
@@ -246,7 +240,6 @@ class HostRun:
         self._batch_axis = axes.get(self._model.batch_axis, 0)
         self._upload(artifact)
         self._dataset.bind(self._specs[0])
-        self._evaluation.check(self._specs[1])
 
     def _upload(self, artifact: Artifact) -> None:
         self._observer.begin("Uploading", artifact.size_bytes, "bytes")
@@ -273,14 +266,9 @@ class HostRun:
             self._batch_axis = None
             self._upload(artifact)
             self._dataset.bind(self._specs[0])
-        self._remarks += [*_remarks_of(artifact), *self._facts.pop("remarks", [])]
-        threads = self._facts.get("num_threads") or 0
-        usable = (self._welcome.machine if self._welcome else {}).get("cpu_count")
-        if usable and threads > usable:
-            self._remarks.append(
-                f"The runtime has {threads} threads, but may use {usable} processors: such an "
-                "inference is slower than with as many threads as processors."
-            )
+        self._evaluation.check(self._specs[1], batched=not single)
+        self._remarks += [*remarks_of(artifact), *self._facts.pop("remarks", [])]
+        self._remarks += thread_remarks(self._facts, self._welcome.machine if self._welcome else {})
         self._inputs = InputWatch(self._specs[0], artifact.facts.get("calibrated"))
         self._outputs = OutputWatch(self._specs[1])
 
@@ -318,7 +306,8 @@ class HostRun:
         count = len(batch.indices)
         outputs = [np.array(output) for output in answer.outputs]
         real = [s.dequantize(o) for s, o in zip(self._specs[1], outputs, strict=True)]
-        scores = self._per_sample(self._model.postprocess(real))[:count]
+        answers = self._model.postprocess(real)
+        scores = answers if self._model.batchless else self._per_sample(answers)[:count]
         self._outputs.see(batch.tensors, real, scores)
         predicted = self._evaluation.predicted(scores)
         kept = [self._per_sample(o)[:count] for o in outputs] if files.used else []
@@ -398,54 +387,12 @@ class HostRun:
         return Batch(indices, samples.truth, self._inputs.conform(values))
 
     def _all_remarks(self) -> list[str]:
-        pairs = list(zip(self._latency.target_ns, self._latency.host_ns, strict=False))
-        shorter = sum(host_ns < target_ns for target_ns, host_ns in pairs)
-        remarks = [
+        return [
             *self._model.remarks(),
             *self._dataset.remarks(),
             *self._remarks,
             *self._inputs.remarks(),
             *self._outputs.remarks(),
             *self._evaluation.remarks(),
+            *clock_remarks(self._latency),
         ]
-        if not shorter:
-            return remarks
-        return [
-            *remarks,
-            f"{shorter} of {len(pairs)} host times are shorter than the target's time of the same "
-            "inference (the host heard of its start too late): only the target's times count.",
-        ]
-
-
-def _remarks_of(artifact: Artifact | None) -> list[str]:
-    """Return the remarks on all files that led to this one, the first file's first."""
-    return [*_remarks_of(artifact.parent), *artifact.remarks] if artifact else []
-
-
-def _role(part: Configurable) -> str:
-    for base in (ModelWrapper, Dataset, ModelCompiler, RuntimeProtocol, Measurement):
-        if isinstance(part, base):
-            return base.__name__.lower()
-    return type(part).__name__.lower()
-
-
-def _model_facts(
-    artifact: Artifact, inputs: list[TensorSpec], outputs: list[TensorSpec]
-) -> ModelFacts:
-    parents, parent = [], artifact.parent
-    while parent is not None:
-        parents.append({"name": parent.path.name, "format": parent.format, "sha256": parent.sha256})
-        parent = parent.parent
-    weights = artifact.weights
-    return ModelFacts(
-        name=artifact.path.name,
-        format=artifact.format,
-        size_bytes=artifact.content_bytes or artifact.size_bytes,
-        sha256=artifact.sha256,
-        inputs=inputs,
-        outputs=outputs,
-        quantized_weight_share=weights.quantized_share if weights else None,
-        weight_elements=weights.elements if weights else {},
-        compiler_facts=artifact.facts,
-        parents=parents,
-    )

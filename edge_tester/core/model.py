@@ -11,8 +11,6 @@ import numpy as np
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import ModelError
-from edge_tester.core.evaluation import Evaluation
-from edge_tester.core.figures import Quality
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.tensors import Array, TensorSpec
 
@@ -126,15 +124,6 @@ class ModelWrapper(Configurable):
             Inputs of the model as it was compiled; quantizing is not done here.
         """
         return list(inputs)
-
-    def evaluate(self, dataset: Dataset, indices: Array) -> Quality:
-        """Measure the quality of the loaded model on the host."""
-        evaluation = Evaluation(self, dataset)
-        input_specs, _ = self.specs()
-        for samples in dataset.batches(indices, dataset.inference_batch_size):
-            outputs = self.run(self.preprocess(samples.inputs, input_specs))
-            evaluation.update(self.postprocess(outputs), samples.truth)
-        return evaluation.result()
 
     def host_runtime(self) -> Runtime | None:
         """Return the runtime that runs the model's own file, None if a framework does."""

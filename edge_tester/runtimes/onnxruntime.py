@@ -131,7 +131,7 @@ class ONNXRuntime(StatePairsRuntime):
         self._left_out = {one.name: one.type for one in made if one not in kept}
         if not kept:
             raise ModelError(
-                f"ONNXRuntime: no output of {path} is a tensor of real numbers or bool, got "
+                f"An output of {path} must be a tensor of real numbers or bool, got "
                 f"{', '.join(f'{name} ({kind})' for name, kind in self._left_out.items())}."
             )
         places = [made.index(one) if self._left_out else None for one in kept]

@@ -41,6 +41,8 @@ class OpenVINORuntime(Runtime):
     _fed: bool = state(False)
     _ran: bool = state(False)
     _inputs: list[TensorSpec] = state(default_factory=list)
+    _shared: list[Array] = state(default_factory=list)
+    """Keeps the memory alive that OpenVINO reads from."""
     _narrowed: dict[str, str] = state(default_factory=dict)
 
     def prepare(self) -> None:
@@ -93,9 +95,11 @@ class OpenVINORuntime(Runtime):
 
         request = self._loaded()
         require_fitting(self, self._inputs, inputs)
-        for index, values in enumerate(inputs):
-            usable = values.flags.aligned and values.flags.c_contiguous
-            shared = values if usable else values.copy()
+        self._shared = [
+            values if values.flags.aligned and values.flags.c_contiguous else values.copy()
+            for values in inputs
+        ]
+        for index, shared in enumerate(self._shared):
             request.set_input_tensor(index, self._module.Tensor(shared, shared_memory=True))  # type: ignore[union-attr]
         self._fed = True
 

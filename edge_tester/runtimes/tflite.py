@@ -136,8 +136,10 @@ class TFLiteRuntime(StatefulRuntime):
         self._outputs = interpreter.get_output_details()
         self._shapes = [tuple(detail["shape"].tolist()) for detail in self._inputs]
         self._specs = [_spec(detail, path, batch_size, self.batch_axis) for detail in self._inputs]
-        # What is open of an output may be anything, such as the number of what was found.
-        outputs = [_spec(detail, path) for detail in self._outputs]
+        outputs = [
+            _spec(detail, path, *self._output_batch(interpreter, detail, batch_size))
+            for detail in self._outputs
+        ]
         self._kept_in = state_of(path)
         self._loaded = path, batch_size
         self._interpreter = interpreter
@@ -234,6 +236,23 @@ class TFLiteRuntime(StatefulRuntime):
             )
         except (ValueError, RuntimeError) as error:
             raise RuntimeStateError(f"{refusal}{_one_line(error)}{needs_of(library)}") from error
+
+    def _output_batch(
+        self, interpreter: Any, detail: dict[str, Any], batch_size: int
+    ) -> tuple[int | None, int | None]:
+        """Return size and axis of an output's batch; its first size may be open otherwise.
+
+        A tensor whose size is known only when the model runs, such as a list of what was
+        found, has no memory before.
+        """
+        try:
+            interpreter.get_tensor(detail["index"])
+        except ValueError:
+            return None, None
+        axis = self.batch_axis
+        shape = detail["shape"].tolist()
+        is_batch = axis is not None and len(shape) > axis and shape[axis] == batch_size
+        return (batch_size, axis) if is_batch else (None, None)
 
     def _reset(self) -> None:
         if self._kept_in == "variables":

@@ -4,8 +4,8 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_tester.core.errors import DatasetError, InputError
 from edge_tester.core.classification import ClassificationAccumulator
+from edge_tester.core.errors import DatasetError, InputError
 from edge_tester.core.evaluation import accumulator_for
 from edge_tester.core.quality import NoAccumulator, RegressionAccumulator
 
@@ -75,8 +75,9 @@ class TestClassification:
     def test_a_single_probability_is_thresholded(self, shape):
         probabilities = np.array([0.2, 0.5, 0.51, 0.9], np.float32).reshape(shape)
         accumulator = ClassificationAccumulator()
-        assert [0, 0, 1, 1] == accumulator.predicted(probabilities)
         accumulator.update(probabilities, np.array([0, 1, 1, 1]))
+        predicted = accumulator.settled(accumulator.predicted(probabilities))
+        assert [0, 0, 1, 1] == predicted
         assert [[1, 0], [1, 2]] == accumulator.result().confusion_matrix
 
     @pytest.mark.parametrize("label", [0, 1])

@@ -3,6 +3,7 @@
 import msgspec
 import numpy as np
 
+from edge_tester.core.classification import ClassificationAccumulator
 from edge_tester.core.figures import Quality
 from edge_tester.core.measurements import (
     ColdStart,
@@ -15,7 +16,6 @@ from edge_tester.core.measurements import (
     Predictions,
     RunRecord,
 )
-from edge_tester.core.classification import ClassificationAccumulator
 from edge_tester.core.tensors import TensorSpec
 
 MACHINE = Machine(

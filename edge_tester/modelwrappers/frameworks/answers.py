@@ -87,11 +87,12 @@ class AnsweringModel(ModelWrapper):
         return outputs[self.place]
 
     def postprocess(self, outputs: Sequence[Array]) -> Array:
-        """Return the output that ``output_index`` names."""
+        """Return the output that ``output_index`` names, with a batch axis."""
         place = self.output_index if self.place is None else self.place
         if place >= len(outputs):
             raise ModelError(
                 f"{type(self).__name__}.output_index must be below {len(outputs)}, "
                 f"the number of outputs of {self.model_path}, got {place}."
             )
-        return np.asarray(outputs[place])
+        chosen = np.asarray(outputs[place])
+        return chosen[np.newaxis] if self.batchless else chosen

@@ -67,6 +67,9 @@ class Measurement(Configurable):
         help="Time an inference as one of a loop, with warm caches, or as the first after a pause",
     )
     wait: bool = option(False, help="Wait in line while another client uses the target")
+    answer_limit_s: float = option(
+        600.0, minimum=0.1, unit="s", help="Time that the target may take for an answer"
+    )
     outputs_directory: Path | None = option(
         None, help="Folder for the raw outputs of every sample, one .npy file per output"
     )
@@ -235,6 +238,7 @@ class HostRun:
             runtime_options=self._runtime.chosen_options(),
             wait=self._measurement.wait,
         )
+        self._protocol.answer_limit_s = self._measurement.answer_limit_s
         self._welcome = self._protocol.connect(hello, self._observer.tell)
         axes: dict[str, int | None] = {"0": 0, "1": 1, "none": None}
         self._batch_axis = axes.get(self._model.batch_axis, 0)

@@ -147,6 +147,8 @@ class Session:
     def _on_hello(self, message: Message) -> None:
         hello = payloads.decode(message.payload, Hello)
         runtime = self._chosen(hello)
+        # Importing a backend may take longer than a client waits for a sign of life.
+        self._protocol.report_success(message, [payloads.encode(payloads.Queued())])
         runtime.prepare()
         self._runtime = runtime
         self._protocol.report_success(message, [payloads.encode(self._welcome(runtime))])

@@ -124,7 +124,7 @@ class NpzDataset(WholeDataset):
         """Return the texts of ``class_names``."""
         return self.texts
 
-    def split(self) -> Split:
+    def own_split(self) -> Split:
         """Split the samples; those for calibration alone are added there."""
         measured = self._measured()
         labels = self.labels()

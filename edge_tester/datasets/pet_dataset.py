@@ -43,8 +43,7 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
 
     ``dataset_root`` has the folders ``images`` and ``annotations``, or the two
     archives that hold them. Samples are float32, 0 to 255, in the model's layout
-    and size. They go around the classes, one image of each after another, so that
-    the first N test samples are of all breeds.
+    and size. They go around the classes, one image of each after another.
 
     Notes
     -----

@@ -68,9 +68,9 @@ def test_the_published_lists_decide_what_is_measured(folder):
     assert [2, 3] == [len(split.validation), len(split.calibration)]
 
 
-def test_a_limit_goes_around_the_classes(folder):
-    dataset = prepared(folder, limit=7)
-    assert [0, 1, 2, 0, 1, 2, 0] == dataset.labels()[dataset.test_indices()].tolist()
+def test_a_limit_takes_equally_many_of_each_breed(folder):
+    dataset = prepared(folder, limit=6)
+    assert [2, 2, 2] == np.bincount(dataset.labels()[dataset.test_indices()]).tolist()
 
 
 def test_validation_is_stratified_and_seeded(folder):

@@ -13,10 +13,12 @@ from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.datasets._picture_tree import damage
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # Number of channels -> Pillow's name of the color mode.
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# So many are looked at before the work begins; a header takes about 0.1 ms.
+MAXIMUM_CHECKED = 10_000
 
 
 class ImageFilesDataset(Dataset):
@@ -71,9 +73,30 @@ class ImageFilesDataset(Dataset):
 
     def load(self, indices: Sequence[int] | Array) -> Samples:
         """Decode and resize the images with these indices, in this order."""
-        files, targets = self.prepared(self.files), self.prepared(self.targets)
+        files, targets = self.prepared(self.files), self.targets
         images = np.stack([self._image(files[index]) for index in indices])
-        return Samples((images,), targets[np.asarray(indices, np.intp)])
+        truth = None if targets is None else targets[np.asarray(indices, np.intp)]
+        return Samples((images,), truth)
+
+    def check_pictures(self) -> None:
+        """See whether the images can be opened, where they are not too many for that.
+
+        Raises
+        ------
+        DatasetError
+            Some cannot; the message names the first ones.
+        """
+        files = self.prepared(self.files)
+        if len(files) > MAXIMUM_CHECKED:
+            return
+        broken = [(path, reason) for path in files if (reason := damage(path, self))]
+        if broken:
+            shown = "; ".join(f"{path}: {reason}" for path, reason in broken[:3])
+            more = "; ..." if broken[3:] else ""
+            raise DatasetError(
+                f"{type(self).__name__}: {len(broken)} of {len(files)} images are broken and must "
+                f"be replaced or removed: {shown}{more}."
+            )
 
     def region(self, path: Path, width: int, height: int) -> tuple[int, int, int, int] | None:
         """Return left, top, right and bottom of what is used of an image, None for all of it."""

@@ -104,6 +104,11 @@ class Dataset(Configurable):
         """What is to be predicted; decides the quality metrics. Known once prepared."""
         return "classification"
 
+    @property
+    def normalization(self) -> str | None:
+        """What scales the samples here for the network, None if the model wrapper is to do it."""
+        return None
+
     def prepare(self) -> None:
         """Make samples available: find or download them; called once, before all else.
 

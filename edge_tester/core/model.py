@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.errors import ModelError
+from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.measurements import Quality
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.quality import accumulator_for
@@ -118,8 +118,29 @@ class ModelWrapper(Configurable):
         """
         return list(inputs)
 
+    @property
+    def normalization(self) -> str | None:
+        """What scales samples in :meth:`preprocess`, in words; None if nothing does."""
+        return None
+
+    def require_one_normalization(self, dataset: Dataset) -> None:
+        """See that not both the data set and the wrapper scale the samples.
+
+        Raises
+        ------
+        OptionError
+            Both do; the message names them.
+        """
+        if dataset.normalization and self.normalization:
+            raise OptionError(
+                f"{dataset.normalization} of {type(dataset).__name__} scales the samples, and so "
+                f"does {self.normalization} of {type(self).__name__}: they would be scaled twice, "
+                "so leave one out."
+            )
+
     def evaluate(self, dataset: Dataset, indices: Array) -> Quality:
         """Measure the quality of the loaded model on the host."""
+        self.require_one_normalization(dataset)
         accumulator = accumulator_for(dataset.task, dataset.class_names())
         input_specs, _ = self.specs()
         for samples in dataset.batches(indices, dataset.inference_batch_size):

@@ -12,6 +12,7 @@ from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array
 from edge_tester.datasets._class_folders import TEST, ClassFoldersDataset
 from edge_tester.datasets._picture_tree import Folder, LeftOut
+from edge_tester.datasets._recipes import Recipe
 
 # Of the 50,000 images for validation, which have their place in the list in their names.
 _NUMBERED_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})")
@@ -45,14 +46,7 @@ class ImageNetDataset(ClassFoldersDataset):
     balanced_subset: int | None = option(
         None, minimum=1, help="Use only N images, equally many of each class, by split_seed"
     )
-    resize: str = option(
-        "crop",
-        choices=("stretch", "crop"),
-        help="Stretch images to the model's size, or fit the shorter side and crop the center",
-    )
-    shorter_side: int = option(
-        256, minimum=1, help="Shorter side before the center is cropped", unit="pixel"
-    )
+    usual = Recipe(resize="crop", shorter_side=256)
 
     names: list[str] | None = state()
 
@@ -100,21 +94,6 @@ class ImageNetDataset(ClassFoldersDataset):
     def class_names(self) -> list[str]:
         """Return the names of the mapping, or the synsets; none where only indices are known."""
         return self.prepared(self.names)
-
-    def crop_scale(self, width: int, height: int) -> float:
-        """Return what makes the shorter side as long as the option says.
-
-        Raises
-        ------
-        DatasetError
-            The model takes more than that.
-        """
-        if max(self.wanted_size()) > self.shorter_side:
-            raise DatasetError(
-                f"{type(self).__name__}.shorter_side must be at least {max(self.wanted_size())}, "
-                f"the size of the model's images, got {self.shorter_side}."
-            )
-        return self.shorter_side / min(width, height)
 
     def _mapping(self) -> dict[str, str]:
         """Return name by synset, in the order of the list."""

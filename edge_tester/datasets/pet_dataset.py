@@ -100,7 +100,7 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
         if not self.crop_to_trimap:
             return None
         trimap = self.dataset_root / "annotations" / "trimaps" / f"{path.stem}.png"
-        values = np.asarray(self.opened(trimap, "L"))
+        values = np.asarray(self.reader().read(trimap, "L").image)
         if values.shape != (height, width):
             raise DatasetError(
                 f"{type(self).__name__}: {trimap} must be as large as its image, "

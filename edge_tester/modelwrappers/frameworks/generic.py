@@ -56,7 +56,7 @@ class GenericModel(ModelWrapper):
                 f"{self.model_path} takes {len(specs)} inputs "
                 f"({', '.join(spec.name for spec in specs)}), the data set gives {len(inputs)}."
             )
-        if self._scales and specs and not any(map(_is_real, specs)):
+        if self.normalization and specs and not any(map(_is_real, specs)):
             raise ModelError(
                 f"{type(self).__name__}.input_scale, input_mean and input_std scale real numbers, "
                 f"but {self.model_path} takes integers: "
@@ -80,8 +80,14 @@ class GenericModel(ModelWrapper):
         return chosen[np.newaxis] if self.batchless else chosen
 
     @property
-    def _scales(self) -> bool:
-        return self.input_scale != 1 or bool(self.input_mean) or bool(self.input_std)
+    def normalization(self) -> str | None:
+        """The options that scale samples, None if none of them does."""
+        given = {
+            "--input-scale": self.input_scale != 1,
+            "--input-mean": bool(self.input_mean),
+            "--input-std": bool(self.input_std),
+        }
+        return ", ".join(flag for flag, used in given.items() if used) or None
 
     def _preprocessed(self, values: Array, spec: TensorSpec) -> Array:
         first = 1
@@ -92,7 +98,7 @@ class GenericModel(ModelWrapper):
                     f"no batch dimension: the batch size must be 1, got {len(values)}."
                 )
             values, first = values[0], 0
-        if not self._scales or not _is_real(spec):
+        if not self.normalization or not _is_real(spec):
             return values
         scaled = values.astype(np.float32) * np.float32(self.input_scale)
         if self.input_mean:

@@ -106,7 +106,7 @@ def _resampled(values: Array, count: int, kernel: Callable[[Array], Array], radi
 
 
 def _triangle(distance: Array) -> Array:
-    return np.clip(1 - distance, 0, None)
+    return np.asarray(np.clip(1 - distance, 0, None))
 
 
 def _cubic(distance: Array) -> Array:

@@ -225,7 +225,10 @@ class ImageFilesDataset(Dataset):
             "height": height,
             "width": width,
             "channels": self.channels,
-            "preprocessing": {"preset": self.preprocessing, **msgspec.to_builtins(self.recipe)},
+            "preprocessing": {
+                "preset": self.preprocessing,
+                **msgspec.json.decode(msgspec.json.encode(self.recipe)),
+            },
         }
 
     def wanted_size(self) -> tuple[int, int]:

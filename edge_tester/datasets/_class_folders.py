@@ -14,7 +14,7 @@ from edge_tester.core.errors import DatasetError
 from edge_tester.core.options import state
 from edge_tester.core.tensors import Array
 from edge_tester.datasets._image_files import ImageFilesDataset
-from edge_tester.datasets._picture_tree import Folder, LeftOut
+from edge_tester.datasets._picture_tree import Folder, LeftOut, printable
 from edge_tester.datasets._whole import WholeDataset
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -113,7 +113,7 @@ class ClassFoldersDataset(WholeDataset, ImageFilesDataset):
                 classes.setdefault(folder.name, set())
                 classes[folder.name] |= {part} if found else set()
         if levels:
-            remarks.append(_told(tree, levels))
+            remarks += _told(tree, levels)
         remarks += _told_of_gaps(classes, levels)
         self.listing_remarks = [*remarks, *left_out.remarks(root)]
         return Listing(files, labels, parts, sorted(classes))
@@ -165,6 +165,10 @@ class ClassFoldersDataset(WholeDataset, ImageFilesDataset):
         for folder in tree.folders:
             if folder.describes:
                 continue
+            if printable(folder.name) != folder.name:
+                raise self._refusal(
+                    folder.path, "is a class whose name is not UTF-8, which no record can hold"
+                )
             rest = list(folder.rest())
             if rest and not folder.has_pictures:
                 raise self._refusal(
@@ -176,7 +180,7 @@ class ClassFoldersDataset(WholeDataset, ImageFilesDataset):
         return found
 
     def _refusal(self, path: Path, what: str) -> DatasetError:
-        return DatasetError(f"{type(self).__name__}: {path} {what}.")
+        return DatasetError(f"{type(self).__name__}: {printable(path)} {what}.")
 
 
 def level_of(name: str) -> str | None:
@@ -201,7 +205,7 @@ def _descended(top: Folder, remarks: list[str]) -> Folder:
     return tree
 
 
-def _told(tree: Folder, levels: dict[str, Folder]) -> str:
+def _told(tree: Folder, levels: dict[str, Folder]) -> list[str]:
     measured = levels[TEST]
     others = [folder.name for part, folder in levels.items() if part != TEST]
     told = f"The pictures in {measured.path} are measured"
@@ -209,7 +213,12 @@ def _told(tree: Folder, levels: dict[str, Folder]) -> str:
         told += f"; those in {' and '.join(others)} serve training, validation and calibration"
     elif level_of(measured.name) == TRAIN:
         told += "; a model that was trained on them looks better than it is"
-    return f"{told}. --dataset-root names another folder."
+    remarks = [f"{told}. --dataset-root names another folder."]
+    for folder in tree.folders:
+        if folder.has_pictures and folder not in levels.values():
+            count = sum(1 for _ in folder.everything())
+            remarks.append(f"{count} pictures in {folder.path} have no class and were left out.")
+    return remarks
 
 
 def _told_of_gaps(classes: dict[str, set[str]], levels: dict[str, Folder]) -> list[str]:

@@ -15,7 +15,7 @@ from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.datasets._fitting import fitted, fitted_size
 from edge_tester.datasets._picture_notes import PictureNotes
-from edge_tester.datasets._picture_tree import damage
+from edge_tester.datasets._picture_tree import damage, printable
 from edge_tester.datasets._pictures import PictureReader, ground_of
 from edge_tester.datasets._recipes import INTERPOLATIONS, RECIPES, RESIZES, Recipe
 
@@ -111,6 +111,12 @@ class ImageFilesDataset(Dataset):
             raise OptionError(
                 f"{owner}.pixel_std must be greater than 0, got {list(self.pixel_std)}."
             )
+        numbers = self.pixel_scale is not None or self.pixel_mean or self.pixel_std
+        if numbers and self.recipe.quantized_pixels:
+            raise OptionError(
+                f"{owner}.preprocessing {self.preprocessing} gives the model its pixels as they "
+                "are; pixel_scale, pixel_mean and pixel_std have no meaning with it."
+            )
         if self.shorter_side is not None and self.crop_fraction is not None:
             raise OptionError(f"{owner}: of shorter_side and crop_fraction only one can be given.")
         crops = {"crop": ("shorter_side", "crop_fraction"), "cut": ("crop_fraction",)}
@@ -200,7 +206,7 @@ class ImageFilesDataset(Dataset):
             return
         broken = [(path, reason) for path in files if (reason := damage(path, self))]
         if broken:
-            shown = "; ".join(f"{path}: {reason}" for path, reason in broken[:3])
+            shown = "; ".join(f"{printable(path)}: {reason}" for path, reason in broken[:3])
             more = "; ..." if broken[3:] else ""
             raise DatasetError(
                 f"{type(self).__name__}: {len(broken)} of {len(files)} images are broken and must "

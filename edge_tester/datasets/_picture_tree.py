@@ -52,7 +52,7 @@ class LeftOut:
             parts.append(f"{count} {reason} ({names}{more})")
         total = sum(self._counts.values())
         files = "1 file was" if total == 1 else f"{total} files were"
-        return [f"{files} left out of {root}: {'; '.join(parts)}."]
+        return [f"{files} left out of {printable(root)}: {'; '.join(parts)}."]
 
 
 class Folder:
@@ -77,8 +77,12 @@ class Folder:
         self.folders: list[Folder] = []
         self.others: list[Path] = []
         real = os.path.realpath(path)
-        with os.scandir(path) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+        try:
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            left_out.add(path, f"folder that cannot be read: {error.strerror}")
+            return
         for entry in found:
             if entry.name.startswith(".") or entry.name.lower() in _TOOL_NAMES:
                 continue
@@ -149,8 +153,13 @@ def _opens(path: Path, owner: object) -> bool:
         return False
 
 
+def printable(name: object) -> str:
+    """Return a path or name as text that every terminal and record can hold."""
+    return str(name).encode(errors="replace").decode()
+
+
 def _below(root: Path, path: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    return printable(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def damage(path: Path, owner: object) -> str | None:
@@ -173,14 +182,16 @@ def damage(path: Path, owner: object) -> str | None:
 
 
 def _ends_well(path: Path, format: str | None) -> bool:
-    """Tell whether the end of a JPEG or PNG file is there.
+    """Tell whether the end of a JPEG, PNG or GIF file is there.
 
     Notes
     -----
     Source: ITU-T T.81, B.1.1.3, end of image marker; PNG specification (third
-    edition), 11.2.5, IEND. Some programs write further bytes behind both.
+    edition), 11.2.5, IEND; GIF89a specification, 27, trailer. Some programs write
+    further bytes behind them.
     """
-    marker = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}.get(format or "")
+    ends = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\0;"}
+    marker = ends.get(format or "")
     if marker is None:
         return True
     with path.open("rb") as file:

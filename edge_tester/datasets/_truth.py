@@ -75,16 +75,21 @@ def evident_truth(y: Array, truth_as: str, names: list[str]) -> Truth:
     return _from_rows(flat, truth_as, np.asarray(y))
 
 
+def text_of(value: object) -> str:
+    """Return an element of an array of texts or of bytes as text."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
 def _from_texts(flat: Array, truth_as: str, names: list[str]) -> Truth:
     if truth_as == VALUES or flat.ndim != 1:
         raise ValueError(
             f"is text of shape {flat.shape}; texts are taken as one class for each sample"
         )
-    texts = np.array(
-        [t.decode(errors="replace") if isinstance(t, bytes) else str(t) for t in flat.tolist()]
-    )
+    texts = np.array([text_of(text) for text in flat.tolist()])
     found = np.unique(texts).tolist()
     if names:
+        if len(set(names)) < len(names):
+            raise ValueError("has texts, but class_names has one of them twice")
         unknown = [text for text in found if text not in names]
         if unknown:
             raise ValueError(f"has the class {unknown[0]!r}, which class_names lacks")

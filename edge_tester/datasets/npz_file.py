@@ -15,7 +15,7 @@ from edge_tester.core.measurements import Task
 from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.datasets._npz_arrays import read_npz, what_it_is
-from edge_tester.datasets._truth import CLASSES, VALUES, evident_truth
+from edge_tester.datasets._truth import CLASSES, VALUES, evident_truth, text_of
 from edge_tester.datasets._whole import WholeDataset
 
 TRUTH = "y"
@@ -78,7 +78,7 @@ class NpzDataset(WholeDataset):
         for name, array in arrays.items():
             if array.ndim == 0 or len(array) == 0:
                 raise self._error(f"has no samples in array {name!r}")
-        self.texts = [str(text) for text in arrays.pop(CLASS_NAMES, ())]
+        self.texts = [text_of(name) for name in arrays.pop(CLASS_NAMES, ())]
         truth = arrays.pop(TRUTH, None)
         calibration = {n: a for n, a in arrays.items() if n.endswith(CALIBRATION)}
         inputs = self._inputs({n: a for n, a in arrays.items() if n not in calibration})

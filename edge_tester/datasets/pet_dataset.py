@@ -73,7 +73,7 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
     listing_remarks: list[str] = state(default_factory=list)
 
     def prepare(self) -> None:
-        """Unpack the archives if need be, and read the lists; no image is opened yet."""
+        """Unpack the archives if need be, read the lists, and see whether images can be opened."""
         for name, archive in self.archives.items():
             if not (self.dataset_root / name).is_dir():
                 unpack(self.obtain(archive), self.dataset_root, (name,), self)
@@ -90,6 +90,7 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
         self.names = list(SPECIES) if by_species else breeds
         self.files = [self.dataset_root / "images" / f"{entries[i].image}.jpg" for i in order]
         self.targets, self.published_test = targets[order], is_test[order]
+        self.check_pictures()
 
     def class_names(self) -> list[str]:
         """Return the breeds as the images' names spell them, or the species."""

@@ -121,6 +121,41 @@ def test_the_part_to_be_measured(tmp_path, parts, measured):
     assert str(tmp_path / measured) in told(dataset)
 
 
+def test_pictures_without_a_class_beside_the_parts_are_said(tmp_path):
+    for part in ("train/a", "val/a", "test"):
+        tree(tmp_path, part, each=3)
+    dataset = prepared(tmp_path)
+    assert {"val"} == {dataset.files[i].parent.parent.name for i in dataset.test_indices()}
+    assert f"3 pictures in {tmp_path / 'test'} have no class" in told(dataset)
+
+
+def test_names_that_no_record_can_hold(tmp_path):
+    tree(tmp_path, "a", "b")
+    os.rename(tmp_path / "a" / "0.png", os.fsencode(tmp_path) + b"/a/caf\xe9.gone")
+    os.symlink("nowhere", os.fsencode(tmp_path) + b"/a/caf\xe9.png")
+    dataset = prepared(tmp_path)
+    assert 4 == len(dataset)
+    assert "a/caf?.png" in told(dataset)
+    os.rename(tmp_path / "a", os.fsencode(tmp_path) + b"/caf\xe9")
+    with pytest.raises(DatasetError, match=r"caf\? is a class whose name is not UTF-8"):
+        prepared(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    tree(tmp_path, "a", "b", "b/closed")
+    scan = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    dataset = prepared(tmp_path)
+    assert 4 == len(dataset)
+    assert "1 folder that cannot be read: Permission denied (b/closed)" in told(dataset)
+
+
 def test_fractions_can_split_all_parts_together(tmp_path):
     for part in ("train", "val"):
         tree(tmp_path / part, "a", "b", each=5)
@@ -299,7 +334,7 @@ def test_a_broken_picture_is_named_before_the_work(tmp_path, content, said):
         prepared(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif"])
 def test_a_picture_that_was_cut_off_is_named_before_the_work(tmp_path, suffix):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     path = tree(tmp_path, "a", "b") / "a" / f"cut{suffix}"

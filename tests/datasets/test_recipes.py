@@ -221,6 +221,7 @@ def test_imagenet_has_its_usual_size(make):
         ({"shorter_side": 20, "crop_fraction": 0.5}, "only one can be given"),
         ({"resize": "stretch", "crop_fraction": 0.5}, "no meaning with --resize stretch"),
         ({"resize": "cut", "shorter_side": 20}, "no meaning with --resize cut"),
+        ({"preprocessing": "tflite-uint8", "pixel_mean": (1.0,)}, "have no meaning with it"),
         ({"pixel_std": (0.0,)}, "pixel_std must be greater than 0"),
     ],
 )

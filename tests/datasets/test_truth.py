@@ -73,6 +73,9 @@ def test_texts_follow_the_names_of_the_classes(make):
     assert [1, 2, 1] == named.labels().tolist()
     assert [] == named.remarks()
     assert ["cat", "dog"] == make(y).class_names()
+    assert [1, 2, 1] == make(y, class_names=[b"owl", b"dog", b"cat"]).labels().tolist()
+    with pytest.raises(DatasetError, match="class_names has one of them twice"):
+        make(y, class_names=["cat", "dog", "cat"])
     with pytest.raises(DatasetError, match="has the class 'dog', which class_names lacks"):
         make(y, class_names=["cat"])
 

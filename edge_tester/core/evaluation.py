@@ -32,6 +32,7 @@ class Evaluation:
     """
 
     def __init__(self, model: ModelWrapper, dataset: Dataset) -> None:
+        model.require_one_normalization(dataset)
         self._owner = type(dataset).__name__
         self._dataset = dataset
         self._model = model

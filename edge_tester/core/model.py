@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.errors import ModelError
+from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.tensors import Array, TensorSpec
 
@@ -124,6 +124,26 @@ class ModelWrapper(Configurable):
             Inputs of the model as it was compiled; quantizing is not done here.
         """
         return list(inputs)
+
+    @property
+    def normalization(self) -> str | None:
+        """What scales samples in :meth:`preprocess`, in words; None if nothing does."""
+        return None
+
+    def require_one_normalization(self, dataset: Dataset) -> None:
+        """See that not both the data set and the wrapper scale the samples.
+
+        Raises
+        ------
+        OptionError
+            Both do; the message names them.
+        """
+        if dataset.normalization and self.normalization:
+            raise OptionError(
+                f"{dataset.normalization} of {type(dataset).__name__} scales the samples, and so "
+                f"does {self.normalization} of {type(self).__name__}: they would be scaled twice, "
+                "so leave one out."
+            )
 
     def host_runtime(self) -> Runtime | None:
         """Return the runtime that runs the model's own file, None if a framework does."""

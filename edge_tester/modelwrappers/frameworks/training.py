@@ -31,7 +31,10 @@ def require_training_split(model: ModelWrapper, dataset: Dataset) -> Split:
     ------
     DatasetError
         The data set has nothing to learn, or no sample left to learn it from.
+    OptionError
+        Both would normalize the samples.
     """
+    model.require_one_normalization(dataset)
     owner = type(model).__name__
     if dataset.task == "none":
         raise DatasetError(f"{owner} cannot learn from {type(dataset).__name__}: it has no truth.")

@@ -58,6 +58,11 @@ class ONNXCompiler(ModelCompiler):
         """Whether integer weights were asked for."""
         return self.target == "int8"
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether activations become integers."""
+        return self.quantizes
+
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Export or copy, and quantize if asked to."""
         model.load()

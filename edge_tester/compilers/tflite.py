@@ -94,6 +94,16 @@ class TFLiteCompiler(ModelCompiler):
         return self.target in ("dynamic", "weight-only") or self._all_integers
 
     @property
+    def calibrates(self) -> bool:
+        """Whether activations become integers; a recipe asks for samples when it is applied."""
+        return self.recipe is None and self._all_integers
+
+    @property
+    def runs_elsewhere(self) -> str:
+        """Say that the Edge TPU's own operation runs there alone."""
+        return "it was compiled for the Edge TPU" if self.target == "edgetpu" else ""
+
+    @property
     def _all_integers(self) -> bool:
         return self.target in ("int8", "edgetpu")
 

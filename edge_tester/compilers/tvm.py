@@ -66,11 +66,18 @@ class TVMCompiler(ModelCompiler):
     )
 
     _facts: dict[str, Any] = state(default_factory=dict)
+    _elsewhere: str = state("")
+
+    @property
+    def runs_elsewhere(self) -> str:
+        """Say which other target the last library was made for."""
+        return self._elsewhere
 
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, link, and append what the library does not say about itself."""
         tvm: Any = backend("tvm", self)
         target = _tvm_targets.parsed(tvm, self.target, self)
+        self._elsewhere = _tvm_targets.elsewhere(target, self.target)
         linker = _tvm_targets.linker(tvm, target, self)
         with progress() as show, quiet():
             tuning = self._tuning(target, show)

@@ -85,6 +85,16 @@ class ModelWrapper(Configurable):
         """Return the input and output specs of the loaded model."""
         raise NotImplementedError
 
+    def precision(self) -> str:
+        """Return the coarsest type that the loaded model computes in.
+
+        Returns
+        -------
+        str
+            ``float32``, ``float16`` or ``integers``.
+        """
+        return "float32"
+
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Run the model once on the host, in its own framework.
 

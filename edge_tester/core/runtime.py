@@ -34,6 +34,10 @@ class Runtime(Configurable):
     """Model formats that it runs."""
     distributions: ClassVar[tuple[str, ...]] = ()
     """Names of the packages whose versions belong into a run record."""
+    may_crash: ClassVar[bool] = False
+    """Whether a faulty model may end the process instead of raising."""
+    complete: ClassVar[bool] = True
+    """Whether it runs all of its formats; if not, its refusal says nothing of a model."""
 
     save_model_path: Path | None = option(
         None, target_only=True, help="Where the target keeps the uploaded model"

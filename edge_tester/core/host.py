@@ -155,6 +155,8 @@ class HostRun:
         """
         self._dataset.prepare()
         self._check_formats()
+        if self._compiler is not None and self._compiler.calibrates:
+            self._compiler.check_calibration(self._dataset)
         self._evaluation = Evaluation(self._model, self._dataset)
         artifact = self._artifact = self._artifact or self._compiled()
         try:

@@ -40,6 +40,7 @@ class CoreMLCompiler(ModelCompiler):
     input_formats = ("torch", "keras", "savedmodel")
     output_format = "coreml"
     output_is_folder = True
+    packages = ("coremltools",)
     distributions = ("coremltools", "torch", "tensorflow", "tensorflow-cpu")
 
     precision: str = option(

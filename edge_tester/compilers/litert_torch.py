@@ -31,6 +31,7 @@ class LiteRTTorchCompiler(ModelCompiler):
 
     input_formats = ("torch",)
     output_format = "tflite"
+    packages = ("torch",)
     distributions = ("torch", "ai-edge-litert")
 
     batch_size: int = option(1, minimum=1, help="Samples of one inference, fixed in the model")

@@ -33,6 +33,8 @@ class ImageFilesDataset(Dataset):
     here. Only the images of one batch are held in memory.
     """
 
+    packages = ("PIL",)
+
     image_size: int = option(
         224, minimum=1, help="Height and width where the model leaves them open", unit="pixel"
     )

@@ -36,6 +36,7 @@ class TorchModel(ModelWrapper):
     is its state dict.
     """
 
+    packages = ("torch",)
     distributions = ("torch",)
     dynamic_batch: ClassVar[bool] = True
     """Whether exports leave the batch dimension open; if not, it becomes 1."""

@@ -24,6 +24,7 @@ _QUANTIZED = {
 class ONNXFile(GenericModel, FileModel):
     """Any ONNX file, run as it is."""
 
+    packages = ("onnxruntime",)
     distributions = ("onnxruntime",)
     file_format = "onnx"
     runtime_name = "onnxruntime"

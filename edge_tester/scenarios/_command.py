@@ -12,7 +12,7 @@ from edge_tester.core import registry
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import Configurable, combine, hint, json_schema, options_of, path_of
-from edge_tester.scenarios._arguments import holds_pictures, parted, refusal_of_flag
+from edge_tester.scenarios._arguments import holds_pictures, parted, refusal_of_flag, role_flags
 from edge_tester.scenarios._choice import Chosen, choose, is_class
 from edge_tester.scenarios._program import Logging
 
@@ -102,7 +102,9 @@ class Command:
         namespace, unknown = parser.parse_known_args(flags)
         if unknown:
             known = parser._option_string_actions
-            raise OptionError(f"{parser.prog}: {refusal_of_flag(unknown[0], self._roles, known)}")
+            raise OptionError(
+                f"{parser.prog}: {refusal_of_flag(unknown[0], self._roles, [*known, *role_flags(self._roles)])}"
+            )
         parts = [
             (c.role, c.cls() if c.cls in plain else c.cls.from_argparse(namespace)) for c in chosen
         ]
@@ -230,7 +232,8 @@ class Command:
         self, words: list[str], by_role: Mapping[str, str]
     ) -> tuple[list[str], list[str]]:
         """Tell the classes from REPORT_DIRECTORY and REPORT_NAME, which may be left out."""
-        named = [self._names_class(word) for word in words]
+        # A word that ends with a slash is a folder, whatever else has its name.
+        named = [not word.endswith("/") and self._names_class(word) for word in words]
         if len(words) > 1 and not named[-2] and "/" not in words[-1]:
             folder = Path(words[-2])
             if "datasets" not in by_role and holds_pictures(folder) and not named[-1]:

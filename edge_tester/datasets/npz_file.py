@@ -74,7 +74,8 @@ class NpzDataset(WholeDataset):
             arrays = read_npz(self.dataset_path)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
             found = what_it_is(self.dataset_path)
-            raise self._error(found or f"is no readable .npz file: {error}") from error
+            reason = f"it {found}" if found else error
+            raise self._error(f"is no readable .npz file: {reason}") from error
         for name, array in arrays.items():
             if array.ndim == 0 or len(array) == 0:
                 raise self._error(f"has no samples in array {name!r}")

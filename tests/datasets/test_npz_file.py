@@ -178,7 +178,7 @@ def test_unusable_arrays_are_refused(make, arrays, reason):
 def test_other_kinds_of_files_are_named(tmp_path, content, said):
     path = tmp_path / "own.npz"
     path.write_bytes(content)
-    with pytest.raises(DatasetError, match=f"own.npz {said}"):
+    with pytest.raises(DatasetError, match=f"own.npz is no readable .npz file: it {said}"):
         NpzDataset(dataset_path=path).prepare()
 
 

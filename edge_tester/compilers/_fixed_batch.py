@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_tester.compilers._flatbuffer import IDENTIFIER
+from edge_tester.compilers._onnx_files import loaded, saved
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError, ModelError
 
@@ -42,10 +43,7 @@ def fixed_onnx(path: Path, batch_size: int, folder: Path, needed_by: object) -> 
     """
     onnx: Any = backend("onnx", needed_by)
     runtime: Any = backend("onnxruntime", needed_by)
-    try:
-        model = onnx.load(str(path))
-    except Exception as error:  # The parser's errors have no other base in common.
-        raise ModelError(f"{path} is no ONNX model: {error}") from error
+    model = loaded(path, needed_by)
     graph = model.graph
     constants = {constant.name for constant in graph.initializer}
     for tensor in graph.input:
@@ -64,12 +62,16 @@ def fixed_onnx(path: Path, batch_size: int, folder: Path, needed_by: object) -> 
         tensor.type.tensor_type.ClearField("shape")
     del graph.value_info[:]
     source, folded = folder / "fixed.onnx", folder / "folded.onnx"
-    onnx.save(model, str(source))
+    large = saved(model, source)
     options = runtime.SessionOptions()
     options.log_severity_level = _LOG_ERRORS_ONLY
     # Anything higher would bring operations that only ONNX Runtime has.
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(folded)
+    if large:
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", "folded.data"
+        )
     runtime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
     return onnx.load(str(folded))
 

@@ -16,6 +16,7 @@ from typing import Any
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError
+from edge_tester.core.tensors import Array
 
 IDENTIFIER = b"TFL3"
 # Of a signature that is added to files without one; any name would do.
@@ -153,13 +154,44 @@ class Flatbuffer:
             indices[:] = [found[name] for name in names]
         return bytes(content)
 
-    def has_signature(self) -> bool:
-        """Tell whether the main graph has a signature."""
-        return bool(self._signatures())
+    def modernized(self) -> Flatbuffer:
+        """Return the same model as newer tools read it.
 
-    def with_signature(self) -> Flatbuffer:
-        """Return the same model with a signature of its main graph added."""
+        Files of before 2020 have the codes of operations in an older field alone, and no
+        signature of the main graph.
+        """
         model = self.schema.ModelT.InitFromPackedBuf(self.content, 0)
+        old = [c for c in model.operatorCodes if c.builtinCode < c.deprecatedBuiltinCode]
+        if not old and self._signatures():
+            return self
+        for code in old:
+            code.builtinCode = code.deprecatedBuiltinCode
+        if not self._signatures():
+            self._add_signature(model)
+        builder = backend("flatbuffers", "Flatbuffer").Builder(len(self.content))
+        builder.Finish(model.Pack(builder), IDENTIFIER)
+        content = bytes(builder.Output())
+        return Flatbuffer(self.schema, content, self.schema.Model.GetRootAs(content, 0))
+
+    def operations(self) -> Iterator[tuple[Any, Any, str]]:
+        """Yield each operation with its graph and its name."""
+        for graph in self._graphs():
+            for index in range(graph.OperatorsLength()):
+                operation = graph.Operators(index)
+                yield graph, operation, self._name(operation)
+
+    def constant(self, tensor: Any) -> Array | None:
+        """Return a view on the values of a constant of floats, None of anything else."""
+        dtype = self._dtype(tensor)
+        data = self.model.Buffers(tensor.Buffer()).DataAsNumpy()
+        # What has no data gives the number 0 instead of an array.
+        if dtype not in ("float16", "float32") or isinstance(data, int) or not len(data):
+            return None
+        shape = [int(tensor.Shape(i)) for i in range(tensor.ShapeLength())]
+        values: Array = data.view(dtype).reshape(shape)
+        return values
+
+    def _add_signature(self, model: Any) -> None:
         graph = model.subgraphs[0]
         added = self.schema.SignatureDefT()
         added.signatureKey = ADDED_SIGNATURE.encode()
@@ -167,10 +199,6 @@ class Flatbuffer:
         added.inputs = [self._entry(f"input_{n}", i) for n, i in enumerate(graph.inputs)]
         added.outputs = [self._entry(f"output_{n}", i) for n, i in enumerate(graph.outputs)]
         model.signatureDefs = [*(model.signatureDefs or []), added]
-        builder = backend("flatbuffers", "Flatbuffer").Builder(len(self.content))
-        builder.Finish(model.Pack(builder), IDENTIFIER)
-        content = bytes(builder.Output())
-        return Flatbuffer(self.schema, content, self.schema.Model.GetRootAs(content, 0))
 
     def _entry(self, name: str, index: int) -> Any:
         entry = self.schema.TensorMapT()

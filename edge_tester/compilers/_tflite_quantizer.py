@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_tester.compilers._calibration import Calibration, conformed
 from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._tflite_weights import beyond_float16, with_room_for_biases
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
@@ -61,14 +62,10 @@ class TFLiteQuantizer:
         CompilationError
             Another model than a .tflite file would have to be calibrated.
         """
-        quantizer_module = backend("ai_edge_quantizer.quantizer", self.owner)
-        if not source.has_signature():
-            # The quantizer feeds a model through its signature, which old files lack.
-            source = source.with_signature()
+        # The quantizer feeds a model through its signature, which old files lack.
+        source = source.modernized()
         with quiet():
-            quantizer = quantizer_module.Quantizer(bytearray(source.content), self.recipe)
-            if self.recipe is None:
-                self._add_recipe(quantizer)
+            quantizer = self._quantizer(source)
             ranges = None
             if quantizer.need_calibration:
                 if model.format != "tflite":
@@ -78,12 +75,20 @@ class TFLiteQuantizer:
                         "with target default first, then the resulting .tflite with the recipe."
                     )
                 ranges = self._ranges(quantizer, source, model, calibration)
+                quantizer = self._quantizer(with_room_for_biases(source, ranges))
             result = quantizer.quantize(
                 ranges, enable_progress_bar=False, enable_progress_report=False
             )
             return bytes(result.quantized_model)
 
-    def _add_recipe(self, quantizer: Any) -> None:
+    def _quantizer(self, source: Flatbuffer) -> Any:
+        module = backend("ai_edge_quantizer.quantizer", self.owner)
+        quantizer = module.Quantizer(bytearray(source.content), self.recipe)
+        if self.recipe is None:
+            self._add_recipe(quantizer, source)
+        return quantizer
+
+    def _add_recipe(self, quantizer: Any, source: Flatbuffer) -> None:
         types: Any = backend("ai_edge_quantizer.qtyping", self.owner)
         every, name = types.TFLOperationName.ALL_SUPPORTED, types.TFLOperationName
         if self.target == "dynamic":
@@ -103,6 +108,10 @@ class TFLiteQuantizer:
                 ),
                 algorithm_key="float_casting",
             )
+            for output in beyond_float16(source):
+                quantizer.update_quantization_recipe(
+                    f"^{re.escape(output)};?$", every, algorithm_key=_UNTOUCHED
+                )
         else:
             quantizer.add_static_config(".*", every, activation_num_bits=8, weight_num_bits=8)
             for place, dtype in ((name.INPUT, self.input_type), (name.OUTPUT, self.output_type)):

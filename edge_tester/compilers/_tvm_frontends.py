@@ -10,6 +10,7 @@ import msgspec
 
 from edge_tester.compilers._fixed_batch import fixed_onnx, fixed_tflite
 from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._onnx_resize import without_resize
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.model import ModelWrapper
@@ -59,7 +60,7 @@ def _from_onnx(path: Path, batch_size: int, needed_by: object) -> Any:
     frontend: Any = backend("tvm.relax.frontend.onnx", needed_by)
     with tempfile.TemporaryDirectory() as folder:
         fixed = fixed_onnx(path, batch_size, Path(folder), needed_by)
-    return frontend.from_onnx(fixed)
+    return frontend.from_onnx(without_resize(fixed, needed_by))
 
 
 def _from_tflite(path: Path, batch_size: int, needed_by: object) -> Any:

@@ -14,10 +14,12 @@ _LAYOUTS = {
 }
 
 
-def built(tvm: Any, module: Any, target: Any, opt_level: int, tuning: Tuning | None) -> Any:
+def built(
+    tvm: Any, module: Any, target: Any, opt_level: int, tuning: Tuning | None, own: bool
+) -> Any:
     """Optimize, schedule and build a module.
 
-    Processors get the layout NHWC for convolutions and the schedules of
+    Processors get the layout NHWC for convolutions and, if ``own``, the schedules of
     :mod:`edge_tester.compilers._tvm_schedules`, or faster ones that tuning found;
     other targets get TVM's own pipeline for them.
 
@@ -36,7 +38,9 @@ def built(tvm: Any, module: Any, target: Any, opt_level: int, tuning: Tuning | N
     if tuning is not None:
         module = tuning.applied(tvm, module, target, lanes)
     with target, context:
-        return tvm.compile(_tvm_schedules.applied(tvm, module, lanes), target)
+        if own:
+            module = _tvm_schedules.applied(tvm, module, lanes)
+        return tvm.compile(module, target)
 
 
 def _fused(tvm: Any, module: Any) -> Any:

@@ -72,6 +72,10 @@ class _Function:
         blocks = analysis.normalize_prim_func(self._schedule)
         if blocks is None or not all(_is_fixed(block) for block in blocks):
             return False
+        # Of a sum over a single element, as a matrix product of inner size 1 has it, no loop is
+        # left; inlining would take it for an assignment, and add what follows twice.
+        if any(self._is_sum(block) and "R" not in block.dom_kind() for block in blocks):
+            return False
         sums = [number for number, block in enumerate(blocks) if not block.is_injective()]
         if len(sums) > 1:
             return False
@@ -90,6 +94,9 @@ class _Function:
         for block in before[:-1]:
             self._vectorize(block.block_rv)
         return True
+
+    def _is_sum(self, block: Any) -> bool:
+        return self._schedule.get(block.block_rv).init is not None
 
     def _tile(self, block: Any, after: Any | None) -> bool:
         """Sum in registers: a tile of rows and columns at a time, columns in vectors."""

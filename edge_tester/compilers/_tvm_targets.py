@@ -76,6 +76,13 @@ def is_this_machine(target: Any) -> bool:
     return bool(target.kind.name == "llvm") and not _triple(target)
 
 
+def elsewhere(target: Any, name: str) -> str:
+    """Return why what is compiled for a target may not run here; empty if it does."""
+    if is_this_machine(target) and (name == "llvm" or not target.attrs.get("mcpu")):
+        return ""
+    return f"it was compiled for {name}"
+
+
 def lanes(tvm: Any, target: Any) -> int:
     """Return how many float32 a vector register of the target holds."""
     features = {str(name) for name in tvm.target.codegen.llvm_get_cpu_features(target)}

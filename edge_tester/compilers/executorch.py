@@ -64,6 +64,11 @@ class ExecuTorchCompiler(ModelCompiler):
         """Whether integer weights were asked for."""
         return self.target == "int8"
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether activations become integers."""
+        return self.quantizes
+
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Export for a fixed batch size, quantize if asked to, and lower."""
         if self.quantizes and self.delegate == "none":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import tempfile
 from collections.abc import Iterator
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from edge_tester.compilers._calibration import Calibration, conformed
+from edge_tester.compilers._onnx_files import loaded, saved
+from edge_tester.compilers._onnx_quantizer import ONNXQuantizer
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
-from edge_tester.core.errors import CompilationError, ModelError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option
-from edge_tester.core.quiet import quiet
-from edge_tester.core.tensors import Array
 
 _FLOATS = {"float": "float32", "double": "float64", "float16": "float16", "bfloat16": "bfloat16"}
 _INTEGERS = ("int4", "uint4", "int8", "uint8", "int16", "uint16")
@@ -40,7 +38,8 @@ class ONNXCompiler(ModelCompiler):
 
     Target int8 is static quantization in the QDQ form (QuantizeLinear and
     DequantizeLinear around operations, float inputs and outputs), with int8
-    weights per channel.
+    weights per channel. Files of opsets before 13, which have no scales per
+    channel, are taken to 17 first.
     """
 
     input_formats = ("keras", "savedmodel", "torch", "onnx")
@@ -58,6 +57,11 @@ class ONNXCompiler(ModelCompiler):
         """Whether integer weights were asked for."""
         return self.target == "int8"
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether activations become integers."""
+        return self.quantizes
+
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Export or copy, and quantize if asked to."""
         model.load()
@@ -70,9 +74,11 @@ class ONNXCompiler(ModelCompiler):
                 # Exporters may leave operations of their own framework in it.
                 backend("onnx", self).checker.check_model(str(source))
             if self.target == "default":
-                self._copy(source, output)
+                # Loaded and saved, so that weights in files beside it come along.
+                saved(loaded(source, self), output, self)
             else:
-                self._quantize(source, model, calibration, Path(folder), output)
+                quantizer = ONNXQuantizer(self, str(model.model_path), Path(folder))
+                quantizer.quantize(source, conformed(model, calibration), output)
 
     def read_weights(self, path: Path) -> Weights:
         """Read an ONNX file back and count its weights by dtype.
@@ -93,70 +99,6 @@ class ONNXCompiler(ModelCompiler):
         total = sum(elements.values())
         integers = sum(count for dtype, count in elements.items() if dtype in _INTEGERS)
         return Weights(elements=elements, quantized_share=integers / total if total else 0.0)
-
-    def _copy(self, source: Path, output: Path) -> None:
-        onnx: Any = backend("onnx", self)
-        # Loaded and saved, so that weights in files beside it come along.
-        onnx.save(self._loaded(onnx, source), str(output))
-
-    def _loaded(self, onnx: Any, source: Path) -> Any:
-        try:
-            return onnx.load(str(source))
-        except Exception as error:  # The parser's errors have no other base in common.
-            raise ModelError(f"ONNXCompiler cannot read {source}: {error}") from error
-
-    def _quantize(
-        self,
-        source: Path,
-        model: ModelWrapper,
-        calibration: Calibration,
-        folder: Path,
-        output: Path,
-    ) -> None:
-        onnx: Any = backend("onnx", self)
-        quantization: Any = backend("onnxruntime.quantization", self)
-        preparation: Any = backend("onnxruntime.quantization.shape_inference", self)
-        graph = self._loaded(onnx, source).graph
-        present = {node.op_type for node in graph.node}
-        if present & {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"}:
-            raise CompilationError(
-                f"ONNXCompiler takes models that are not quantized yet for target int8; "
-                f"{model.model_path} is."
-            )
-        initialized = {constant.name for constant in graph.initializer}
-        names = [tensor.name for tensor in graph.input if tensor.name not in initialized]
-        prepared = folder / "prepared.onnx"
-        with quiet():
-            # Symbolic shapes are for transformers and would need another package.
-            preparation.quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            quantization.quantize_static(
-                prepared,
-                output,
-                _Reader(names, conformed(model, calibration)),
-                quant_format=quantization.QuantFormat.QDQ,
-                # On a digits classifier, scales per channel gain 3 dB of signal-to-noise
-                # ratio over scales per tensor. uint8 activations gave the same accuracy,
-                # ratio and speed as int8 (x86 with VNNI), which are what ARM prefers.
-                per_channel=True,
-                weight_type=quantization.QuantType.QInt8,
-                activation_type=quantization.QuantType.QInt8,
-            )
-
-
-@dataclasses.dataclass
-class _Reader:
-    """Gives the quantizer one calibration sample at a time."""
-
-    names: list[str]
-    samples: Iterator[dict[str, Array]]
-
-    def get_next(self) -> dict[str, Array] | None:
-        """Return the next sample by input name, None after the last one."""
-        sample = next(self.samples, None)
-        if sample is None:
-            return None
-        # The exported file's names need not be those of the model it came from.
-        return dict(zip(self.names, sample.values(), strict=True))
 
 
 def _weights(onnx: Any, graph: Any) -> Iterator[Any]:

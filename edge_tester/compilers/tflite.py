@@ -16,6 +16,7 @@ from edge_tester.compilers._tflite_quantizer import (
     check_recipe,
     read_recipe,
 )
+from edge_tester.compilers._tflite_weights import beyond_float16, was_cut_to_float16
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -70,6 +71,7 @@ class TFLiteCompiler(ModelCompiler):
 
     _before_edge_tpu: Weights | None = state()
     _log: EdgeTPULog | None = state()
+    _float32: list[str] = state(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check the options, also against each other."""
@@ -94,12 +96,23 @@ class TFLiteCompiler(ModelCompiler):
         return self.target in ("dynamic", "weight-only") or self._all_integers
 
     @property
+    def calibrates(self) -> bool:
+        """Whether activations become integers; a recipe asks for samples when it is applied."""
+        return self.recipe is None and self._all_integers
+
+    @property
+    def runs_elsewhere(self) -> str:
+        """Say that the Edge TPU's own operation runs there alone."""
+        return "it was compiled for the Edge TPU" if self.target == "edgetpu" else ""
+
+    @property
     def _all_integers(self) -> bool:
         return self.target in ("int8", "edgetpu")
 
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, then check that types and precision are what was asked for."""
         self._before_edge_tpu = self._log = None
+        self._float32 = []
         edge_tpu = edge_tpu_compiler(self) if self.target == "edgetpu" else None
         recipe = None
         if self.recipe is not None:
@@ -109,16 +122,19 @@ class TFLiteCompiler(ModelCompiler):
             self._check_file(model)
             shutil.copyfile(model.model_path, output)
         else:
-            self._convert_with_tensorflow(model, calibration, output)
-        if (
-            recipe is not None
-            or self.target == "weight-only"
-            or (model.format == "tflite" and self.target != "default")
-        ):
+            self._convert_with_tensorflow(model, calibration, output, self.target)
+        by_quantizer = recipe is not None or self.target == "weight-only"
+        if self.target == "float16" and was_cut_to_float16(Flatbuffer.read(output, self)):
+            # TensorFlow's converter cuts weights to its range.
+            self._convert_with_tensorflow(model, calibration, output, "default")
+            by_quantizer = True
+        if by_quantizer or (model.format == "tflite" and self.target != "default"):
             quantizer = TFLiteQuantizer(
                 self, self.target, self.inference_input_type, self.inference_output_type, recipe
             )
             source = Flatbuffer.read(output, self)
+            if self.target == "float16":
+                self._float32 = beyond_float16(source)
             output.write_bytes(quantizer.quantized(source, model, calibration))
         self._check_result(model, output)
         if edge_tpu is not None:
@@ -134,8 +150,9 @@ class TFLiteCompiler(ModelCompiler):
         return self._before_edge_tpu or Flatbuffer.read(path, self).weights()
 
     def facts(self) -> dict[str, Any]:
-        """Return which operations the Edge TPU runs, and why not the others."""
-        return self._log.facts() if self._log else {}
+        """Return what the Edge TPU runs, and what float16 cannot hold and is float32 still."""
+        facts = self._log.facts() if self._log else {}
+        return {**facts, "beyond float16": self._float32} if self._float32 else facts
 
     def _check_result(self, model: ModelWrapper, output: Path) -> None:
         result = Flatbuffer.read(output, self)
@@ -161,7 +178,7 @@ class TFLiteCompiler(ModelCompiler):
             )
 
     def _convert_with_tensorflow(
-        self, model: ModelWrapper, calibration: Calibration, output: Path
+        self, model: ModelWrapper, calibration: Calibration, output: Path, target: str
     ) -> None:
         tensorflow = backend("tensorflow", self)
         model.load()
@@ -171,9 +188,9 @@ class TFLiteCompiler(ModelCompiler):
                 converter = tensorflow.lite.TFLiteConverter.from_keras_model(network)
             else:
                 converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(model.model_path))
-            if self.target not in ("default", "weight-only"):
+            if target not in ("default", "weight-only"):
                 converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-            if self.target == "float16":
+            if target == "float16":
                 converter.target_spec.supported_types = [tensorflow.float16]
             if self._all_integers:
                 converter.representative_dataset = _representative(model, calibration)

@@ -23,10 +23,12 @@ class TVMCompiler(ModelCompiler):
     """Compiles ONNX, PyTorch and LiteRT models to a shared library with Apache TVM.
 
     The library is native code for one processor. Batch dimensions that the model
-    leaves open become ``batch_size``. Functions get schedules of this package:
-    convolutions run in the layout NHWC, and each multiplies a tile of
-    accumulators that fits into the vector registers. Tuning measures others on
-    this machine, by TVM's MetaSchedule, and keeps what is fastest.
+    leaves open become ``batch_size``. Functions get schedules of this package,
+    unless ``schedules`` says otherwise: convolutions run in the layout NHWC, and
+    each multiplies a tile of accumulators that fits into the vector registers.
+    Tuning measures others on this machine, by TVM's MetaSchedule, and keeps what
+    is fastest. Resizing is gathering and weighted sums, since TVM's importer
+    takes another scale than ONNX says.
 
     Weights of quantized ONNX models come out as float32: TVM folds
     DequantizeLinear into them.
@@ -43,6 +45,12 @@ class TVMCompiler(ModelCompiler):
         "or JSON",
     )
     opt_level: int = option(3, minimum=0, maximum=3, help="Level of TVM's optimizing passes")
+    schedules: str = option(
+        "edge_tester",
+        choices=("edge_tester", "tvm"),
+        help="Loops of functions that were not tuned, on processors: those of this package, or "
+        "those that TVM makes by itself, which use neither vectors nor registers well",
+    )
     batch_size: int = option(
         1, minimum=1, help="Size of the batch dimensions that the model leaves open"
     )
@@ -66,18 +74,28 @@ class TVMCompiler(ModelCompiler):
     )
 
     _facts: dict[str, Any] = state(default_factory=dict)
+    _elsewhere: str = state("")
+
+    @property
+    def runs_elsewhere(self) -> str:
+        """Say which other target the last library was made for."""
+        return self._elsewhere
 
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, link, and append what the library does not say about itself."""
         tvm: Any = backend("tvm", self)
         target = _tvm_targets.parsed(tvm, self.target, self)
+        self._elsewhere = _tvm_targets.elsewhere(target, self.target)
         linker = _tvm_targets.linker(tvm, target, self)
         with progress() as show, quiet():
             tuning = self._tuning(target, show)
             module, inputs, outputs = _tvm_frontends.imported(tvm, model, self.batch_size, self)
-            executable = _tvm_lowering.built(tvm, module, target, self.opt_level, tuning)
+            own = self.schedules == "edge_tester"
+            executable = _tvm_lowering.built(tvm, module, target, self.opt_level, tuning, own)
             executable.export_library(str(output), fcompile=linker)
-        self._facts = tuning.facts if tuning is not None else {}
+        self._facts = {"schedules": self._used_schedules(target)}
+        if tuning is not None:
+            self._facts |= tuning.facts
         _tvm_library.describe(output, inputs, outputs, target, tvm.__version__)
 
     def read_weights(self, path: Path) -> Weights:
@@ -85,8 +103,12 @@ class TVMCompiler(ModelCompiler):
         return _tvm_library.weights(path)
 
     def facts(self) -> dict[str, Any]:
-        """Return what tuning did: schedules measured, functions, those with one that was found."""
+        """Return whose schedules were used and what tuning did."""
         return dict(self._facts)
+
+    def _used_schedules(self, target: Any) -> str:
+        # Other devices have TVM's own pipelines.
+        return self.schedules if target.kind.name == "llvm" else "tvm"
 
     def _tuning(self, target: Any, show: Callable[[int, int], None]) -> Tuning | None:
         if not (self.tuning_trials or self.tuning_time_s or self.tuning_database):

@@ -45,6 +45,10 @@ class CompiledModel(ModelWrapper):
         """Return the specs of the file."""
         return self.file.specs()
 
+    def precision(self) -> str:
+        """Return the coarsest type that the file computes in."""
+        return self.file.precision()
+
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Run the file on the host."""
         return self.file.run(inputs)
@@ -102,7 +106,7 @@ def compile_model(
     """Compile a model, through further formats where the compiler does not take its own.
 
     The links before the last one convert and nothing else: they have their default
-    options, and what they make is gone afterwards.
+    options, but check themselves only if it does, and what they make is gone afterwards.
 
     Parameters
     ----------
@@ -122,11 +126,14 @@ def compile_model(
     if not links:
         return compiler.compile(model, dataset)
     compiler.check_format(model)
+    if compiler.calibrates:
+        compiler.check_calibration(dataset)
     with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
         step = model
         for number, link in enumerate(links):
             path = Path(folder) / f"{model.model_path.stem}-{number}{suffix_of(link.output_format)}"
-            made = link.from_options({"compiled_model_path": path}).compile(step, dataset)
+            settings = {"compiled_model_path": path, "self_check": compiler.self_check}
+            made = link.from_options(settings).compile(step, dataset)
             step = CompiledModel(model_path=path)
             step.origin, step.made, step.file = model, made, _file(made)
         # The model's own format was checked; that of the last step is another.

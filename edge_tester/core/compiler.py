@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from edge_tester.core.artifact import Artifact, Weights
 from edge_tester.core.backends import version
@@ -13,7 +13,9 @@ from edge_tester.core.errors import CompilationError, EdgeTesterError
 from edge_tester.core.files import atomic_folder, atomic_path, is_empty
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option, path_of
+from edge_tester.core.selfcheck import Findings, checked
 from edge_tester.core.tensors import Array
+from edge_tester.core.trial import Result
 
 MINIMUM_CALIBRATION_SAMPLES = 200
 
@@ -36,6 +38,9 @@ class ModelCompiler(Configurable):
     compiled_model_path: Path = option(help="Where the compiled model is written")
     model_framework: str = option(
         "auto", help="Format of the model to compile; auto takes the model wrapper's"
+    )
+    self_check: bool = option(
+        True, help="Run the result on a few samples and compare it with its source"
     )
 
     def prepare(self) -> None:
@@ -70,6 +75,16 @@ class ModelCompiler(Configurable):
         """Whether integer weights were asked for."""
         return False
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether it will need calibration samples."""
+        return False
+
+    @property
+    def runs_elsewhere(self) -> str:
+        """Why the result cannot run on this machine; empty if it can."""
+        return ""
+
     def compile(self, model: ModelWrapper, dataset: Dataset | None) -> Artifact:
         """Compile, read back what was made, and describe it.
 
@@ -91,6 +106,8 @@ class ModelCompiler(Configurable):
                 f"{owner} takes {', '.join(self.input_formats)}, got {model.format!r} "
                 f"({model.model_path})."
             )
+        if self.calibrates:
+            self.check_calibration(dataset)
         parent = model.artifact()
         atomic = atomic_folder if self.output_is_folder else atomic_path
         with atomic(self.compiled_model_path) as temporary:
@@ -110,6 +127,7 @@ class ModelCompiler(Configurable):
                     f"{owner} was asked for integer weights, but those of the result are "
                     f"{', '.join(weights.elements) or 'absent'}."
                 )
+            findings = self._checked(model, dataset, temporary, weights)
         return Artifact.from_file(
             self.compiled_model_path,
             self.output_format,
@@ -117,7 +135,8 @@ class ModelCompiler(Configurable):
             options=self.to_options(),
             tool_versions={d: v for d in self.distributions if (v := version(d))},
             weights=weights,
-            facts=self.facts(),
+            facts={**self.facts(), "self_check": findings.facts},
+            remarks=findings.remarks,
             parent=parent,
         )
 
@@ -135,19 +154,40 @@ class ModelCompiler(Configurable):
                 f"but {model.model_path} is {model.format!r}."
             )
 
-    def _calibration(self, model: ModelWrapper, dataset: Dataset | None) -> Iterator[list[Array]]:
+    def check_calibration(self, dataset: Dataset | None) -> None:
+        """See whether there is enough to calibrate with, before anything that takes long.
+
+        Raises
+        ------
+        CompilationError
+            There is no data set, or it has too few calibration samples.
+        """
         owner = type(self).__name__
         if dataset is None:
             raise CompilationError(f"{owner} needs a data set to calibrate with, got none.")
-        indices = dataset.split().calibration
-        if len(indices) < MINIMUM_CALIBRATION_SAMPLES:
+        count = len(dataset.split().calibration)
+        if count < MINIMUM_CALIBRATION_SAMPLES:
             raise CompilationError(
                 f"{owner} needs at least {MINIMUM_CALIBRATION_SAMPLES} calibration samples, "
-                f"{type(dataset).__name__} has {len(indices)} (of {len(dataset)} samples; "
+                f"{type(dataset).__name__} has {count} (of {len(dataset)} samples; "
                 f"calibration_fraction is {dataset.calibration_fraction:g})."
             )
+
+    def _checked(
+        self, model: ModelWrapper, dataset: Dataset | None, path: Path, weights: Weights
+    ) -> Findings:
+        if not self.self_check:
+            return Findings({"run": False, "reason": "it was turned off"})
+        if self.runs_elsewhere:
+            return Findings({"run": False, "reason": self.runs_elsewhere})
+        result = Result(type(self).__name__, path, self.output_format, weights)
+        return checked(result, model, dataset)
+
+    def _calibration(self, model: ModelWrapper, dataset: Dataset | None) -> Iterator[list[Array]]:
+        self.check_calibration(dataset)
+        samples = cast(Dataset, dataset)
         model.load()
         inputs, _ = model.specs()
-        dataset.bind(inputs)
-        for samples in dataset.batches(indices, 1):
-            yield model.preprocess(samples.inputs, inputs)
+        samples.bind(inputs)
+        for one in samples.batches(samples.split().calibration, 1):
+            yield model.preprocess(one.inputs, inputs)

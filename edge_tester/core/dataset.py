@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.errors import DatasetError
-from edge_tester.core.measurements import Task
+from edge_tester.core.figures import Task
 from edge_tester.core.options import Configurable, option, state
 from edge_tester.core.tensors import Array, TensorSpec
 

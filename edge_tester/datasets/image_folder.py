@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_tester.core.errors import DatasetError
-from edge_tester.core.measurements import Task
+from edge_tester.core.figures import Task
 from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array
 from edge_tester.datasets._class_folders import ClassFoldersDataset

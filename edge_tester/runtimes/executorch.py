@@ -37,6 +37,7 @@ class ExecuTorchRuntime(Runtime):
 
     input_formats = ("executorch",)
     distributions = ("executorch", "torch")
+    may_crash = True
 
     num_threads: int = option(1, minimum=1, help="Threads of one inference, for the whole process")
 

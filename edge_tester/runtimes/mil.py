@@ -29,6 +29,7 @@ class MILRuntime(Runtime):
 
     input_formats = ("coreml",)
     distributions = ("coremltools", "torch")
+    complete = False
 
     _tools: Any = state()
     _program: Any = state()

@@ -46,6 +46,7 @@ class TVMRuntime(Runtime):
 
     input_formats = ("tvm",)
     distributions = ("apache-tvm",)
+    may_crash = True
 
     num_threads: int = option(1, minimum=1, help="Threads of one inference, for the whole process")
 

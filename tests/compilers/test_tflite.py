@@ -8,7 +8,7 @@ import pytest
 import edge_tester.resources
 from edge_tester.compilers._flatbuffer import Flatbuffer
 from edge_tester.compilers.tflite import TFLiteCompiler
-from edge_tester.core.errors import CompilationError, OptionError
+from edge_tester.core.errors import CompilationError, ModelError, OptionError
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from tests import small_models
@@ -132,7 +132,8 @@ def test_quantized_file_is_not_quantized_again(digits, tmp_path, target):
 def test_file_without_signatures_is_quantized(small_tflite, digits, tmp_path):
     path = tmp_path / "old.tflite"
     path.write_bytes(small_models.without_signatures(small_tflite.read_bytes()))
-    assert not Flatbuffer.read(path, "test").has_signature()
+    with pytest.raises(ModelError, match="no signature"):
+        Flatbuffer.read(path, "test").signature()
     artifact = compiled(TFLiteFile(model_path=path), digits, tmp_path / "new.tflite", target="int8")
     assert {"int8": 640} == artifact.weights.elements
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_tester.core.errors import InputError, ModelError, OptionError
-from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import option, state
+from edge_tester.core.options import option
 from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.modelwrappers.frameworks.answers import AnsweringModel
 
 
-class GenericModel(ModelWrapper):
-    """A subclass must run a file; scaling its inputs and choosing its output are here.
+class GenericModel(AnsweringModel):
+    """A subclass must run a file; scaling its inputs is here.
 
     Every floating-point or quantized input gets ``(x * input_scale - mean) / std``
     per channel; at the defaults nothing is touched, the dtype included.
@@ -26,9 +26,6 @@ class GenericModel(ModelWrapper):
     input_std: tuple[float, ...] = option(
         (), help="Divisor after subtracting: one number, or one per channel"
     )
-    output_index: int = option(0, minimum=0, help="Which of the model's outputs is evaluated")
-
-    batchless: bool = state(False)
 
     def __post_init__(self) -> None:
         """Check the options, also against each other."""
@@ -62,22 +59,12 @@ class GenericModel(ModelWrapper):
                 f"but {self.model_path} takes integers: "
                 f"{', '.join(f'{spec.name} {spec.described()}' for spec in specs)}."
             )
-        self.batchless = all(
+        self.batchless = bool(specs) and all(
             len(spec.shape) == values.ndim - 1 for spec, values in zip(specs, inputs, strict=True)
         )
         return [
             self._preprocessed(values, spec) for values, spec in zip(inputs, specs, strict=True)
         ]
-
-    def postprocess(self, outputs: Sequence[Array]) -> Array:
-        """Return the output that ``output_index`` names, with a batch dimension."""
-        if self.output_index >= len(outputs):
-            raise ModelError(
-                f"{type(self).__name__}.output_index must be below {len(outputs)}, "
-                f"the number of outputs of {self.model_path}, got {self.output_index}."
-            )
-        chosen = np.asarray(outputs[self.output_index])
-        return chosen[np.newaxis] if self.batchless else chosen
 
     @property
     def normalization(self) -> str | None:
@@ -98,6 +85,8 @@ class GenericModel(ModelWrapper):
                     f"no batch dimension: the batch size must be 1, got {len(values)}."
                 )
             values, first = values[0], 0
+        elif self.batch_axis == "1":
+            values = np.moveaxis(values, 0, 1)
         if not self.normalization or not _is_real(spec):
             return values
         scaled = values.astype(np.float32) * np.float32(self.input_scale)

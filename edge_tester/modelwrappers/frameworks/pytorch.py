@@ -115,6 +115,12 @@ class TorchModel(ModelWrapper):
             ],
         )
 
+    def precision(self) -> str:
+        """Tell by the types of the weights."""
+        torch = backend("torch", self)
+        found = {value.dtype for value in self.loaded(self.network).state_dict().values()}
+        return "float16" if found & {torch.float16, torch.bfloat16} else "float32"
+
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Run the network once in PyTorch.
 

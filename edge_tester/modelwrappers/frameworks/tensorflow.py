@@ -105,6 +105,15 @@ class KerasModel(ModelWrapper):
             [_spec(f"output_{index}", tensor) for index, tensor in enumerate(network.outputs)],
         )
 
+    def precision(self) -> str:
+        """Tell whether any layer computes in half precision; of a SavedModel, any variable."""
+        if self.signature is not None:
+            found = {str(one.dtype.name) for one in self.signature.graph.variables}
+        else:
+            layers = self.loaded(self.network)._flatten_layers()
+            found = {str(layer.compute_dtype) for layer in layers}
+        return "float16" if found & {"float16", "bfloat16"} else "float32"
+
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Run the model once in TensorFlow.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_tester.core.dataset import Dataset, Samples, Split
 from edge_tester.core.errors import DatasetError, ModelError
+from edge_tester.core.evaluation import evaluate
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.tensors import Array
 
@@ -59,7 +60,7 @@ def final_metrics(
     """Return the last loss and the quality on the validation and the test split."""
     metrics = {"loss": loss}
     for name, indices in (("validation", split.validation), ("test", split.test)):
-        quality = model.evaluate(dataset, indices)
+        quality = evaluate(model, dataset, indices)
         for figure in ("accuracy", "mse"):
             value = getattr(quality, figure)
             if value is not None:

@@ -9,6 +9,17 @@ from edge_tester.core.files import atomic_path
 from edge_tester.modelwrappers.frameworks.file import FileModel
 from edge_tester.modelwrappers.frameworks.generic import GenericModel
 
+# Operations of files that compute in integers.
+_QUANTIZED = {
+    "ConvInteger",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
+}
+
 
 class ONNXFile(GenericModel, FileModel):
     """Any ONNX file, run as it is."""
@@ -16,6 +27,12 @@ class ONNXFile(GenericModel, FileModel):
     distributions = ("onnxruntime",)
     file_format = "onnx"
     runtime_name = "onnxruntime"
+
+    def precision(self) -> str:
+        """Tell whether operations are quantized; float16 is what the specs and weights say."""
+        model = backend("onnx", self).load(str(self.model_path), load_external_data=False)
+        kinds = {node.op_type for node in model.graph.node}
+        return "integers" if kinds & _QUANTIZED else "float32"
 
     def save_to_onnx(self, path: Path) -> None:
         """Copy the model; weights that lie in files beside it are taken in."""

@@ -1,0 +1,209 @@
+"""Static quantization of ONNX files with ONNX Runtime's quantizer.
+
+The quantizer drops or breaks some things without a word, so a file is brought into a form that it
+takes before, and that form is compared with the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_tester.compilers._onnx_files import loaded, saved
+from edge_tester.core.backends import backend
+from edge_tester.core.errors import CompilationError
+from edge_tester.core.quiet import quiet
+from edge_tester.core.tensors import Array
+
+# Scales per channel came with this one.
+_PER_CHANNEL_OPSET = 13
+# What older files are taken to, the better one first.
+_NEWER_OPSETS = (17, _PER_CHANNEL_OPSET)
+_QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"}
+# Largest difference, as part of the largest value, that an equal float form may show.
+_EQUAL = 1e-3
+_LOG_ERRORS_ONLY = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class ONNXQuantizer:
+    """Quantizes one file.
+
+    Attributes
+    ----------
+    owner : object
+        Who asks, for messages.
+    name : str
+        The user's name of the file.
+    folder : Path
+        For files that are of no use later.
+    """
+
+    owner: object
+    name: str
+    folder: Path
+
+    def quantize(self, source: Path, samples: Iterator[dict[str, Array]], output: Path) -> None:
+        """Write the file with int8 weights per channel and int8 activations.
+
+        Parameters
+        ----------
+        source : Path
+        samples : iterator of dict of str to ndarray
+            Inputs of one inference each, in the order of the model's inputs.
+        output : Path
+
+        Raises
+        ------
+        CompilationError
+            It is quantized already, or cannot be brought into a form that can be quantized.
+        """
+        onnx: Any = backend("onnx", self.owner)
+        quantization: Any = backend("onnxruntime.quantization", self.owner)
+        preparation: Any = backend("onnxruntime.quantization.shape_inference", self.owner)
+        model = loaded(source, self.owner)
+        if {node.op_type for node in model.graph.node} & _QUANTIZED:
+            raise CompilationError(
+                f"{type(self.owner).__name__} takes models that are not quantized yet for target "
+                f"int8; {self.name} is."
+            )
+        initialized = {constant.name for constant in model.graph.initializer}
+        names = [tensor.name for tensor in model.graph.input if tensor.name not in initialized]
+        first = dict(zip(names, next(samples).values(), strict=True))
+        # The exported file's names need not be those of the model it came from.
+        feeds = itertools.chain(
+            [first], (dict(zip(names, s.values(), strict=True)) for s in samples)
+        )
+        wanted = self._run(source, first)
+        raised = self._raised(onnx, model, first, wanted)
+        _scale_apart(onnx, raised.graph)
+        plain, prepared = self.folder / "plain.onnx", self.folder / "prepared.onnx"
+        large = saved(raised, plain)
+        with quiet():
+            preparation.quant_pre_process(
+                plain,
+                prepared,
+                # Symbolic shapes are for transformers and would need another package.
+                skip_symbolic_shape=True,
+                save_as_external_data=large,
+                all_tensors_to_one_file=large,
+                external_data_location="prepared.data" if large else None,
+            )
+            self._require_equal(wanted, self._run(prepared, first), "what it was prepared to")
+            made = self.folder / "quantized.onnx"
+            quantization.quantize_static(
+                prepared,
+                made,
+                _Reader(feeds),
+                quant_format=quantization.QuantFormat.QDQ,
+                # On a digits classifier, scales per channel gain 3 dB of signal-to-noise
+                # ratio over scales per tensor. uint8 activations gave the same accuracy,
+                # ratio and speed as int8 (x86 with VNNI), which are what ARM prefers.
+                per_channel=_opset(raised) >= _PER_CHANNEL_OPSET,
+                weight_type=quantization.QuantType.QInt8,
+                activation_type=quantization.QuantType.QInt8,
+                use_external_data_format=large,
+                extra_options={"TensorQuantOverrides": self._overrides(onnx, prepared)},
+            )
+        saved(loaded(made, self.owner), output, self.owner)
+
+    def _raised(self, onnx: Any, model: Any, first: dict[str, Array], wanted: list[Array]) -> Any:
+        """Return the model in an opset that has scales per channel, or itself if none works."""
+        if _opset(model) >= _PER_CHANNEL_OPSET:
+            return model
+        for opset in _NEWER_OPSETS:
+            path = self.folder / f"opset-{opset}.onnx"
+            try:
+                with quiet():
+                    converted = onnx.version_converter.convert_version(model, opset)
+                    saved(converted, path)
+                    self._require_equal(wanted, self._run(path, first), f"opset {opset}")
+                return converted
+            # It knows not all operations, and its own errors have no base in common.
+            except Exception:
+                continue
+        return model
+
+    def _run(self, path: Path, inputs: dict[str, Array]) -> list[Array]:
+        runtime: Any = backend("onnxruntime", self.owner)
+        options = runtime.SessionOptions()
+        options.log_severity_level = _LOG_ERRORS_ONLY
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return list(session.run(None, inputs))
+
+    def _require_equal(self, wanted: list[Array], found: list[Array], what: str) -> None:
+        for one, other in zip(wanted, found, strict=True):
+            if not np.issubdtype(np.asarray(one).dtype, np.floating):
+                continue
+            largest = float(np.nanmax(np.abs(one), initial=0.0))
+            if not np.allclose(one, other, rtol=0, atol=_EQUAL * (largest or 1.0), equal_nan=True):
+                raise CompilationError(
+                    f"{type(self.owner).__name__}: {self.name} answers otherwise as {what}, "
+                    "before anything is quantized."
+                )
+
+    def _overrides(self, onnx: Any, path: Path) -> dict[str, list[dict[str, Any]]]:
+        """Return what is not to be quantized per channel.
+
+        Weights of a transposed convolution with groups have the channels of one group alone along
+        their axis, which the quantizer takes for all of them.
+        """
+        types: Any = backend("onnxruntime.quantization", self.owner).QuantType
+        model = onnx.load(str(path), load_external_data=False)
+        return {
+            node.input[1]: [{"quant_type": types.QInt8}]
+            for node in model.graph.node
+            if node.op_type == "ConvTranspose" and _attribute(onnx, node, "group", 1) > 1
+        }
+
+
+@dataclasses.dataclass
+class _Reader:
+    """Gives the quantizer the inputs of one inference at a time."""
+
+    samples: Iterator[dict[str, Array]]
+
+    def get_next(self) -> dict[str, Array] | None:
+        """Return the next inputs, None after the last ones."""
+        return next(self.samples, None)
+
+
+def _scale_apart(onnx: Any, graph: Any) -> None:
+    """Take the factors of Gemm, which the quantizer drops, to operations before it.
+
+    Those of constants are computed away before anything is quantized.
+    """
+    nodes = list(graph.node)
+    del graph.node[:]
+    for number, node in enumerate(nodes):
+        if node.op_type == "Gemm":
+            for factor, position in (("alpha", 1), ("beta", 2)):
+                value = _attribute(onnx, node, factor, 1.0)
+                if value == 1.0 or len(node.input) <= position or not node.input[position]:
+                    continue
+                name = f"edge_tester/{number}/{factor}"
+                array = np.array(value, np.float32)
+                graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+                scaled = f"{name}/scaled"
+                graph.node.append(
+                    onnx.helper.make_node("Mul", [node.input[position], name], [scaled])
+                )
+                node.input[position] = scaled
+                next(a for a in node.attribute if a.name == factor).f = 1.0
+        graph.node.append(node)
+
+
+def _attribute(onnx: Any, node: Any, name: str, default: Any) -> Any:
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return onnx.helper.get_attribute_value(attribute)
+    return default
+
+
+def _opset(model: Any) -> int:
+    return next((int(one.version) for one in model.opset_import if not one.domain), 1)

@@ -16,6 +16,7 @@ from edge_tester.datasets._recipes import Recipe
 
 # Of the 50,000 images for validation, which have their place in the list in their names.
 _NUMBERED_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})")
+_SYNSET = re.compile(r"n\d{8}")
 _USUAL_CLASSES = 1000
 
 
@@ -72,11 +73,12 @@ class ImageNetDataset(ClassFoldersDataset):
                     f"{len(mapping)} classes",
                 )
         else:
-            if not mapping and len(classes) != _USUAL_CLASSES:
+            synsets = all(map(_SYNSET.fullmatch, classes))
+            if not mapping and (len(classes) != _USUAL_CLASSES or not synsets):
                 self.listing_remarks.append(
-                    f"The {len(classes)} synsets are numbered 0 to {len(classes) - 1} in their "
-                    f"order; a model of {_USUAL_CLASSES} classes numbers them by the whole list, "
-                    "which --synset-mapping names."
+                    f"The {len(classes)} {'synsets' if synsets else 'classes'} are numbered 0 to "
+                    f"{len(classes) - 1} in alphabetic order; a model of {_USUAL_CLASSES} classes "
+                    "numbers them by the order of all synsets, which --synset-mapping names."
                 )
             mapping = mapping or {synset: synset for synset in classes}
             unknown = sorted(set(labels) - set(mapping))

@@ -29,7 +29,7 @@ WAIT_LIMIT_S = 30
 
 # Modules of edge_tester.core; each may import those of earlier lines only.
 LAYERS = (
-    "errors interrupts quiet readahead target.status",
+    "errors interrupts observer quiet readahead target.status",
     "options backends files formats isolation payloads statistics tensors wire",
     "batches channel download figures onnxfiles outputs registry",
     "artifact measurements quality watch",

@@ -8,7 +8,7 @@ import itertools
 import platform
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -39,6 +39,7 @@ from edge_tester.core.measurements import (
     with_classes,
 )
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.observer import Observer
 from edge_tester.core.options import Configurable, option, path_of
 from edge_tester.core.outputs import OutputFiles
 from edge_tester.core.payloads import Hello, Statistics, Welcome
@@ -73,19 +74,6 @@ class Measurement(Configurable):
     outputs_directory: Path | None = option(
         None, help="Folder for the raw outputs of every sample, one .npy file per output"
     )
-
-
-class Observer:
-    """Hears how a run goes on; does nothing by itself."""
-
-    def begin(self, what: str, total: int, unit: Literal["bytes", "samples"]) -> None:
-        """Hear that a phase begins."""
-
-    def advance(self, count: int) -> None:
-        """Hear that a part of the phase is done."""
-
-    def tell(self, text: str) -> None:
-        """Hear something worth showing."""
 
 
 class HostRun:
@@ -167,6 +155,8 @@ class HostRun:
         """
         self._dataset.prepare()
         self._check_formats()
+        if self._compiler is not None and self._compiler.calibrates:
+            self._compiler.check_calibration(self._dataset)
         self._evaluation = Evaluation(self._model, self._dataset)
         artifact = self._artifact = self._artifact or self._compiled()
         try:

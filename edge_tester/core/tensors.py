@@ -176,8 +176,8 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         # Numbers that are whole and in range are the same numbers in any type.
         with np.errstate(over="ignore", invalid="ignore"):
             lost = converted.astype(values.dtype) != values
-        if wanted.kind in "iu" and values.dtype.kind == "f":
-            # An integer beyond the range comes back as another one that may round to the same.
+        if wanted.kind in "iu":
+            # What is beyond the range may wrap around there and back.
             limits = np.iinfo(wanted)
             lost |= ~((values >= limits.min) & (values <= limits.max))
         if lost.any():

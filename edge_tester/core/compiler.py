@@ -45,7 +45,7 @@ class ModelCompiler(Configurable):
         True, help="Run the result on a few samples and compare it with its source"
     )
 
-    calibrated: dict[str, tuple[float, float]] = state(default_factory=dict)
+    calibrated: dict[str, list[float]] = state(default_factory=dict)
     """Smallest and largest value of each input among the samples that were calibrated with."""
 
     def prepare(self) -> None:
@@ -229,8 +229,8 @@ class ModelCompiler(Configurable):
         """Note the range of all calibration samples, by the position of the input."""
         for index, one in enumerate(values):
             if one.size and one.dtype.kind in "fiu":
-                low, high = self.calibrated.get(str(index), (float("inf"), float("-inf")))
-                self.calibrated[str(index)] = (
+                low, high = self.calibrated.get(str(index), [float("inf"), float("-inf")])
+                self.calibrated[str(index)] = [
                     min(low, float(one.min())),
                     max(high, float(one.max())),
-                )
+                ]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge_tester.compilers._calibration import Calibration
+from edge_tester.compilers._coreml_masks import pipeline
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -41,6 +42,7 @@ class CoreMLCompiler(ModelCompiler):
     output_format = "coreml"
     output_is_folder = True
     distributions = ("coremltools", "torch", "tensorflow", "tensorflow-cpu")
+    keeps_state = False
 
     precision: str = option(
         "float16", choices=("float16", "float32"), help="Type of weights and activations"
@@ -83,12 +85,14 @@ class CoreMLCompiler(ModelCompiler):
         model.load()
         with quiet():
             tools: Any = backend("coremltools", self)
-            settings = {
+            settings: dict[str, Any] = {
                 "convert_to": "mlprogram",
                 "compute_precision": getattr(tools.precision, self.precision.upper()),
                 "minimum_deployment_target": getattr(tools.target, self.minimum_deployment_target),
                 "skip_model_load": True,
             }
+            if self.precision == "float16":
+                settings["pass_pipeline"] = pipeline(tools, self)
             convert = self._from_torch if model.format == "torch" else self._from_tensorflow
             converted = convert(tools, model, settings)
             if self.quantizes:

@@ -32,6 +32,7 @@ class LiteRTTorchCompiler(ModelCompiler):
     input_formats = ("torch",)
     output_format = "tflite"
     distributions = ("torch", "ai-edge-litert")
+    keeps_state = False
 
     batch_size: int = option(1, minimum=1, help="Samples of one inference, fixed in the model")
     litert_torch_python: Path | None = option(

@@ -37,6 +37,7 @@ class TVMCompiler(ModelCompiler):
     input_formats = ("onnx", "torch", "tflite")
     output_format = "tvm"
     distributions = ("apache-tvm", "onnx", "onnxruntime", "torch", "tflite")
+    keeps_state = False
 
     target: str = option(
         "llvm",

@@ -35,6 +35,9 @@ class ModelCompiler(Configurable):
     distributions: ClassVar[tuple[str, ...]] = ()
     """Names of the packages whose versions decide what comes out."""
 
+    keeps_state: ClassVar[bool] = True
+    """Whether a state that a network keeps between inferences is kept."""
+
     compiled_model_path: Path = option(help="Where the compiled model is written")
     model_framework: str = option(
         "auto", help="Format of the model to compile; auto takes the model wrapper's"
@@ -108,6 +111,9 @@ class ModelCompiler(Configurable):
             )
         if self.calibrates:
             self.check_calibration(dataset)
+        if not self.keeps_state:
+            model.load()
+            model.require_no_state(f"a file of {owner}")
         parent = model.artifact()
         atomic = atomic_folder if self.output_is_folder else atomic_path
         with atomic(self.compiled_model_path) as temporary:

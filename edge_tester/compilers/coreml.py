@@ -13,12 +13,13 @@ import numpy as np
 
 from edge_tester.compilers._calibration import Calibration
 from edge_tester.compilers._coreml_masks import pipeline
+from edge_tester.compilers._keras_networks import prepared
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import option
+from edge_tester.core.options import option, state
 from edge_tester.core.quiet import quiet
 
 # Operations that turn compressed weights into floats -> their input with the integers.
@@ -62,6 +63,8 @@ class CoreMLCompiler(ModelCompiler):
     )
     batch_size: int = option(1, minimum=1, help="Samples of one inference, fixed in the program")
 
+    _changes: dict[str, str] = state(default_factory=dict)
+
     def __post_init__(self) -> None:
         """Check the options, also against each other."""
         super().__post_init__()
@@ -83,6 +86,7 @@ class CoreMLCompiler(ModelCompiler):
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Convert, compress the weights if asked to, and save the package."""
         model.load()
+        self._changes = {}
         with quiet():
             tools: Any = backend("coremltools", self)
             settings: dict[str, Any] = {
@@ -122,6 +126,10 @@ class CoreMLCompiler(ModelCompiler):
                     elements[values.dtype.name] = elements.get(values.dtype.name, 0) + values.size
         total = sum(elements.values())
         return Weights(elements=elements, quantized_share=integers / total if total else 0.0)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was done to layers that Core ML's tools do not take as they are."""
+        return dict(self._changes)
 
     def _from_torch(self, tools: Any, model: ModelWrapper, settings: dict[str, Any]) -> Any:
         torch = backend("torch", self)
@@ -169,7 +177,7 @@ class CoreMLCompiler(ModelCompiler):
                 answers = signature(**dict(zip(names, values, strict=True)))
                 return [answers[spec.name] for spec in outputs]
         else:
-            network = tensorflow.keras.models.load_model(model.model_path, compile=False)
+            network, self._changes = prepared(model, self)
 
             def call(*values: Any) -> Any:
                 return network(values if len(values) > 1 else values[0])

@@ -30,7 +30,7 @@ WAIT_LIMIT_S = 30
 # Modules of edge_tester.core; each may import those of earlier lines only.
 LAYERS = (
     "errors interrupts quiet readahead target.status",
-    "options backends files formats isolation payloads statistics tensors wire",
+    "options backends files formats isolation onnxmetadata payloads statistics tensors wire",
     "artifact batches channel download measurements outputs registry",
     "machine quality",
     "dataset onnxconversion runtime runtimeprotocol",

@@ -51,15 +51,18 @@ class ONNXQuantizer:
     name: str
     folder: Path
 
-    def quantize(self, source: Path, samples: Iterator[dict[str, Array]], output: Path) -> None:
-        """Write the file with int8 weights per channel and int8 activations.
+    def quantized(self, source: Path, samples: Iterator[dict[str, Array]]) -> Any:
+        """Return the model with int8 weights per channel and int8 activations.
 
         Parameters
         ----------
         source : Path
         samples : iterator of dict of str to ndarray
             Inputs of one inference each, in the order of the model's inputs.
-        output : Path
+
+        Returns
+        -------
+        onnx.ModelProto
 
         Raises
         ------
@@ -119,7 +122,7 @@ class ONNXQuantizer:
                 use_external_data_format=large,
                 extra_options={"TensorQuantOverrides": self._overrides(onnx, prepared)},
             )
-        saved(loaded(made, self.owner), output, self.owner)
+        return loaded(made, self.owner)
 
     def _raised(self, onnx: Any, model: Any, first: dict[str, Array], wanted: list[Array]) -> Any:
         """Return the model in an opset that has scales per channel, or itself if none works."""

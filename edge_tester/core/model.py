@@ -153,6 +153,17 @@ class ModelWrapper(Configurable):
         """
         return list(inputs)
 
+    def scaling(self) -> dict[str, Any] | None:
+        """Return what :meth:`preprocess` does, as options of the wrappers for any file.
+
+        Returns
+        -------
+        dict or None
+            ``input_scale``, ``input_mean`` and ``input_std``; empty if values stay as they are,
+            None if these cannot say it.
+        """
+        return {}
+
     def evaluate(self, dataset: Dataset, indices: Array) -> Quality:
         """Measure the quality of the loaded model on the host."""
         accumulator = accumulator_for(dataset.task, dataset.class_names())

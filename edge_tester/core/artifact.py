@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 import msgspec
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.files import packed
-from edge_tester.core.formats import format_of
+from edge_tester.core.files import packed, stand_in
+from edge_tester.core.formats import ARCHIVED_ONNX, format_of
+from edge_tester.core.onnxfiles import side_files
 from edge_tester.core.tensors import TensorSpec
 
 
@@ -39,6 +40,9 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     format : str
         One of the values of :data:`edge_tester.core.formats.FORMATS`.
     size_bytes : int
+        Of what is sent: the file, or the archive of several.
+    content_bytes : int
+        Of the files themselves; 0 stands for ``size_bytes``.
     sha256 : str
         Hexadecimal.
     inputs, outputs : tuple of TensorSpec
@@ -62,6 +66,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     format: str
     size_bytes: int
     sha256: str
+    content_bytes: int = 0
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     producer: str = ""
@@ -92,12 +97,23 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         if not path.exists():
             raise ModelError(f"Model file {path} does not exist.")
         format = format or format_of(path)
+        files = _files_of(path)
+        content_bytes = sum(one.stat().st_size for _, one in files)
+        if content_bytes == 0:
+            raise ModelError(f"Model file {path} is empty.")
+        if not path.is_dir() and (found := stand_in(path)):
+            raise ModelError(f"Model file {path} is {found}.")
         with open_model(path) as file:
             size_bytes = os.fstat(file.fileno()).st_size
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        if size_bytes == 0:
-            raise ModelError(f"Model file {path} is empty.")
-        return cls(path=path, format=format, size_bytes=size_bytes, sha256=sha256, **attributes)
+        return cls(
+            path=path,
+            format=format,
+            size_bytes=size_bytes,
+            content_bytes=content_bytes,
+            sha256=sha256,
+            **attributes,
+        )
 
     def open(self) -> BinaryIO:
         """Open what is described for reading, of a folder an uncompressed archive."""
@@ -105,5 +121,17 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_model(path: Path) -> BinaryIO:
-    """Open a model file, or an archive of a model folder; the same folder, the same bytes."""
-    return packed(path) if path.is_dir() else path.open("rb", buffering=0)
+    """Open a model file, or an archive of a model of several; the same files, the same bytes."""
+    files = _files_of(path)
+    if path.is_dir() or len(files) > 1:
+        return packed(files)
+    return path.open("rb", buffering=0)
+
+
+def _files_of(path: Path) -> list[tuple[str, Path]]:
+    """Return all files of a model, with their names in an archive."""
+    if path.is_dir():
+        found = sorted(one for one in path.rglob("*") if one.is_file())
+        return [(one.relative_to(path).as_posix(), one) for one in found]
+    beside = side_files(path) if path.suffix.lower() == ".onnx" else []
+    return [(ARCHIVED_ONNX, path), *((name, path.parent / name) for name in beside)]

@@ -21,10 +21,28 @@ class Batch(NamedTuple):
     tensors: list[Array]
 
 
-def per_sample(values: Array, size: int) -> Array:
-    """Return values with the samples along axis 0; models without a batch axis have one sample."""
-    if values.ndim and len(values) == size:
-        return values
+def per_sample(values: Array, size: int, batch_axis: int | None = 0) -> Array:
+    """Return values with the samples along axis 0.
+
+    Parameters
+    ----------
+    values : ndarray
+        One output of an inference.
+    size : int
+        Samples of the inference.
+    batch_axis : int or None, default=0
+        Where the model's inputs have the batch; None for a model without one.
+
+    Raises
+    ------
+    InputError
+        The output cannot be divided among the samples.
+    """
+    if batch_axis is not None:
+        # Models with the time first give their last state with the batch first.
+        for axis in dict.fromkeys((0, batch_axis)):
+            if values.ndim > axis and values.shape[axis] == size:
+                return np.moveaxis(values, axis, 0)
     if size == 1:
         return values[np.newaxis]
     raise InputError(

@@ -271,4 +271,6 @@ def write(connection: Connection, buffers: Sequence[Buffer], sent: int = 0) -> N
 
 def lost(address: str, error: OSError) -> UnreachableError:
     """Return what to raise when the system reports the end of a connection."""
+    if isinstance(error, BlockingIOError | TimeoutError):
+        return UnreachableError(f"{address} said nothing for too long.")
     return UnreachableError(f"The connection to {address} was lost ({error.strerror or error}).")

@@ -12,7 +12,7 @@ from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import CompilationError, EdgeTesterError
 from edge_tester.core.files import atomic_folder, atomic_path, is_empty
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import Configurable, option, path_of
+from edge_tester.core.options import Configurable, option, path_of, state
 from edge_tester.core.selfcheck import Findings, checked
 from edge_tester.core.tensors import Array
 from edge_tester.core.trial import Result
@@ -45,6 +45,9 @@ class ModelCompiler(Configurable):
     self_check: bool = option(
         True, help="Run the result on a few samples and compare it with its source"
     )
+
+    calibrated: dict[str, tuple[float, float]] = state(default_factory=dict)
+    """Smallest and largest value of each input among the samples that were calibrated with."""
 
     def prepare(self) -> None:
         """Get once what takes long to get; without it, the first compilation does."""
@@ -114,6 +117,7 @@ class ModelCompiler(Configurable):
         if not self.keeps_state:
             model.load()
             model.require_no_state(f"a file of {owner}")
+        self.calibrated = {}
         parent = model.artifact()
         atomic = atomic_folder if self.output_is_folder else atomic_path
         with atomic(self.compiled_model_path) as temporary:
@@ -141,10 +145,14 @@ class ModelCompiler(Configurable):
             options=self.to_options(),
             tool_versions={d: v for d in self.distributions if (v := version(d))},
             weights=weights,
-            facts={**self.facts(), "self_check": findings.facts},
+            facts=self._all_facts(findings),
             remarks=findings.remarks,
             parent=parent,
         )
+
+    def _all_facts(self, findings: Findings) -> dict[str, Any]:
+        facts = {**self.facts(), "self_check": findings.facts}
+        return {**facts, "calibrated": self.calibrated} if self.calibrated else facts
 
     def check_format(self, model: ModelWrapper) -> None:
         """See whether the model is what the user says it is.
@@ -161,23 +169,19 @@ class ModelCompiler(Configurable):
             )
 
     def check_calibration(self, dataset: Dataset | None) -> None:
-        """See whether there is enough to calibrate with, before anything that takes long.
+        """Let a data set set apart what calibrating needs, before anything that takes long.
 
         Raises
         ------
         CompilationError
-            There is no data set, or it has too few calibration samples.
+            There is no data set.
+        DatasetError
+            It has too few samples.
         """
         owner = type(self).__name__
         if dataset is None:
             raise CompilationError(f"{owner} needs a data set to calibrate with, got none.")
-        count = len(dataset.split().calibration)
-        if count < MINIMUM_CALIBRATION_SAMPLES:
-            raise CompilationError(
-                f"{owner} needs at least {MINIMUM_CALIBRATION_SAMPLES} calibration samples, "
-                f"{type(dataset).__name__} has {count} (of {len(dataset)} samples; "
-                f"calibration_fraction is {dataset.calibration_fraction:g})."
-            )
+        dataset.ensure_calibration(MINIMUM_CALIBRATION_SAMPLES)
 
     def _checked(
         self, model: ModelWrapper, dataset: Dataset | None, path: Path, weights: Weights
@@ -196,4 +200,16 @@ class ModelCompiler(Configurable):
         inputs, _ = model.specs()
         samples.bind(inputs)
         for one in samples.batches(samples.split().calibration, 1):
-            yield model.preprocess(one.inputs, inputs)
+            values = model.preprocess(one.inputs, inputs)
+            self._widen(values)
+            yield values
+
+    def _widen(self, values: list[Array]) -> None:
+        """Note the range of all calibration samples, by the position of the input."""
+        for index, one in enumerate(values):
+            if one.size and one.dtype.kind in "fiu":
+                low, high = self.calibrated.get(str(index), (float("inf"), float("-inf")))
+                self.calibrated[str(index)] = (
+                    min(low, float(one.min())),
+                    max(high, float(one.max())),
+                )

@@ -9,11 +9,15 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.errors import DatasetError
-from edge_tester.core.measurements import Task
-from edge_tester.core.options import Configurable, option
+from edge_tester.core.figures import Task
+from edge_tester.core.options import Configurable, option, state
 from edge_tester.core.tensors import Array, TensorSpec
 
 Prepared = TypeVar("Prepared")
+
+# Keeps these random numbers apart from those of the split, which have the seed alone.
+_CHOICE = 1
+_PARTS = {"train": "for training", "validation": "for validation", "test": "to be measured"}
 
 
 class Samples(msgspec.Struct, frozen=True):
@@ -44,6 +48,31 @@ class Split(msgspec.Struct, frozen=True):
     test: Array
 
 
+def chosen_evenly(indices: Array, labels: Array | None, count: int, seed: int) -> Array:
+    """Return ``count`` of these indices in ascending order, each class with its share.
+
+    Fewer of them are always a part of more of them.
+
+    Parameters
+    ----------
+    indices : ndarray of int
+        Indices to choose from.
+    labels : ndarray of int, or None
+        Class of every sample of the data set; None where there are no classes.
+    count : int
+    seed : int
+    """
+    generator = np.random.default_rng([seed, _CHOICE])
+    classes = np.zeros(len(indices), int) if labels is None else labels[indices]
+    places = np.empty(len(indices))
+    for label in np.unique(classes):
+        members = generator.permutation(np.flatnonzero(classes == label))
+        # Every class spreads its samples over the range from 0 to 1, so that those
+        # below any limit are its share; where it begins decides who gives one more.
+        places[members] = (np.arange(len(members)) + generator.random()) / len(members)
+    return np.sort(indices[np.argsort(places, kind="stable")[:count]])
+
+
 class Dataset(Configurable):
     """A subclass must prepare itself, tell its size and load samples by index.
 
@@ -62,12 +91,23 @@ class Dataset(Configurable):
         0.125, minimum=0, maximum=1, help="Part of the samples for calibrating a quantization"
     )
     split_seed: int = option(0, minimum=0, help="Seed of the split; the same seed, the same split")
-    limit: int | None = option(None, minimum=1, help="Measure only the first N test samples")
+    limit: int | None = option(
+        None,
+        minimum=1,
+        help="Measure only N test samples, each class with its share, by split_seed",
+    )
+
+    reserved: dict[str, Array] = state(default_factory=dict)
 
     @property
     def task(self) -> Task:
         """What is to be predicted; decides the quality metrics. Known once prepared."""
         return "classification"
+
+    @property
+    def normalization(self) -> str | None:
+        """What scales the samples here for the network, None if the model wrapper is to do it."""
+        return None
 
     def prepare(self) -> None:
         """Make samples available: find or download them; called once, before all else.
@@ -95,16 +135,33 @@ class Dataset(Configurable):
         """Return the names of the classes in the order of their indices."""
         return []
 
+    def label_count(self) -> int | None:
+        """Return how many classes the model must tell apart at least, None without classes."""
+        labels = self.labels()
+        if self.task != "classification" or labels is None:
+            return None
+        return max(len(self.class_names()), int(labels.max(initial=-1)) + 1)
+
     def bind(self, inputs: Sequence[TensorSpec]) -> None:
         """Learn what the model takes; for data sets that can fit themselves to it."""
 
     def remarks(self) -> list[str]:
         """Return what a reader of the figures must know of the samples loaded so far, in words."""
-        return []
+        if not self.reserved:
+            return []
+        counts = {part: len(indices) for part, indices in self.reserved.items()}
+        sources = " and ".join(f"{count} of those {_PARTS[part]}" for part, count in counts.items())
+        return [
+            f"{sum(counts.values())} samples were set apart for calibration, since the split had "
+            f"too few: {sources}, each class with its share. They are not measured; "
+            "--calibration-fraction chooses how many there are."
+        ]
 
     def facts(self) -> dict[str, Any]:
         """Return what was done to the samples loaded so far to fit the model; JSON can hold it."""
-        return {}
+        if not self.reserved:
+            return {}
+        return {"set_apart_for_calibration": {p: len(i) for p, i in self.reserved.items()}}
 
     def prepared(self, value: Prepared | None) -> Prepared:
         """Return working state that :meth:`prepare` sets.
@@ -119,8 +176,64 @@ class Dataset(Configurable):
         return value
 
     def split(self) -> Split:
-        """Split all samples, stratified by class where there are classes."""
+        """Return the split, with what was set apart for calibration since."""
+        own = self.own_split()
+        if not self.reserved:
+            return own
+        moved = np.concatenate(list(self.reserved.values()))
+        train, validation, test = (
+            np.setdiff1d(part, moved) for part in (own.train, own.validation, own.test)
+        )
+        return Split(train, validation, np.union1d(own.calibration, moved), test)
+
+    def own_split(self) -> Split:
+        """Split all samples, stratified by class where there are classes.
+
+        A subclass overrides this one if its samples are split in another way.
+        """
         return self.split_of(len(self), self.labels())
+
+    def ensure_calibration(self, minimum: int) -> None:
+        """Set samples apart for calibration if there are fewer than ``minimum``.
+
+        They come from those for training, then for validation, then from those to be
+        measured, of which at least half stay. Equal options, an equal choice.
+
+        Raises
+        ------
+        DatasetError
+            There are too few samples.
+        """
+        if len(self.split().calibration) >= minimum:
+            return
+        self.reserved = {}
+        own, labels = self.own_split(), self.labels()
+        missing = minimum - len(own.calibration)
+        sources = (
+            ("train", own.train, len(own.train)),
+            ("validation", own.validation, len(own.validation)),
+            ("test", own.test, len(own.test) // 2),
+        )
+        found = {}
+        for part, indices, allowed in sources:
+            count = min(missing, allowed)
+            if count > 0:
+                found[part] = chosen_evenly(indices, labels, count, self.split_seed)
+                missing -= count
+        if missing > 0:
+            raise DatasetError(
+                f"{type(self).__name__} has {len(own.calibration)} samples for calibration, "
+                f"{minimum} are needed. At most {minimum - missing} can be set apart of its "
+                f"{len(self)} samples, half of those to be measured: give more samples (those in "
+                "x_calibration of an .npz file serve calibration alone), or a model that was "
+                "quantized before."
+            )
+        self.reserved = found
+        if len(self.split().calibration) < minimum:
+            raise DatasetError(
+                f"{type(self).__name__} overrides split(), which hides the samples set apart for "
+                "calibration: it must override own_split() instead."
+            )
 
     def split_of(self, count: int, labels: Array | None) -> Split:
         """Split the first ``count`` samples, whose class indices are ``labels``."""
@@ -161,7 +274,9 @@ class Dataset(Configurable):
         DatasetError
             There are none.
         """
-        indices = self.split().test[: self.limit]
+        indices = self.split().test
+        if self.limit is not None and self.limit < len(indices):
+            indices = chosen_evenly(indices, self.labels(), self.limit, self.split_seed)
         if len(indices) == 0:
             raise DatasetError(
                 f"{type(self).__name__} has no test samples: {len(self)} samples in all, "

@@ -6,9 +6,11 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from edge_tester.core.errors import ModelError
 
 CHUNK_BYTES = 1 << 20
 
@@ -89,18 +91,65 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def packed(folder: Path) -> BinaryIO:
-    """Return an uncompressed archive of a folder; it depends on names and contents alone."""
+def packed(files: Iterable[tuple[str, Path]]) -> BinaryIO:
+    """Return an uncompressed archive of files; it depends on names and contents alone.
+
+    Parameters
+    ----------
+    files : iterable of (str, Path)
+        Name in the archive, and where the file is.
+    """
     import tarfile
 
     # The caller closes it, and with that it is gone.
     file = tempfile.TemporaryFile()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+        for name, path in files:
+            entry = tarfile.TarInfo(name)
             entry.size = path.stat().st_size
             with path.open("rb") as content:
                 archive.addfile(entry, content)
     file.flush()
     file.seek(0)
     return cast(BinaryIO, file)
+
+
+def unpacked(archive: Path, folder: Path) -> list[str]:
+    """Unpack an archive of :func:`packed` into a new folder; return the names in it.
+
+    Raises
+    ------
+    ModelError
+        It is no archive, or would write elsewhere (PEP 706, filter ``data``).
+    """
+    import tarfile
+
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with tarfile.open(archive) as content:
+            content.extractall(folder, filter="data")
+            return content.getnames()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ModelError(f"{archive} is no archive of a model: {error}") from error
+
+
+def is_archive(path: Path) -> bool:
+    """Tell whether a file is an archive of :func:`packed`."""
+    import tarfile
+
+    return path.is_file() and tarfile.is_tarfile(path)
+
+
+def stand_in(path: Path) -> str | None:
+    """Return what a file is instead of what its name promises, None if nothing is known.
+
+    Downloads that went wrong leave such files: the pointer of a Git LFS file that was not
+    fetched (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md), or a web page.
+    """
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, the real file was not fetched: run 'git lfs pull'"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "a web page (HTML), not the file itself: download it again"
+    return None

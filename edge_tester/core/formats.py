@@ -22,6 +22,8 @@ FORMATS = {
     ".pte": "executorch",
     ".echo": "echo",
 }
+# Name of the graph in the archive of an ONNX model whose weights lie in files of their own.
+ARCHIVED_ONNX = "model.onnx"
 
 
 def format_of(path: Path) -> str:

@@ -6,9 +6,9 @@ import contextlib
 import datetime
 import itertools
 import platform
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,28 +19,35 @@ from edge_tester.core.chain import compile_model
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.errors import InputError, ModelError, TargetError
+from edge_tester.core.evaluation import Evaluation
+from edge_tester.core.hostrecord import (
+    clock_remarks,
+    components_of,
+    counters_of,
+    model_facts,
+    remarks_of,
+    thread_remarks,
+)
 from edge_tester.core.interrupts import uninterrupted
 from edge_tester.core.machine import describe_machine
 from edge_tester.core.measurements import (
-    ColdStart,
     Component,
-    Cpu,
     Latency,
     Machine,
-    Memory,
-    ModelFacts,
     Predictions,
     RunRecord,
+    with_classes,
 )
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.observer import Observer
 from edge_tester.core.options import Configurable, option, path_of
 from edge_tester.core.outputs import OutputFiles
 from edge_tester.core.payloads import Hello, Statistics, Welcome
-from edge_tester.core.quality import accumulator_for
 from edge_tester.core.readahead import read_ahead
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import Answer, RuntimeProtocol
 from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.core.watch import InputWatch, OutputWatch
 
 # A pause between two inferences lets caches and branch predictors go cold, which was
 # seen to add up to 0.03 ms to an inference: above this time, less than one percent.
@@ -61,22 +68,12 @@ class Measurement(Configurable):
         help="Time an inference as one of a loop, with warm caches, or as the first after a pause",
     )
     wait: bool = option(False, help="Wait in line while another client uses the target")
+    answer_limit_s: float = option(
+        600.0, minimum=0.1, unit="s", help="Time that the target may take for an answer"
+    )
     outputs_directory: Path | None = option(
         None, help="Folder for the raw outputs of every sample, one .npy file per output"
     )
-
-
-class Observer:
-    """Hears how a run goes on; does nothing by itself."""
-
-    def begin(self, what: str, total: int, unit: Literal["bytes", "samples"]) -> None:
-        """Hear that a phase begins."""
-
-    def advance(self, count: int) -> None:
-        """Hear that a part of the phase is done."""
-
-    def tell(self, text: str) -> None:
-        """Hear something worth showing."""
 
 
 class HostRun:
@@ -157,12 +154,14 @@ class HostRun:
         EdgeTesterError
         """
         self._dataset.prepare()
-        self._accumulator = accumulator_for(self._dataset.task, self._dataset.class_names())
         self._check_formats()
+        if self._compiler is not None and self._compiler.calibrates:
+            self._compiler.check_calibration(self._dataset)
+        self._evaluation = Evaluation(self._model, self._dataset)
         artifact = self._artifact = self._artifact or self._compiled()
         try:
             self._deploy(artifact)
-            self._measure()
+            self._measure(artifact)
         finally:
             self._protocol.disconnect()
 
@@ -177,43 +176,35 @@ class HostRun:
         artifact, welcome, cold, last = self._artifact, self._welcome, self._cold, self._last
         if artifact is None or welcome is None or cold is None or last is None:
             raise InputError("Nothing was measured, so there is nothing to record.")
-        used: list[Configurable] = [self._model, self._dataset, self._protocol, self._measurement]
-        if self._compiler is not None:
-            used.append(self._compiler)
-        components = [
-            Component(role=_role(part), name=path_of(type(part)), options=part.to_options())
-            for part in used
-        ]
-        components.append(
-            Component(role="runtime", name=welcome.runtime, options=welcome.runtime_options)
-        )
+        used = [self._model, self._dataset, self._protocol, self._measurement]
+        runtime = Component(role="runtime", name=welcome.runtime, options=welcome.runtime_options)
         distributions = (*self._model.distributions, *artifact.tool_versions)
-        return RunRecord(
+        record = RunRecord(
             name=self._name,
             created=self._created,
             complete=incomplete_reason is None,
             incomplete_reason=incomplete_reason,
             command_line=self._command_line,
             batch_size=self._dataset.inference_batch_size,
-            components=components,
-            model=_model_facts(artifact, *self._specs),
+            components=[*components_of(used, artifact), runtime],
+            model=model_facts(artifact, *self._specs),
             latency=self._latency,
-            cold_start=ColdStart(load_ns=last.load_ns, first_inference_ns=last.first_inference_ns),
-            memory=Memory(peak_bytes=last.peak_bytes, before_load_bytes=last.before_load_bytes),
-            cpu=Cpu(time_ns=last.cpu_time_ns - cold.cpu_time_ns),
-            quality=self._accumulator.result(),
+            **counters_of(cold, last),
+            quality=self._evaluation.result().without_classes(),
             predictions=Predictions(
                 index=self._indices,
                 truth=self._truth if len(self._truth) == len(self._indices) else None,
-                predicted=self._predictions,
+                predicted=self._evaluation.settled(self._predictions),
             ),
-            class_names=self._dataset.class_names(),
+            class_names=self._evaluation.class_names,
             runtime_facts=self._facts,
             dataset_facts=self._dataset.facts(),
+            input_facts=self._inputs.facts(),
             remarks=self._all_remarks(),
             target=msgspec.convert(welcome.machine, Machine),
             host=describe_machine(distributions),
         )
+        return with_classes(record)
 
     def _check_formats(self) -> None:
         formats = self._runtime.input_formats
@@ -237,54 +228,103 @@ class HostRun:
             runtime_options=self._runtime.chosen_options(),
             wait=self._measurement.wait,
         )
+        self._protocol.answer_limit_s = self._measurement.answer_limit_s
         self._welcome = self._protocol.connect(hello, self._observer.tell)
+        axes: dict[str, int | None] = {"0": 0, "1": 1, "none": None}
+        self._batch_axis = axes.get(self._model.batch_axis, 0)
+        self._upload(artifact)
+        self._dataset.bind(self._specs[0])
+
+    def _upload(self, artifact: Artifact) -> None:
         self._observer.begin("Uploading", artifact.size_bytes, "bytes")
         try:
             loaded = self._protocol.upload_model(
-                artifact, self._dataset.inference_batch_size, self._observer.advance
+                artifact,
+                self._dataset.inference_batch_size,
+                self._batch_axis,
+                self._observer.advance,
             )
         except TargetError as error:
             # The target knows the file by another name.
             raise TargetError(error.code, f"{artifact.path}: {error}") from error
         self._facts = dict(loaded.facts)
-        self._remarks += [*_remarks_of(artifact), *self._facts.pop("remarks", [])]
         self._specs = self._protocol.loaded or ([], [])
-        self._dataset.bind(self._specs[0])
 
-    def _measure(self) -> None:
+    def _settle(self, artifact: Artifact, samples: Samples) -> None:
+        """Learn from the first samples what no spec tells: whether there is a batch axis."""
+        pairs = list(zip(self._specs[0], samples.inputs, strict=False))
+        single = bool(pairs) and all(one.ndim - 1 == len(spec.shape) for spec, one in pairs)
+        fits = all(spec.accepts(one.shape[1:]) for spec, one in pairs)
+        if self._model.batch_axis == "auto" and single and not fits:
+            # What is open is not the batch, but the length of a sample.
+            self._batch_axis = None
+            self._upload(artifact)
+            self._dataset.bind(self._specs[0])
+        self._evaluation.check(self._specs[1], batched=not single)
+        self._remarks += [*remarks_of(artifact), *self._facts.pop("remarks", [])]
+        self._remarks += thread_remarks(self._facts, self._welcome.machine if self._welcome else {})
+        self._inputs = InputWatch(self._specs[0], artifact.facts.get("calibrated"))
+        self._outputs = OutputWatch(self._specs[1])
+
+    def _measure(self, artifact: Artifact) -> None:
         indices = self._dataset.test_indices()
+        loaded = self._loaded(indices)
+        beginning = next(loaded)
+        self._settle(artifact, beginning[0])
         # Closed at the end, whatever ends it: a thread may be reading ahead.
-        with contextlib.closing(self._batches(indices)) as batches:
+        with (
+            contextlib.closing(self._batches(itertools.chain([beginning], loaded))) as batches,
+            OutputFiles(self._measurement.outputs_directory) as files,
+        ):
             first = next(batches)
-            self._cold = self._warm_up(first.tensors)
-            self._observer.begin("Running", len(indices), "samples")
-            with OutputFiles(self._measurement.outputs_directory) as files:
-                for batch in itertools.chain([first], batches):
-                    self._measure_batch(batch, files)
-                    self._observer.advance(len(batch.indices))
+            if "state" in self._facts:
+                # Never run twice for one sample: the cold inference is the answer to it.
+                self._observer.begin("Running", len(indices), "samples")
+                answer = self._infer(first.tensors)
+                self._cold = answer.statistics
+                self._evaluate(first, answer, files, timed=False)
+            else:
+                self._cold = self._warm_up(first.tensors)
+                self._observer.begin("Running", len(indices), "samples")
+                self._evaluate(first, self._infer(first.tensors), files)
+            for batch in batches:
+                self._evaluate(batch, self._infer(batch.tensors), files)
 
-    def _measure_batch(self, batch: Batch, files: OutputFiles) -> None:
-        size, count = self._dataset.inference_batch_size, len(batch.indices)
-        answer = self._infer(batch.tensors)
+    def _per_sample(self, values: Array) -> Array:
+        axis = None if self._model.batchless else self._batch_axis
+        return per_sample(values, self._dataset.inference_batch_size, axis)
+
+    def _evaluate(
+        self, batch: Batch, answer: Answer, files: OutputFiles, timed: bool = True
+    ) -> None:
+        count = len(batch.indices)
         outputs = [np.array(output) for output in answer.outputs]
-        scores = self._scores(outputs, size)[:count]
-        predicted = self._accumulator.predicted(scores)
-        kept = [per_sample(o, size)[:count] for o in outputs] if files.used else []
+        real = [s.dequantize(o) for s, o in zip(self._specs[1], outputs, strict=True)]
+        answers = self._model.postprocess(real)
+        scores = answers if self._model.batchless else self._per_sample(answers)[:count]
+        self._outputs.see(batch.tensors, real, scores)
+        predicted = self._evaluation.predicted(scores)
+        kept = [self._per_sample(o)[:count] for o in outputs] if files.used else []
         # One inference is one entry everywhere, also if Ctrl-C comes between.
         with uninterrupted():
             files.append(kept)
-            self._keep(batch, answer, scores, predicted)
+            self._keep(batch, answer, scores, predicted, timed)
+        self._observer.advance(count)
 
-    def _keep(self, batch: Batch, answer: Answer, scores: Array, predicted: list[Any]) -> None:
-        self._accumulator.update(scores, batch.truth)
-        self._latency.target_ns.append(answer.target_ns)
-        if not self._protocol.in_process:
+    def _keep(
+        self, batch: Batch, answer: Answer, scores: Array, predicted: list[Any], timed: bool
+    ) -> None:
+        self._evaluation.update(scores, batch.truth)
+        if timed:
+            self._latency.target_ns.append(answer.target_ns)
+        if timed and not self._protocol.in_process:
             self._latency.host_ns.append(answer.host_ns)
         self._last = answer.statistics
         self._indices.extend(int(index) for index in batch.indices)
         self._predictions.extend(predicted)
         if batch.truth is not None:
-            self._truth.extend(batch.truth.tolist())
+            truth = self._evaluation.translated(batch.truth)
+            self._truth.extend([] if truth is None else truth.tolist())
 
     def _warm_up(self, tensors: list[Array]) -> Statistics:
         """Make the cold inference and one more; both are apart from the measurement.
@@ -314,14 +354,14 @@ class HostRun:
         outputs = [output.copy() for output in self._protocol.download_output()]
         return Answer(outputs, target_ns, host_ns, self._protocol.download_statistics())
 
-    def _batches(self, indices: Array) -> Generator[Batch, None, None]:
+    def _loaded(self, indices: Array) -> Iterator[tuple[Samples, Array]]:
         size = self._dataset.inference_batch_size
-        made = (
-            self._prepared(samples, indices[start : start + size])
-            for start, samples in zip(
-                range(0, len(indices), size), self._dataset.batches(indices, size), strict=True
-            )
-        )
+        starts = range(0, len(indices), size)
+        for start, samples in zip(starts, self._dataset.batches(indices, size), strict=True):
+            yield samples, indices[start : start + size]
+
+    def _batches(self, loaded: Iterator[tuple[Samples, Array]]) -> Generator[Batch, None, None]:
+        made = (self._prepared(samples, indices) for samples, indices in loaded)
         here = describe_machine().boot_id
         there = (self._welcome.machine if self._welcome else {}).get("boot_id")
         # Reading ahead on the machine that infers would take processor time from it.
@@ -338,55 +378,15 @@ class HostRun:
                 f"The model has {len(specs)} inputs ({', '.join(s.name for s in specs)}), "
                 f"{type(self._dataset).__name__} gives {len(values)}."
             )
-        tensors = [spec.conform(value) for spec, value in zip(specs, values, strict=True)]
-        return Batch(indices, samples.truth, tensors)
-
-    def _scores(self, outputs: list[Array], size: int) -> Array:
-        real = [s.dequantize(o) for s, o in zip(self._specs[1], outputs, strict=True)]
-        return per_sample(self._model.postprocess(real), size)
+        return Batch(indices, samples.truth, self._inputs.conform(values))
 
     def _all_remarks(self) -> list[str]:
-        pairs = list(zip(self._latency.target_ns, self._latency.host_ns, strict=False))
-        shorter = sum(host_ns < target_ns for target_ns, host_ns in pairs)
-        remarks = [*self._dataset.remarks(), *self._remarks]
-        if not shorter:
-            return remarks
         return [
-            *remarks,
-            f"{shorter} of {len(pairs)} host times are shorter than the target's time of the same "
-            "inference (the host heard of its start too late): only the target's times count.",
+            *self._model.remarks(),
+            *self._dataset.remarks(),
+            *self._remarks,
+            *self._inputs.remarks(),
+            *self._outputs.remarks(),
+            *self._evaluation.remarks(),
+            *clock_remarks(self._latency),
         ]
-
-
-def _remarks_of(artifact: Artifact | None) -> list[str]:
-    """Return the remarks on all files that led to this one, the first file's first."""
-    return [*_remarks_of(artifact.parent), *artifact.remarks] if artifact else []
-
-
-def _role(part: Configurable) -> str:
-    for base in (ModelWrapper, Dataset, ModelCompiler, RuntimeProtocol, Measurement):
-        if isinstance(part, base):
-            return base.__name__.lower()
-    return type(part).__name__.lower()
-
-
-def _model_facts(
-    artifact: Artifact, inputs: list[TensorSpec], outputs: list[TensorSpec]
-) -> ModelFacts:
-    parents, parent = [], artifact.parent
-    while parent is not None:
-        parents.append({"name": parent.path.name, "format": parent.format, "sha256": parent.sha256})
-        parent = parent.parent
-    weights = artifact.weights
-    return ModelFacts(
-        name=artifact.path.name,
-        format=artifact.format,
-        size_bytes=artifact.size_bytes,
-        sha256=artifact.sha256,
-        inputs=inputs,
-        outputs=outputs,
-        quantized_weight_share=weights.quantized_share if weights else None,
-        weight_elements=weights.elements if weights else {},
-        compiler_facts=artifact.facts,
-        parents=parents,
-    )

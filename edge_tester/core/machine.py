@@ -35,13 +35,21 @@ def describe_machine(distributions: Iterable[str] = ()) -> Machine:
         system=f"{platform.system()} {platform.release()}",
         architecture=platform.machine(),
         cpu_model=_cpu_model(),
-        cpu_count=os.cpu_count(),
+        cpu_count=usable_processors(),
+        cpu_installed=os.cpu_count(),
         governor=_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_bytes=_memory_bytes(),
         load_average=list(os.getloadavg()),
         boot_id=_text("/proc/sys/kernel/random/boot_id"),
         versions=versions,
     )
+
+
+def usable_processors() -> int | None:
+    """Return how many processors this process may use: fewer than there are under taskset."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def cpu_features() -> str:

@@ -6,6 +6,7 @@ Schema of a record is generated from the classes below (:func:`record_schema`).
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -13,12 +14,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from edge_tester.core.errors import RecordError
+from edge_tester.core.figures import Quality
 from edge_tester.core.files import write_atomically
 from edge_tester.core.tensors import TensorSpec
 
 SCHEMA_VERSION: Final = 1
-# What is to be predicted; decides which figures of quality there are.
-Task = Literal["classification", "regression", "none"]
 
 
 def _about(text: str) -> msgspec.Meta:
@@ -111,32 +111,6 @@ class ModelFacts(Part, frozen=True, kw_only=True):
     ] = []
 
 
-class ClassQuality(Part, frozen=True, kw_only=True):
-    """Precision, recall and F1 of one class; None where nothing defines it."""
-
-    name: str
-    support: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-
-
-class Quality(Part, frozen=True, kw_only=True):
-    """How good the answers were; what does not apply to the task is None."""
-
-    task: Task
-    samples: int
-    accuracy: Annotated[float | None, _about("Top-1 accuracy, 0 to 1")] = None
-    top5_accuracy: Annotated[float | None, _about("None below six classes")] = None
-    confusion_matrix: Annotated[
-        list[list[int]] | None, _about("Row: true class; column: predicted class; counts")
-    ] = None
-    per_class: list[ClassQuality] | None = None
-    mse: float | None = None
-    mae: float | None = None
-    r2: float | None = None
-
-
 class Predictions(Part, frozen=True, kw_only=True):
     """Per sample, in the order of the measurement."""
 
@@ -160,7 +134,8 @@ class Machine(Part, frozen=True, kw_only=True):
     system: str
     architecture: str
     cpu_model: str | None = None
-    cpu_count: int | None = None
+    cpu_count: Annotated[int | None, _about("Processors that the process might use")] = None
+    cpu_installed: Annotated[int | None, _about("Processors that the machine has")] = None
     governor: Annotated[str | None, _about("Frequency governor; None if not readable")] = None
     memory_bytes: int | None = None
     load_average: Annotated[list[float] | None, _about("1, 5 and 15 minutes")] = None
@@ -190,6 +165,10 @@ class RunRecord(Part, frozen=True, kw_only=True):
     runtime_facts: Annotated[
         dict[str, Any], _about("What the runtime really used: kernels, providers, threads")
     ] = {}
+    input_facts: Annotated[
+        dict[str, dict[str, Any]],
+        _about("Of each input: range of the values, and how many it could not hold"),
+    ] = {}
     dataset_facts: Annotated[
         dict[str, Any], _about("What the data set did to its samples to fit the model")
     ] = {}
@@ -215,8 +194,9 @@ def require_writable(path: Path) -> None:
 
 
 def write_record(record: RunRecord, path: Path) -> None:
-    """Write a record atomically, as indented JSON."""
-    content = msgspec.json.format(msgspec.json.encode(record), indent=1)
+    """Write a record atomically; what follows from its raw values is left out."""
+    stored = msgspec.structs.replace(record, quality=record.quality.without_classes())
+    content = _lines(msgspec.to_builtins(stored)).encode()
     try:
         write_atomically(path, content + b"\n")
     except OSError as error:
@@ -236,12 +216,29 @@ def read_record(path: Path) -> RunRecord:
     except OSError as error:
         raise RecordError(f"The run record {path} cannot be read: {error.strerror}.") from error
     try:
-        return msgspec.json.decode(content, type=RunRecord)
+        record = msgspec.json.decode(content, type=RunRecord)
     # The latter two: texts that are no UTF-8, and nesting without end.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(
             f"{path} is no run record of version {SCHEMA_VERSION}: {error}"
         ) from error
+    return with_classes(record)
+
+
+def with_classes(record: RunRecord) -> RunRecord:
+    """Return a record with the figures of its classes, which no file holds."""
+    kept = record.predictions
+    quality = record.quality.with_classes(kept.truth, kept.predicted, record.class_names)
+    return msgspec.structs.replace(record, quality=quality)
+
+
+def _lines(content: dict[str, Any]) -> str:
+    """Return JSON with one line for each key, so that two records compare by lines."""
+    pairs = (
+        f" {json.dumps(key)}: {msgspec.json.encode(value).decode()}"
+        for key, value in content.items()
+    )
+    return "{\n" + ",\n".join(pairs) + "\n}"
 
 
 def record_schema() -> dict[str, Any]:

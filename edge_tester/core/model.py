@@ -10,10 +10,8 @@ import numpy as np
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.errors import ModelError
-from edge_tester.core.measurements import Quality
+from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.options import Configurable, option
-from edge_tester.core.quality import accumulator_for
 from edge_tester.core.tensors import Array, TensorSpec
 
 Loaded = TypeVar("Loaded")
@@ -40,6 +38,15 @@ class ModelWrapper(Configurable):
 
     distributions: ClassVar[tuple[str, ...]] = ()
     """Names of the packages whose versions belong into a run record."""
+
+    label_offset: ClassVar[int] = 0
+    """Added to a class of the data set, it is the model's class."""
+    threshold: ClassVar[float | None] = None
+    """A single score above it means class 1 of two; None decides by the scores."""
+    batch_axis: ClassVar[str] = "auto"
+    """Axis of the batch in the model's inputs: 0, 1, none, or auto to tell it from the data."""
+    batchless: ClassVar[bool] = False
+    """Whether the model was last fed without a batch axis."""
 
     model_path: Path = option(help="Model file")
 
@@ -164,18 +171,41 @@ class ModelWrapper(Configurable):
         """
         return {}
 
-    def evaluate(self, dataset: Dataset, indices: Array) -> Quality:
-        """Measure the quality of the loaded model on the host."""
-        accumulator = accumulator_for(dataset.task, dataset.class_names())
-        input_specs, _ = self.specs()
-        for samples in dataset.batches(indices, dataset.inference_batch_size):
-            outputs = self.run(self.preprocess(samples.inputs, input_specs))
-            accumulator.update(self.postprocess(outputs), samples.truth)
-        return accumulator.result()
+    @property
+    def normalization(self) -> str | None:
+        """What scales samples in :meth:`preprocess`, in words; None if nothing does."""
+        return None
+
+    def require_one_normalization(self, dataset: Dataset) -> None:
+        """See that not both the data set and the wrapper scale the samples.
+
+        Raises
+        ------
+        OptionError
+            Both do; the message names them.
+        """
+        if dataset.normalization and self.normalization:
+            raise OptionError(
+                f"{dataset.normalization} of {type(dataset).__name__} scales the samples, and so "
+                f"does {self.normalization} of {type(self).__name__}: they would be scaled twice, "
+                "so leave one out."
+            )
 
     def host_runtime(self) -> Runtime | None:
         """Return the runtime that runs the model's own file, None if a framework does."""
         return None
+
+    def known_classes(self) -> list[str]:
+        """Return the names of the model's classes in the order of its scores, none if unknown."""
+        return []
+
+    def evaluated(self, outputs: Sequence[TensorSpec]) -> TensorSpec | None:
+        """Return the spec of the output that :meth:`postprocess` takes, None if there is no one."""
+        return outputs[0] if outputs else None
+
+    def remarks(self) -> list[str]:
+        """Return what a reader of the figures must know of how this wrapper read its file."""
+        return []
 
     def postprocess(self, outputs: Sequence[Array]) -> Array:
         """Turn real-valued outputs into scores or values of shape (batch, ...)."""

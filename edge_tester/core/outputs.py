@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -18,8 +17,10 @@ from edge_tester.core.tensors import Array
 class OutputFiles:
     """Writes ``output_0.npy``, ``output_1.npy``, ...: samples along the first axis.
 
-    Values are those of the model, quantized ones as integers. An interrupted
-    run leaves the samples that it got, in files that can be read.
+    Values are those of the model, quantized ones as integers. An output whose shape changes from
+    sample to sample, such as a list of what was found, becomes two files: ``output_0_values.npy``
+    with all values one after another, and ``output_0_shapes.npy`` with a shape per sample. An
+    interrupted run leaves the samples that it got, in files that can be read.
 
     Parameters
     ----------
@@ -30,10 +31,7 @@ class OutputFiles:
     def __init__(self, directory: Path | None) -> None:
         self.used = directory is not None
         self._directory = directory or Path()
-        self._written = 0
-        # Unbuffered: what does not fit on the disk fails here, not when all is over.
-        self._files: list[BinaryIO] = []
-        self._headers: list[dict[str, Any]] = []
+        self._outputs: list[_Output] = []
 
     def __enter__(self) -> OutputFiles:
         """Begin."""
@@ -45,33 +43,25 @@ class OutputFiles:
         Raises
         ------
         InputError
-            The shape of an output changes from sample to sample.
+            The number of axes of an output changes from sample to sample.
         RecordError
             The files cannot be written.
         """
         if not self.used:
             return
-        if not self._files:
-            self._open(outputs)
-        for header, output in zip(self._headers, outputs, strict=True):
-            if header["shape"][1:] != output.shape[1:]:
-                raise InputError(
-                    f"Outputs of different shapes cannot be kept in one file: "
-                    f"{header['shape'][1:]}, then {output.shape[1:]}. "
-                    "Leave --outputs-directory out."
-                )
-        with self._writing():
-            for file, output in zip(self._files, outputs, strict=True):
-                content = memoryview(output.tobytes())
-                while content:
-                    content = content[file.write(content) :]
-            self._written += len(outputs[0])
-            # After each sample, so that whatever ends this program leaves readable files.
-            for file, header in zip(self._files, self._headers, strict=True):
-                file.seek(0)
-                header["shape"] = (self._written, *header["shape"][1:])
-                _write_header(file, header)
-                file.seek(0, os.SEEK_END)
+        try:
+            if not self._outputs:
+                self._directory.mkdir(parents=True, exist_ok=True)
+                self._outputs = [
+                    _Output(self._directory / f"output_{index}", output)
+                    for index, output in enumerate(outputs)
+                ]
+            for one, output in zip(self._outputs, outputs, strict=True):
+                one.append(output)
+        except OSError as error:
+            raise RecordError(
+                f"The outputs cannot be written to {self._directory}: {error.strerror}."
+            ) from error
 
     def __exit__(
         self,
@@ -80,32 +70,88 @@ class OutputFiles:
         trace: TracebackType | None,
     ) -> None:
         """Close the files."""
-        for file in self._files:
-            file.close()
-        self._files = []
-
-    def _open(self, outputs: Sequence[Array]) -> None:
-        with self._writing():
-            self._directory.mkdir(parents=True, exist_ok=True)
-            for index, output in enumerate(outputs):
-                path = self._directory / f"output_{index}.npy"
-                header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(output))
-                header["shape"] = (0, *output.shape[1:])
-                self._headers.append(header)
-                file = path.open("wb", buffering=0)
-                self._files.append(file)
-                _write_header(file, header)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RecordError(
-                f"The outputs cannot be written to {self._directory}: {error.strerror}."
-            ) from error
+        for one in self._outputs:
+            one.close()
+        self._outputs = []
 
 
-def _write_header(file: BinaryIO, header: dict[str, Any]) -> None:
-    # Its length does not depend on the number of samples: numpy leaves room for that.
-    np.lib.format.write_array_header_1_0(file, header)
+class _Output:
+    """The file of one output, or the two files of one whose shape changes."""
+
+    def __init__(self, path: Path, first: Array) -> None:
+        self._path = path
+        self._samples = _Growing(path.with_name(f"{path.name}.npy"), first)
+        self._shapes: _Growing | None = None
+
+    def append(self, output: Array) -> None:
+        shape = self._samples.shape
+        if self._shapes is None and output.shape[1:] == shape:
+            self._samples.append(output)
+            return
+        if self._shapes is None:
+            self._part(listed=output.ndim == len(shape) + 2)
+        if output.ndim == self._rank:
+            # A list of one, which looks like a batch of one.
+            output = output[:, np.newaxis]
+        self._write(output)
+
+    def close(self) -> None:
+        self._samples.close()
+        if self._shapes is not None:
+            self._shapes.close()
+
+    def _part(self, *, listed: bool) -> None:
+        """Go on with two files; if ``listed``, each sample until now was a list of one."""
+        whole = self._samples
+        written = np.load(whole.path)
+        whole.close()
+        values = self._path.with_name(f"{self._path.name}_values.npy")
+        shapes = self._path.with_name(f"{self._path.name}_shapes.npy")
+        shape = ((1,) if listed else ()) + whole.shape
+        self._rank = len(shape)
+        self._samples = _Growing(values, written.reshape(-1))
+        self._shapes = _Growing(shapes, np.empty((0, self._rank), np.int64))
+        self._write(written.reshape(len(written), *shape))
+        whole.path.unlink()
+
+    def _write(self, output: Array) -> None:
+        if output.ndim != self._rank + 1 or self._shapes is None:
+            raise InputError(
+                f"Outputs with another number of axes cannot be kept in one file: {self._rank}, "
+                f"then {output.ndim - 1}. Leave --outputs-directory out."
+            )
+        self._samples.append(output.reshape(-1))
+        self._shapes.append(np.full((len(output), self._rank), output.shape[1:], np.int64))
+
+
+class _Growing:
+    """A .npy file that grows along its first axis and can be read at any time."""
+
+    def __init__(self, path: Path, first: Array) -> None:
+        self.path = path
+        self.shape = first.shape[1:]
+        self._header: dict[str, Any] = np.lib.format.header_data_from_array_1_0(
+            np.ascontiguousarray(first)
+        )
+        self._count = 0
+        # Unbuffered: what does not fit on the disk fails here, not when all is over.
+        self._file: BinaryIO = path.open("wb", buffering=0)
+        self._write_header()
+
+    def append(self, values: Array) -> None:
+        content = memoryview(values.tobytes())
+        while content:
+            content = content[self._file.write(content) :]
+        self._count += len(values)
+        # After each sample, so that whatever ends this program leaves readable files.
+        self._file.seek(0)
+        self._write_header()
+        self._file.seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write_header(self) -> None:
+        self._header["shape"] = (self._count, *self.shape)
+        # Its length does not depend on the number of samples: numpy leaves room for that.
+        np.lib.format.write_array_header_1_0(self._file, self._header)

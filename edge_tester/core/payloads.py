@@ -35,9 +35,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queued(msgspec.Struct, frozen=True, tag=True):
-    """Interim answer to a HELLO that waits: another session runs."""
+    """Interim answer to a HELLO: another session runs, or, without a reason, it takes a moment."""
 
-    reason: str
+    reason: str = ""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -57,6 +57,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     sha256: str
     batch_size: int = 1
+    batch_axis: int | None = 0
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edge_tester.core.errors import ModelError, RuntimeStateError
-from edge_tester.core.options import Configurable, option
+from edge_tester.core.options import Configurable, option, state
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -43,6 +43,12 @@ class Runtime(Configurable):
         None, target_only=True, help="Where the target keeps the uploaded model"
     )
 
+    batch_axis: int | None = state(0)
+    """Axis of the batch in inputs and outputs, None where a model takes one sample at a time.
+
+    To be set before loading; open sizes elsewhere are left open.
+    """
+
     def prepare(self) -> None:
         """Import the backend and check what this target must have; loads no model.
 
@@ -59,7 +65,7 @@ class Runtime(Configurable):
         ----------
         path : Path
         batch_size : int
-            Samples per inference; an open first dimension is set to it.
+            Samples per inference; an open size at ``batch_axis`` is set to it.
 
         Returns
         -------

@@ -27,6 +27,10 @@ from edge_tester.core.options import Configurable, state
 from edge_tester.core.payloads import Failure, Hello, Loaded, Queued, Statistics, Timing, Welcome
 from edge_tester.core.wire import Buffer, Flag, Message, Type
 
+# Whoever answers within this time may take longer for what it then does.
+HELLO_LIMIT_S = 10.0
+_QUEUE_LIMIT_S = 86400.0
+
 if TYPE_CHECKING:
     from edge_tester.core.artifact import Artifact
     from edge_tester.core.tensors import Array, TensorCodec, TensorSpec
@@ -81,6 +85,8 @@ class RuntimeProtocol(Configurable):
     """What moves bytes, from connecting or attaching on: a socket, or what acts like one."""
 
     channel: Channel = state()
+    answer_limit_s: float = state(600.0)
+    """Time that the target may take for an answer, the host's."""
     loaded: tuple[list[TensorSpec], list[TensorSpec]] | None = state()
     _codecs: tuple[TensorCodec, TensorCodec] | None = state()
     _sequence: Iterator[int] = state(default_factory=lambda: itertools.cycle(range(wire.SEQUENCES)))
@@ -106,6 +112,12 @@ class RuntimeProtocol(Configurable):
     def disconnect(self) -> None:
         """Close the connection; may be called twice."""
         raise NotImplementedError
+
+    def limit_wait(self, limit_s: float) -> None:
+        """Let sending and receiving fail that take longer than this; from connecting on.
+
+        A link that cannot stall needs nothing.
+        """
 
     @property
     def exposed(self) -> bool:
@@ -167,13 +179,16 @@ class RuntimeProtocol(Configurable):
         self.start_client()
         self.open_channel(_answer_limits(wire.OPEN_DATA_LIMIT_BYTES))
         try:
+            self.limit_wait(HELLO_LIMIT_S)
             sequence = self._request(Type.HELLO, 0, [payloads.encode(hello)])
-            while True:
-                content = self._answer(sequence).payload
-                answer = payloads.decode(content, Queued | Welcome)  # type: ignore[arg-type]
-                if isinstance(answer, Welcome):
-                    return answer
-                on_queued(answer.reason)
+            answer = self._first_answer(sequence)
+            while isinstance(answer, Queued):
+                if answer.reason:
+                    on_queued(answer.reason)
+                self.limit_wait(_QUEUE_LIMIT_S if answer.reason else self.answer_limit_s)
+                answer = self._greeting(sequence)
+            self.limit_wait(self.answer_limit_s)
+            return answer
         except BaseException:
             # A target serves one client: one that was refused must not keep its place.
             self.disconnect()
@@ -183,6 +198,7 @@ class RuntimeProtocol(Configurable):
         self,
         artifact: Artifact,
         batch_size: int = 1,
+        batch_axis: int | None = 0,
         progress: Callable[[int], None] = lambda count: None,
     ) -> Loaded:
         """Send a model file and have it loaded; it never lies in memory as a whole.
@@ -202,6 +218,7 @@ class RuntimeProtocol(Configurable):
                 size_bytes=artifact.size_bytes,
                 sha256=artifact.sha256,
                 batch_size=batch_size,
+                batch_axis=batch_axis,
             )
         )
         head = len(description).to_bytes(4, "big") + description
@@ -301,6 +318,21 @@ class RuntimeProtocol(Configurable):
             raise self._last_words(gone) from gone
         return sequence
 
+    def _first_answer(self, sequence: int) -> Queued | Welcome:
+        """Return the first answer; what it is not says what listens there."""
+        try:
+            return self._greeting(sequence)
+        except (UnreachableError, RemoteProtocolError) as error:
+            raise type(error)(
+                f"Something listens at {self.address}, but no agent of edge_tester answers within "
+                f"{HELLO_LIMIT_S:g} s: {error}"
+            ) from error
+
+    def _greeting(self, sequence: int) -> Queued | Welcome:
+        content = self._answer(sequence).payload
+        answer: Queued | Welcome = payloads.decode(content, Queued | Welcome)  # type: ignore[arg-type]
+        return answer
+
     def _last_words(self, lost: UnreachableError) -> EdgeTesterError:
         """Return why the target closed the connection, if it said so before."""
         try:
@@ -315,7 +347,7 @@ class RuntimeProtocol(Configurable):
     def _answer(self, sequence: int) -> Message:
         message = self.channel.receive()
         if message is None:
-            raise UnreachableError(f"The agent at {self.address} closed the connection.")
+            raise UnreachableError(f"{self.address} closed the connection.")
         if message.type != Type.OK:
             failure = payloads.decode(message.payload, Failure)
             raise TargetError(failure.code, failure.message)

@@ -34,6 +34,9 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         Per-tensor affine quantization; None for tensors that are not quantized.
     layout : str or None
         ``"NHWC"`` or ``"NCHW"`` where known.
+    position : int or None
+        Place among all outputs of the model, where a runtime leaves some out; None if it
+        follows from the order.
     """
 
     name: str
@@ -42,6 +45,7 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     scale: float | None = None
     zero_point: int | None = None
     layout: str | None = None
+    position: int | None = None
 
     @property
     def quantized(self) -> bool:
@@ -84,8 +88,8 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
         Parameters
         ----------
-        values : ndarray of float
-            Real values.
+        values : ndarray
+            Real values of any numeric dtype.
 
         Returns
         -------
@@ -113,17 +117,23 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         shifted = values.astype(np.int32) - np.int32(self.zero_point or 0)
         return shifted.astype(np.float32) * np.float32(self.scale)
 
-    def conform(self, values: Array) -> Array:
-        """Return values as the model takes them: dtype, quantization, contiguous.
+    def conform(self, values: Array, *, overflowing: bool = False) -> Array:
+        """Return real values as the model takes them: dtype, quantization, contiguous.
 
-        Quantized tensors are quantized unless they already have the model's
-        integer type. Otherwise only conversions that keep the values are made
+        What a value means never follows from its dtype: quantized tensors are quantized from
+        integers as from floats. Otherwise only conversions that keep the values are made
         (float64 to float32 counts as one); the shape must fit as it is.
+
+        Parameters
+        ----------
+        values : ndarray of real values
+        overflowing : bool, default=False
+            Let finite values beyond the floating-point type become infinite, instead of an error.
 
         Raises
         ------
         InputError
-            Shape or dtype do not fit; the message names both sides.
+            Shape or dtype do not fit, or values are lost; the message names both sides.
         """
         if not self.accepts(values.shape):
             raise InputError(
@@ -131,11 +141,10 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
                 f"{values.dtype}."
             )
         wanted = np.dtype(self.dtype)
-        if values.dtype != wanted:
-            if self.quantized:
-                values = self.quantize(values)
-            else:
-                values = self._converted(values, wanted)
+        if self.quantized:
+            values = self.quantize(values)
+        elif values.dtype != wanted:
+            values = self._converted(values, wanted, overflowing)
         # It would give a scalar a dimension.
         return values if values.flags.c_contiguous else np.ascontiguousarray(values)
 
@@ -145,17 +154,34 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         comma = "," if len(self.shape) == 1 else ""
         return f"({sizes}{comma}) {self.dtype}"
 
-    def _converted(self, values: Array, wanted: np.dtype[Any]) -> Array:
-        refusal = InputError(
+    def _converted(self, values: Array, wanted: np.dtype[Any], overflowing: bool) -> Array:
+        refusal = (
             f"Input {self.name!r} takes {self.described()}, got dtype {values.dtype}, "
-            "which does not convert without loss."
+            "which does not convert without loss"
         )
-        if not np.can_cast(values.dtype, wanted, "same_kind"):
-            raise refusal
-        converted = values.astype(wanted)
-        integers = np.issubdtype(values.dtype, np.integer)
-        if integers and not np.array_equal(converted.astype(values.dtype), values):
-            raise refusal
+        if values.dtype.kind not in "fiub":
+            raise InputError(f"{refusal}.")
+        # What is lost shows in the values, and is said below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            converted = values.astype(wanted)
+        if wanted.kind == "f" and values.dtype.kind == "f":
+            lost = np.isinf(converted) & np.isfinite(values)
+            if lost.any() and not overflowing:
+                raise InputError(
+                    f"{refusal}: {values[lost][0]:g} is beyond its largest value, "
+                    f"{float(np.finfo(wanted).max):g}. Scale the samples (--input-scale), or use "
+                    "a model with a wider input type."
+                )
+            return converted
+        # Numbers that are whole and in range are the same numbers in any type.
+        with np.errstate(over="ignore", invalid="ignore"):
+            lost = converted.astype(values.dtype) != values
+        if wanted.kind in "iu":
+            # What is beyond the range may wrap around there and back.
+            limits = np.iinfo(wanted)
+            lost |= ~((values >= limits.min) & (values <= limits.max))
+        if lost.any():
+            raise InputError(f"{refusal}: {values[lost][0]} is no value of {wanted}.")
         return converted
 
 

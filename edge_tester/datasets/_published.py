@@ -42,13 +42,13 @@ class PublishedDataset(Dataset):
         """Return the class index of every sample."""
         return self.prepared(self.targets)
 
-    def split(self) -> Split:
+    def own_split(self) -> Split:
         """Split the samples that are not for testing by the fractions.
 
         With ``test_fraction`` all samples are split by the fractions.
         """
         if self.test_fraction is not None:
-            return super().split()
+            return super().own_split()
         is_test = self.prepared(self.published_test)
         test, others = np.flatnonzero(is_test), np.flatnonzero(~is_test)
         rules = copy.copy(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,16 @@ import numpy as np
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array
-from edge_tester.datasets._class_folders import class_folders
-from edge_tester.datasets._image_files import SUFFIXES, ImageFilesDataset
-from edge_tester.datasets._whole import WholeDataset
+from edge_tester.datasets._class_folders import TEST, ClassFoldersDataset
+from edge_tester.datasets._picture_tree import Folder, LeftOut
+from edge_tester.datasets._recipes import Recipe
+
+# Of the 50,000 images for validation, which have their place in the list in their names.
+_NUMBERED_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})")
+_USUAL_CLASSES = 1000
 
 
-class ImageNetDataset(WholeDataset, ImageFilesDataset):
+class ImageNetDataset(ClassFoldersDataset):
     """ImageNet's validation images, in one folder with a list or in a folder per class.
 
     Classes are numbered in the order of their synsets (n01440764 is 0), as the
@@ -41,26 +46,23 @@ class ImageNetDataset(WholeDataset, ImageFilesDataset):
     balanced_subset: int | None = option(
         None, minimum=1, help="Use only N images, equally many of each class, by split_seed"
     )
-    resize: str = option(
-        "crop",
-        choices=("stretch", "crop"),
-        help="Stretch images to the model's size, or fit the shorter side and crop the center",
-    )
-    shorter_side: int = option(
-        256, minimum=1, help="Shorter side before the center is cropped", unit="pixel"
-    )
+    usual = Recipe(resize="crop", shorter_side=256)
 
     names: list[str] | None = state()
 
     def prepare(self) -> None:
-        """List images and classes; no image is opened yet."""
+        """List images and classes, and see whether the images can be opened."""
         mapping = self._mapping()
         if self.ground_truth is None:
-            found = class_folders(self.dataset_root, type(self).__name__)
-            files = [path for paths in found.values() for path in paths]
-            labels = [synset for synset, paths in found.items() for _ in paths]
+            files, labels, parts, classes = self.listed(self.dataset_root)
+            if not classes:
+                raise DatasetError(
+                    f"{type(self).__name__}: {self.dataset_root} has images in no folders of "
+                    "classes: --ground-truth must name a list of their classes."
+                )
         else:
             files, labels = self._listed(self.ground_truth)
+            parts, classes = [], sorted(set(labels))
         if all(label.isdecimal() for label in labels):
             targets = np.array([int(label) for label in labels], np.int64)
             if mapping and targets.max() >= len(mapping):
@@ -70,34 +72,28 @@ class ImageNetDataset(WholeDataset, ImageFilesDataset):
                     f"{len(mapping)} classes",
                 )
         else:
-            mapping = mapping or {synset: synset for synset in sorted(set(labels))}
+            if not mapping and len(classes) != _USUAL_CLASSES:
+                self.listing_remarks.append(
+                    f"The {len(classes)} synsets are numbered 0 to {len(classes) - 1} in their "
+                    f"order; a model of {_USUAL_CLASSES} classes numbers them by the whole list, "
+                    "which --synset-mapping names."
+                )
+            mapping = mapping or {synset: synset for synset in classes}
             unknown = sorted(set(labels) - set(mapping))
             if unknown:
                 raise self._error(self.synset_mapping, f"does not list {', '.join(unknown[:3])}")
             indices = {synset: index for index, synset in enumerate(mapping)}
             targets = np.array([indices[label] for label in labels], np.int64)
+        self.parts = np.array(parts) if parts else None
         kept = self._kept(targets)
         self.files, self.targets = [files[index] for index in kept], targets[kept]
+        self.parts = None if self.parts is None else self.parts[kept]
         self.names = list(mapping.values())
+        self.check_pictures()
 
     def class_names(self) -> list[str]:
         """Return the names of the mapping, or the synsets; none where only indices are known."""
         return self.prepared(self.names)
-
-    def crop_scale(self, width: int, height: int) -> float:
-        """Return what makes the shorter side as long as the option says.
-
-        Raises
-        ------
-        DatasetError
-            The model takes more than that.
-        """
-        if max(self.wanted_size()) > self.shorter_side:
-            raise DatasetError(
-                f"{type(self).__name__}.shorter_side must be at least {max(self.wanted_size())}, "
-                f"the size of the model's images, got {self.shorter_side}."
-            )
-        return self.shorter_side / min(width, height)
 
     def _mapping(self) -> dict[str, str]:
         """Return name by synset, in the order of the list."""
@@ -116,15 +112,20 @@ class ImageNetDataset(WholeDataset, ImageFilesDataset):
         lines = [words for words in lines if words and words[0] != "ImageId"]
         if not lines:
             raise self._error(path, "lists no image")
-        if not self.dataset_root.is_dir():
-            raise DatasetError(f"{type(self).__name__}: folder {self.dataset_root} does not exist.")
-        images = sorted(p for p in self.dataset_root.iterdir() if p.suffix.lower() in SUFFIXES)
+        images = self._flat()
         if all(len(words) > 1 for words in lines):
             by_name = {name: image for image in images for name in (image.name, image.stem)}
             missing = [words[0] for words in lines if words[0] not in by_name]
-            if missing:
+            if len(missing) == len(lines):
                 raise self._error(path, f"lists {missing[0]}, which {self.dataset_root} lacks")
-            return [by_name[words[0]] for words in lines], [words[1] for words in lines]
+            if missing:
+                self.listing_remarks.append(
+                    f"{len(missing)} of the {len(lines)} images that {path} lists are not in "
+                    f"{self.dataset_root} ({missing[0]}{', ...' if missing[1:] else ''}); the "
+                    "others were used."
+                )
+            there = [words for words in lines if words[0] in by_name]
+            return [by_name[words[0]] for words in there], [words[1] for words in there]
         labels = [words[0] for words in lines]
         if any(label.isdecimal() for label in labels):
             # ILSVRC2012_validation_ground_truth.txt: its numbers are in no order of synsets.
@@ -133,11 +134,34 @@ class ImageNetDataset(WholeDataset, ImageFilesDataset):
                 "has numbers alone, as in the development kit, whose order of classes is "
                 "its own; a list with synsets, or of images and class indices, is needed",
             )
-        if len(labels) != len(images):
+        if len(labels) == len(images):
+            return images, labels
+        matches = [_NUMBERED_IMAGE.fullmatch(image.stem) for image in images]
+        places = [int(match.group(1)) for match in matches if match]
+        if (
+            len(places) < len(images)
+            or not places
+            or not 1 <= min(places) <= max(places) <= len(labels)
+        ):
             raise self._error(
-                path, f"has {len(labels)} lines, {self.dataset_root} {len(images)} images"
+                path,
+                f"has {len(labels)} lines, {self.dataset_root} {len(images)} images: there is no "
+                "telling which line is of which image; a list of images and synsets tells",
             )
-        return images, labels
+        self.listing_remarks.append(
+            f"{self.dataset_root} has {len(images)} of the {len(labels)} images that {path} is of; "
+            "the numbers in their names say which."
+        )
+        return images, [labels[place - 1] for place in places]
+
+    def _flat(self) -> list[Path]:
+        """Return the images that lie in ``dataset_root`` itself."""
+        if not self.dataset_root.is_dir():
+            raise DatasetError(f"{type(self).__name__}: folder {self.dataset_root} does not exist.")
+        left_out = LeftOut()
+        images = Folder(self.dataset_root, self, left_out).pictures
+        self.listing_remarks = left_out.remarks(self.dataset_root)
+        return images
 
     def _lines(self, path: Path) -> list[str]:
         try:
@@ -149,13 +173,21 @@ class ImageNetDataset(WholeDataset, ImageFilesDataset):
         return lines
 
     def _kept(self, targets: Array) -> Array:
-        """Return the indices of a random subset that is as balanced as can be, in order."""
+        """Return the indices of the images that are used; those not to be measured all are."""
         if self.balanced_subset is None:
             return np.arange(len(targets))
-        if self.balanced_subset > len(targets):
+        if self.parts is None:
+            return self._balanced(targets, self.balanced_subset)
+        measured = np.flatnonzero(self.parts == TEST)
+        kept = measured[self._balanced(targets[measured], self.balanced_subset)]
+        return np.union1d(np.flatnonzero(self.parts != TEST), kept)
+
+    def _balanced(self, targets: Array, count: int) -> Array:
+        """Return the indices of a random subset that is as balanced as can be, in order."""
+        if count > len(targets):
             raise DatasetError(
                 f"{type(self).__name__}.balanced_subset must be at most {len(targets)}, the "
-                f"number of images, got {self.balanced_subset}."
+                f"number of images, got {count}."
             )
         generator = np.random.default_rng(self.split_seed)
         turns = np.empty(len(targets), int)
@@ -164,7 +196,7 @@ class ImageNetDataset(WholeDataset, ImageFilesDataset):
             turns[members] = np.arange(len(members))
         # Which classes give one more, where N is no multiple, is random too.
         order = np.lexsort((generator.permutation(len(targets)), turns))
-        return np.sort(order[: self.balanced_subset])
+        return np.sort(order[:count])
 
     def _error(self, path: Path | None, what: str) -> DatasetError:
         return DatasetError(f"{type(self).__name__}: {path} {what}.")

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import struct
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from edge_tester.core.dataset import Samples, Split
 from edge_tester.core.errors import DatasetError
-from edge_tester.core.measurements import Task
+from edge_tester.core.figures import Task
 from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.datasets._npz_arrays import read_npz, what_it_is
+from edge_tester.datasets._truth import CLASSES, VALUES, evident_truth, text_of
 from edge_tester.datasets._whole import WholeDataset
 
 TRUTH = "y"
 CLASS_NAMES = "class_names"
 CALIBRATION = "_calibration"
-LOCAL_HEADER_BYTES = 30
 
 
 class NpzDataset(WholeDataset):
@@ -31,7 +31,9 @@ class NpzDataset(WholeDataset):
     ``x_0``, ``x_1``...  samples of each input in the model's order; or arrays
                          that are named as the model's inputs
     ``y``                optional; integers of shape (samples,) are classes,
-                         floats of shape (samples, ...) are values to predict
+                         floats of shape (samples, ...) are values to predict;
+                         one-hot rows, texts, true and false, and whole numbers
+                         as floats are classes too, which is said
     ``x_calibration``    optional samples for calibration alone; of each input,
                          its name and ``_calibration``
     ``class_names``      optional texts in the order of the class indices
@@ -42,15 +44,23 @@ class NpzDataset(WholeDataset):
     """
 
     dataset_path: Path = option(help="The .npz file")
+    truth_as: str = option(
+        "auto",
+        choices=("auto", CLASSES, VALUES),
+        help="Whether y holds classes or values to predict; by default what it evidently does",
+    )
 
     inputs: dict[str, Array] | None = state()
     calibration: dict[str, Array] = state(default_factory=dict)
     truth: Array | None = state()
     texts: list[str] = state(default_factory=list)
+    truth_classes: int = state(0)
+    truth_remarks: list[str] = state(default_factory=list)
+    bound: bool = state(False)
 
     @property
     def task(self) -> Task:
-        """Classification or regression by the dtype of ``y``, none without it."""
+        """Classification or regression by what ``y`` evidently is, none without it."""
         self.prepared(self.inputs)
         if self.truth is None:
             return "none"
@@ -61,36 +71,44 @@ class NpzDataset(WholeDataset):
         if not self.dataset_path.is_file():
             raise self._error("does not exist or is no file")
         try:
-            arrays = _read(self.dataset_path)
+            arrays = read_npz(self.dataset_path)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-            raise self._error(f"is no readable .npz file: {error}") from error
+            found = what_it_is(self.dataset_path)
+            raise self._error(found or f"is no readable .npz file: {error}") from error
         for name, array in arrays.items():
             if array.ndim == 0 or len(array) == 0:
                 raise self._error(f"has no samples in array {name!r}")
-        self.texts = [str(text) for text in arrays.pop(CLASS_NAMES, ())]
+        self.texts = [text_of(name) for name in arrays.pop(CLASS_NAMES, ())]
         truth = arrays.pop(TRUTH, None)
         calibration = {n: a for n, a in arrays.items() if n.endswith(CALIBRATION)}
         inputs = self._inputs({n: a for n, a in arrays.items() if n not in calibration})
         lengths = {name: len(array) for name, array in inputs.items()}
         if truth is not None:
             lengths[TRUTH] = len(truth)
-            truth = self._checked_truth(truth)
         self._require_equal(lengths)
         self.calibration = self._checked_calibration(inputs, calibration)
-        self.inputs, self.truth = inputs, truth
+        self.truth = None if truth is None else self._evident(truth)
+        self.inputs, self.bound = inputs, False
 
     def bind(self, inputs: Sequence[TensorSpec]) -> None:
-        """Put arrays that are named as the model's inputs into the model's order."""
+        """Put arrays that are named as the model's inputs into the model's order.
+
+        A name may lack what TensorFlow puts around it, as in
+        ``serving_default_image:0``. The order that was found first stays for a
+        compiled model whose inputs have other names.
+        """
         arrays = self.prepared(self.inputs)
         if "x" in arrays or "x_0" in arrays:
             return
         wanted = [spec.name for spec in inputs]
-        if sorted(wanted) != sorted(arrays):
+        order = _order(wanted, list(arrays))
+        if order is not None:
+            self.inputs, self.bound = {name: arrays[name] for name in order}, True
+        elif not self.bound or len(wanted) != len(arrays):
             raise self._error(
                 f"has the arrays {', '.join(arrays)}, the model's inputs are {', '.join(wanted)}; "
                 "name them so, or x, or x_0, x_1 and so on"
             )
-        self.inputs = {name: arrays[name] for name in wanted}
 
     def __len__(self) -> int:
         """Return the number of samples, those for calibration alone included."""
@@ -121,10 +139,19 @@ class NpzDataset(WholeDataset):
         return np.concatenate([self.truth, unknown])
 
     def class_names(self) -> list[str]:
-        """Return the texts of ``class_names``."""
+        """Return the texts of ``class_names``, or those of ``y``."""
         return self.texts
 
-    def split(self) -> Split:
+    def label_count(self) -> int | None:
+        """Return how many classes there are at least, the columns of one-hot rows included."""
+        count = super().label_count()
+        return None if count is None else max(count, self.truth_classes)
+
+    def remarks(self) -> list[str]:
+        """Return what the truth was taken for, if that is not obvious."""
+        return [*self.truth_remarks, *super().remarks()]
+
+    def own_split(self) -> Split:
         """Split the samples; those for calibration alone are added there."""
         measured = self._measured()
         labels = self.labels()
@@ -147,16 +174,19 @@ class NpzDataset(WholeDataset):
             )
         return {name: arrays[name] for name in names}
 
-    def _checked_truth(self, truth: Array) -> Array:
-        classes = truth.dtype.kind in "iu" and truth.size == len(truth)
-        if classes and truth.min() >= 0:
-            return truth.reshape(-1).astype(np.int64)
-        if truth.dtype.kind == "f":
-            return truth
-        raise self._error(
-            "needs y to hold class indices from 0 (integers of shape (samples,)) or values "
-            f"(floats), got {truth.dtype} of shape {truth.shape}"
-        )
+    def _evident(self, y: Array) -> Array:
+        try:
+            truth = evident_truth(y, self.truth_as, self.texts)
+        except ValueError as error:
+            raise self._error(f"has a y that {error}") from error
+        self.truth_classes, self.truth_remarks = truth.label_count, truth.remarks
+        self.texts = self.texts or truth.names
+        if self.texts and truth.values.dtype.kind == "i" and truth.values.max() >= len(self.texts):
+            raise self._error(
+                f"has a y with the class index {truth.values.max()}, but {len(self.texts)} "
+                "class_names"
+            )
+        return truth.values
 
     def _checked_calibration(
         self, inputs: dict[str, Array], calibration: dict[str, Array]
@@ -192,38 +222,15 @@ def _listed(arrays: dict[str, Array]) -> str:
     return ", ".join(arrays) or "none"
 
 
-def _read(path: Path) -> dict[str, Array]:
-    """Return all arrays of an .npz file, those that can be as memory maps.
+def _order(wanted: list[str], have: list[str]) -> list[str] | None:
+    """Return the names that are there in the order of those wanted, None if they do not match."""
+    for simplified in (str, _plain):
+        mine, theirs = {simplified(name): name for name in have}, list(map(simplified, wanted))
+        if len(mine) == len(have) and sorted(mine) == sorted(theirs):
+            return [mine[name] for name in theirs]
+    return None
 
-    Notes
-    -----
-    Source: PKWARE, APPNOTE.TXT - .ZIP File Format Specification 6.3.10, section
-    4.3.7 for the local header; numpy, NEP 1 for the .npy format.
-    """
-    arrays: dict[str, Array] = {}
-    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        for info in archive.infolist():
-            with archive.open(info) as member:
-                version = np.lib.format.read_magic(member)
-                read_header = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                shape, fortran_order, dtype = read_header(member)
-                header_bytes = member.tell()
-            if dtype.hasobject:
-                raise ValueError(f"array {info.filename} holds Python objects")
-            name = info.filename.removesuffix(".npy")
-            mappable = info.compress_type == zipfile.ZIP_STORED and 0 not in shape and shape
-            if mappable:
-                file.seek(info.header_offset)
-                local_header = file.read(LOCAL_HEADER_BYTES)
-                name_bytes, extra_bytes = struct.unpack("<HH", local_header[-4:])
-                start = info.header_offset + LOCAL_HEADER_BYTES + name_bytes + extra_bytes
-                order: Literal["F", "C"] = "F" if fortran_order else "C"
-                arrays[name] = np.memmap(path, dtype, "r", start + header_bytes, shape, order)
-            else:
-                with archive.open(info) as member:
-                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-    return arrays
+
+def _plain(name: str) -> str:
+    """Return the name in a signature that the name of a tensor was made from."""
+    return re.sub(r":\d+$", "", name).removeprefix("serving_default_")

@@ -25,6 +25,15 @@ ARCHIVES = {
 }
 TRAINING_LIST, TEST_LIST = "trainval.txt", "test.txt"
 SPECIES = ("cat", "dog")
+# In the order of their published numbers, which begin at 1 (annotations/list.txt).
+BREEDS = (
+    "Abyssinian american_bulldog american_pit_bull_terrier basset_hound beagle Bengal Birman "
+    "Bombay boxer British_Shorthair chihuahua Egyptian_Mau english_cocker_spaniel "
+    "english_setter german_shorthaired great_pyrenees havanese japanese_chin keeshond leonberger "
+    "Maine_Coon miniature_pinscher newfoundland Persian pomeranian pug Ragdoll Russian_Blue "
+    "saint_bernard samoyed scottish_terrier shiba_inu Siamese Sphynx "
+    "staffordshire_bull_terrier wheaten_terrier yorkshire_terrier"
+).split()
 # Value of the pixels of a trimap that show the pet's surroundings.
 BACKGROUND = 2
 
@@ -43,8 +52,7 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
 
     ``dataset_root`` has the folders ``images`` and ``annotations``, or the two
     archives that hold them. Samples are float32, 0 to 255, in the model's layout
-    and size. They go around the classes, one image of each after another, so that
-    the first N test samples are of all breeds.
+    and size. They go around the classes, one image of each after another.
 
     Notes
     -----
@@ -62,9 +70,10 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
     archives: ClassVar[dict[str, PublishedFile]] = ARCHIVES
 
     names: list[str] | None = state()
+    listing_remarks: list[str] = state(default_factory=list)
 
     def prepare(self) -> None:
-        """Unpack the archives if need be, and read the lists; no image is opened yet."""
+        """Unpack the archives if need be, read the lists, and see whether images can be opened."""
         for name, archive in self.archives.items():
             if not (self.dataset_root / name).is_dir():
                 unpack(self.obtain(archive), self.dataset_root, (name,), self)
@@ -81,6 +90,7 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
         self.names = list(SPECIES) if by_species else breeds
         self.files = [self.dataset_root / "images" / f"{entries[i].image}.jpg" for i in order]
         self.targets, self.published_test = targets[order], is_test[order]
+        self.check_pictures()
 
     def class_names(self) -> list[str]:
         """Return the breeds as the images' names spell them, or the species."""
@@ -91,7 +101,7 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
         if not self.crop_to_trimap:
             return None
         trimap = self.dataset_root / "annotations" / "trimaps" / f"{path.stem}.png"
-        values = np.asarray(self.opened(trimap, "L"))
+        values = np.asarray(self.reader().read(trimap, "L").image)
         if values.shape != (height, width):
             raise DatasetError(
                 f"{type(self).__name__}: {trimap} must be as large as its image, "
@@ -127,11 +137,31 @@ class PetDataset(PublishedDataset, ImageFilesDataset):
         return entries
 
     def _breeds(self, entries: list[Entry]) -> list[str]:
-        """Return the breeds in the order of their numbers; "yorkshire_terrier_12" is of one."""
+        """Return the breeds in the order of their numbers; "yorkshire_terrier_12" is of one.
+
+        Some of the published breeds with their own numbers are taken as a part of all.
+        """
         names = {entry.breed: entry.image.rpartition("_")[0] for entry in entries}
-        if set(names) != set(range(1, len(names) + 1)):
-            raise self._error(f"the lists must number the classes from 1 on, got {sorted(names)}")
-        return [names[number] for number in sorted(names)]
+        published = {number: name for number, name in enumerate(BREEDS, 1) if number in names}
+        whole = set(names) == set(range(1, len(names) + 1))
+        if not whole and names != published:
+            raise self._error(
+                "the lists must number the classes from 1 on, or as the published ones do, "
+                f"got {sorted(names)}"
+            )
+        renumbered = sorted(names[n] for n in names if names[n] in BREEDS and names != published)
+        if renumbered and self.classify == "breed":
+            example = renumbered[-1]
+            self.listing_remarks = [
+                f"The {len(names)} breeds have other numbers than the published ones ({example} is "
+                f"{BREEDS.index(example) + 1} of {len(BREEDS)} there): a model of all breeds "
+                "needs those."
+            ]
+        return [names[number] for number in sorted(names)] if whole else list(BREEDS)
+
+    def remarks(self) -> list[str]:
+        """Return what is to be said of the breeds' numbers, and what else is to be known."""
+        return [*self.listing_remarks, *super().remarks()]
 
     def _error(self, what: str) -> DatasetError:
         folder = self.dataset_root / "annotations"

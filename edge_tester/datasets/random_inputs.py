@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_tester.core.dataset import Samples
 from edge_tester.core.errors import DatasetError
-from edge_tester.core.measurements import Task
+from edge_tester.core.figures import Task
 from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.datasets._whole import WholeDataset
@@ -33,6 +33,7 @@ class RandomDataset(WholeDataset):
 
     shapes: list[tuple[int, ...]] | None = state()
     specs: list[TensorSpec] = state(default_factory=list)
+    calibrates: bool = state(False)
 
     @property
     def task(self) -> Task:
@@ -56,6 +57,34 @@ class RandomDataset(WholeDataset):
                 )
         self.specs = list(inputs)
         self.shapes = [self._sample_shape(spec) for spec in inputs]
+
+    def ensure_calibration(self, minimum: int) -> None:
+        """Refuse to calibrate with random numbers unless that was asked for.
+
+        Raises
+        ------
+        DatasetError
+            ``calibration_fraction`` is 0.
+        """
+        if self.calibration_fraction == 0:
+            raise DatasetError(
+                f"{type(self).__name__} makes random numbers, and a quantization that is "
+                "calibrated with them is of no use for real samples: name a data set with samples "
+                "like those that the model will see, or say --calibration-fraction 0.5 "
+                "--test-fraction 0.5 to calibrate with random numbers all the same."
+            )
+        super().ensure_calibration(minimum)
+        self.calibrates = True
+
+    def remarks(self) -> list[str]:
+        """Say so if the quantization was calibrated with random numbers."""
+        told = super().remarks()
+        if self.calibrates:
+            told.append(
+                "The quantization was calibrated with random numbers: its ranges, and so its "
+                "answers to real samples, are of no use; times and sizes are."
+            )
+        return told
 
     def load(self, indices: Sequence[int] | Array) -> Samples:
         """Make the samples with these indices; the same index, the same sample."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_tester.core.measurements import Quality, RunRecord
+from edge_tester.core.figures import Quality
+from edge_tester.core.measurements import RunRecord
 from edge_tester.core.tensors import Array
 from edge_tester.report._details import Table
 from edge_tester.report._words import NOT_AVAILABLE

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from edge_tester.core.backends import backend
+from edge_tester.core.evaluation import evaluate
 from edge_tester.core.files import write_atomically
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.datasets.digits import DigitsDataset
@@ -52,7 +53,7 @@ def retrain(folder: Path, num_epochs: int = NUM_EPOCHS) -> dict[str, float]:
     accuracies = {}
     for model in written:
         model.load()
-        quality = model.evaluate(dataset, dataset.test_indices())
+        quality = evaluate(model, dataset, dataset.test_indices())
         accuracies[model.model_path.name] = quality.accuracy or 0.0
     return accuracies
 

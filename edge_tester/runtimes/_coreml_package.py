@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 
 from edge_tester.core.errors import ModelError
+from edge_tester.core.files import unpacked
 
 
 def package_of(path: Path, scratch: Path) -> Path:
@@ -22,11 +22,7 @@ def package_of(path: Path, scratch: Path) -> Path:
     if path.is_dir():
         folder.symlink_to(path.resolve())
     else:
-        try:
-            with tarfile.open(path) as archive:
-                archive.extractall(folder, filter="data")
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise ModelError(f"{path} is no archive of a Core ML package: {error}") from error
+        unpacked(path, folder)
     if not (folder / "Manifest.json").is_file():
         raise ModelError(f"{path} is no Core ML package: it has no Manifest.json.")
     if not path.is_dir():

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
-from edge_tester.core.runtime import Runtime
+from edge_tester.runtimes._archived_onnx import onnx_file
 from edge_tester.runtimes._fallback import fallback
+from edge_tester.runtimes._state_pairs import StatePairsRuntime
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -43,7 +44,7 @@ def _no_inputs(*arguments: object) -> NoReturn:
     raise RuntimeStateError("ONNXRuntime has no inputs; set them before running.")
 
 
-class ONNXRuntime(Runtime):
+class ONNXRuntime(StatePairsRuntime):
     """Runs ONNX models with ONNX Runtime."""
 
     input_formats = ("onnx",)
@@ -61,7 +62,10 @@ class ONNXRuntime(Runtime):
     _session: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
     _feeds: dict[str, Array] = state(default_factory=dict)
+    _output_names: list[str] = state(default_factory=list)
+    _left_out: dict[str, str] = state(default_factory=dict)
     _results: list[Array] | None = state()
+    _answers: list[int] = state(default_factory=list)
     _execute: Callable[..., Any] = state(default_factory=lambda: _not_loaded)
 
     def prepare(self) -> None:
@@ -81,10 +85,10 @@ class ONNXRuntime(Runtime):
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a model, replacing an earlier one.
 
-        The size that is open at the start of the first input is ``batch_size``,
-        and so is every other one of the same name. A fixed first size must be
+        The size that is open at the batch's axis of the first input is ``batch_size``,
+        and so is every other one of the same name. A fixed one must be
         ``batch_size``; but with a batch size of 1 it may be any, since the model
-        may have no batch dimension.
+        may have no batch dimension. Outputs that are no tensors of numbers are left out.
         """
         if self._module is None:
             raise self.lacking("preparation")
@@ -101,20 +105,45 @@ class ONNXRuntime(Runtime):
         )
         try:
             session = self._module.InferenceSession(
-                str(path), options, providers=list(self.execution_providers)
+                str(onnx_file(path)), options, providers=list(self.execution_providers)
             )
+        except ModelError:
+            raise
         except Exception as error:  # Its errors have no other base in common.
             raise ModelError(f"ONNXRuntime cannot load {path}: {_one_line(error)}") from error
         self._check_providers(session)
-        nodes = session.get_inputs()
-        batch = next((node.shape[0] for node in nodes if node.shape), None)
+        nodes, axis = session.get_inputs(), self.batch_axis
+        batch = next(
+            (n.shape[axis] for n in nodes if axis is not None and len(n.shape) > axis), None
+        )
         fixed = batch if isinstance(batch, int) else None
         self.require_batch_size(path, fixed, batch_size)
-        self._inputs = [_spec(node, batch, batch_size, path) for node in nodes]
-        outputs = [_spec(node, batch, batch_size, path) for node in session.get_outputs()]
+        sizes = _Sizes(batch, batch_size, axis)
+        for node in nodes:
+            if not _NUMBERS.fullmatch(_dtype(node)):
+                raise ModelError(
+                    f"Input {node.name!r} of {path} must be a tensor of real numbers or bool, "
+                    f"got {node.type}."
+                )
+        inputs = [_spec(node, sizes) for node in nodes]
+        made = session.get_outputs()
+        kept = [one for one in made if _NUMBERS.fullmatch(_dtype(one))]
+        self._left_out = {one.name: one.type for one in made if one not in kept}
+        if not kept:
+            raise ModelError(
+                f"An output of {path} must be a tensor of real numbers or bool, got "
+                f"{', '.join(f'{name} ({kind})' for name, kind in self._left_out.items())}."
+            )
+        places = [made.index(one) if self._left_out else None for one in kept]
+        outputs = [
+            _spec(one, sizes, place, output=True) for one, place in zip(kept, places, strict=True)
+        ]
+        self._output_names = [one.name for one in kept]
+        self._inputs, answers = self.without_state(inputs, outputs)
+        self._answers = [self._output_names.index(spec.name) for spec in answers]
         self._session = session
         self._execute = _no_inputs
-        return list(self._inputs), outputs
+        return list(self._inputs), answers
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
         """Keep references to the tensors; nothing is copied unless unaligned.
@@ -132,18 +161,22 @@ class ONNXRuntime(Runtime):
         for spec, values in zip(self._inputs, inputs, strict=True):
             # Kernels may rely on alignment, which a view into a message need not have.
             feeds[spec.name] = values if values.flags.aligned else values.copy()
+        if self.state_pairs:
+            last = dict(zip(self._output_names, self._results or [], strict=bool(self._results)))
+            self.carry_state(last)
+            feeds |= self.state_values
         self._feeds = feeds
         self._execute = session.run
 
     def run(self) -> None:
         """Run the session once."""
-        self._results = self._execute(None, self._feeds)
+        self._results = self._execute(self._output_names, self._feeds)
 
     def get_outputs(self) -> list[Array]:
         """Return the arrays that the last run made; they stay valid."""
         if self._results is None:
             raise self.lacking("outputs")
-        return list(self._results)
+        return [self._results[index] for index in self._answers]
 
     def facts(self) -> dict[str, Any]:
         """Return the version, threads and the execution providers really in use.
@@ -159,6 +192,10 @@ class ONNXRuntime(Runtime):
             "execution_providers": session.get_providers(),
             "graph_optimization_level": self.graph_optimization_level,
         }
+        if self.state_pairs:
+            facts["state"] = self.state
+        if self._left_out:
+            facts["outputs_left_out"] = self._left_out
         if not hasattr(session, "get_provider_graph_assignment_info"):
             return {**facts, "operations": "unknown"}
         operations: dict[str, dict[str, int]] = {}
@@ -188,26 +225,38 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _spec(node: Any, batch: int | str | None, batch_size: int, path: Path) -> TensorSpec:
+class _Sizes(NamedTuple):
+    """What open sizes become: those named as the batch, at the batch's axis, its size."""
+
+    batch: int | str | None
+    batch_size: int
+    axis: int | None
+
+
+def _dtype(node: Any) -> str:
+    element = re.fullmatch(r"tensor\((\w+)\)", node.type)
+    return _DTYPES.get(element[1], element[1]) if element else str(node.type)
+
+
+def _spec(
+    node: Any, sizes: _Sizes, position: int | None = None, *, output: bool = False
+) -> TensorSpec:
     from edge_tester.core.tensors import TensorSpec
 
-    element = re.fullmatch(r"tensor\((\w+)\)", node.type)
-    dtype = _DTYPES.get(element[1], element[1]) if element else node.type
-    if not _NUMBERS.fullmatch(dtype):
-        raise ModelError(
-            f"Tensor {node.name!r} of {path} must be a tensor of real numbers or bool, "
-            f"got {node.type}."
-        )
     shape: list[int | None] = []
-    for position, size in enumerate(node.shape):
+    for axis, size in enumerate(node.shape):
         if isinstance(size, int):
             shape.append(size)
-        elif isinstance(batch, int) or _symbol(size) != _symbol(batch):
+        elif sizes.axis is None or isinstance(sizes.batch, int):
             shape.append(None)
+        elif (symbol := _symbol(size)) is not None:
+            shape.append(sizes.batch_size if symbol == _symbol(sizes.batch) else None)
         else:
-            # Sizes without a name have only their position to tell what they are.
-            shape.append(batch_size if position == 0 or _symbol(size) else None)
-    return TensorSpec(name=node.name, shape=tuple(shape), dtype=dtype)
+            # An input's size without a name has its position to tell what it is. An output's
+            # may be anything, such as the number of what was found.
+            is_batch = not output and axis == sizes.axis and _symbol(sizes.batch) is None
+            shape.append(sizes.batch_size if is_batch else None)
+    return TensorSpec(name=node.name, shape=tuple(shape), dtype=_dtype(node), position=position)
 
 
 def _symbol(size: int | str | None) -> str | None:

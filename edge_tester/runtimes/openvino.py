@@ -11,6 +11,7 @@ from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
+from edge_tester.runtimes._archived_onnx import onnx_file
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -40,6 +41,9 @@ class OpenVINORuntime(Runtime):
     _fed: bool = state(False)
     _ran: bool = state(False)
     _inputs: list[TensorSpec] = state(default_factory=list)
+    _shared: list[Array] = state(default_factory=list)
+    """Keeps the memory alive that OpenVINO reads from."""
+    _narrowed: dict[str, str] = state(default_factory=dict)
 
     def prepare(self) -> None:
         """Import OpenVINO and look whether it has the device."""
@@ -55,8 +59,9 @@ class OpenVINORuntime(Runtime):
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a model, replacing an earlier one.
 
-        Open first dimensions become ``batch_size``. A fixed one must be ``batch_size``; but
-        with a batch size of 1 it may be any, since the model may have no batch dimension.
+        Open sizes at the batch's axis become ``batch_size``. A fixed one must be
+        ``batch_size``; but with a batch size of 1 it may be any, since the model may have no
+        batch dimension.
         """
         if self._module is None:
             raise self.lacking("preparation")
@@ -67,8 +72,9 @@ class OpenVINORuntime(Runtime):
         if self.device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = str(self.num_threads)
         try:
-            model = self._core.read_model(path)
+            model = self._core.read_model(onnx_file(path))
             _set_batch_size(self, model, batch_size, path)
+            self._narrowed = _narrowed(model)
             compiled = self._core.compile_model(model, self.device, settings)
         except RuntimeError as error:
             raise ModelError(f"OpenVINORuntime cannot load {path}: {_reason(error)}") from error
@@ -89,9 +95,11 @@ class OpenVINORuntime(Runtime):
 
         request = self._loaded()
         require_fitting(self, self._inputs, inputs)
-        for index, values in enumerate(inputs):
-            usable = values.flags.aligned and values.flags.c_contiguous
-            shared = values if usable else values.copy()
+        self._shared = [
+            values if values.flags.aligned and values.flags.c_contiguous else values.copy()
+            for values in inputs
+        ]
+        for index, shared in enumerate(self._shared):
             request.set_input_tensor(index, self._module.Tensor(shared, shared_memory=True))  # type: ignore[union-attr]
         self._fed = True
 
@@ -121,7 +129,7 @@ class OpenVINORuntime(Runtime):
             # Without a kernel: constants, and reshapes that move nothing.
             if " unknown" not in kernel:
                 kernels[kernel] = kernels.get(kernel, 0) + 1
-        return {
+        facts: dict[str, Any] = {
             "version": self._module.__version__ if self._module else None,
             "devices": list(self._compiled.get_property("EXECUTION_DEVICES")),
             "num_threads": self._compiled.get_property("INFERENCE_NUM_THREADS")
@@ -130,6 +138,14 @@ class OpenVINORuntime(Runtime):
             "inference_precision": self.inference_precision,
             "kernels": kernels,
         }
+        if self._narrowed and self.device.partition(".")[0] == "CPU":
+            facts["computed_as"] = self._narrowed
+            words = ", ".join(f"{wide} as {narrow}" for wide, narrow in self._narrowed.items())
+            facts["remarks"] = [
+                f"OpenVINO's CPU plugin computes {words}: values beyond the smaller type come out "
+                "wrong."
+            ]
+        return facts
 
     def _loaded(self) -> Any:
         if self._request is None:
@@ -138,17 +154,39 @@ class OpenVINORuntime(Runtime):
 
 
 def _set_batch_size(runtime: Runtime, model: Any, batch_size: int, path: Path) -> None:
-    first = [port.partial_shape[0] for port in model.inputs if len(port.partial_shape)]
+    axis = runtime.batch_axis
+    if axis is None:
+        return
+    ports = [port for port in model.inputs if len(port.partial_shape) > axis]
+    first = [port.partial_shape[axis] for port in ports]
     fixed = first[0].get_length() if first and first[0].is_static else None
     runtime.require_batch_size(path, fixed, batch_size)
     shapes = {}
-    for index, port in enumerate(model.inputs):
+    for port in ports:
         shape = port.partial_shape
-        if len(shape) and shape[0].is_dynamic:
-            shape[0] = batch_size
-            shapes[index] = shape
+        if shape[axis].is_dynamic:
+            shape[axis] = batch_size
+            shapes[port] = shape
     if shapes:
         model.reshape(shapes)
+
+
+def _narrowed(model: Any) -> dict[str, str]:
+    """Return the types that the CPU plugin replaces by smaller ones, where values need them.
+
+    64-bit integers serve shapes in nearly every model; they count where they come in, go out,
+    or are made of floats. Source: the plugin's ConvertPrecision pass,
+    openvino/src/plugins/intel_cpu/src/transformations/transformation_pipeline.cpp.
+    """
+    types = {"i64": "int32", "u64": "int32", "u32": "int32", "f64": "float32"}
+    ports = [*model.inputs, *model.outputs]
+    found = {port.element_type.get_type_name() for port in ports}
+    for operation in model.get_ops():
+        if operation.get_type_name() != "Constant":
+            outputs = {port.get_element_type().get_type_name() for port in operation.outputs()}
+            found |= outputs & {"f64", "u64"}
+    names = {"i64": "int64", "u64": "uint64", "u32": "uint32", "f64": "float64"}
+    return {names[one]: types[one] for one in sorted(found & types.keys())}
 
 
 def _spec(port: Any, path: Path) -> TensorSpec:

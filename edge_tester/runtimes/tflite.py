@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
-from edge_tester.core.runtime import Runtime
+from edge_tester.core.statefulruntime import StatefulRuntime
 from edge_tester.runtimes._fallback import fallback
 from edge_tester.runtimes._tflite_delegates import count_delegates, needs_of, operations_by_executor
+from edge_tester.runtimes._tflite_state import state_of
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -38,7 +39,7 @@ def _no_inputs() -> NoReturn:
     raise RuntimeStateError("TFLiteRuntime has no inputs; set them before running.")
 
 
-class TFLiteRuntime(Runtime):
+class TFLiteRuntime(StatefulRuntime):
     """Runs LiteRT (TensorFlow Lite) models, with XNNPACK or other delegates."""
 
     input_formats = ("tflite",)
@@ -64,6 +65,8 @@ class TFLiteRuntime(Runtime):
     _outputs: list[dict[str, Any]] = state(default_factory=list)
     _specs: list[TensorSpec] = state(default_factory=list)
     _shapes: list[tuple[int, ...]] = state(default_factory=list)
+    _kept_in: str | None = state()
+    _loaded: tuple[Path, int] = state(default=(Path(), 1))
     _invoke: Callable[[], None] = state(default_factory=lambda: _not_loaded)
 
     def __post_init__(self) -> None:
@@ -94,7 +97,7 @@ class TFLiteRuntime(Runtime):
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a model, replacing an earlier one.
 
-        An open first dimension becomes ``batch_size``. A fixed one that differs
+        An open size at the batch's axis becomes ``batch_size``. A fixed one that differs
         is resized to it, which the model may refuse; but with a batch size of 1
         a fixed shape stays as it is, since it may have no batch dimension.
         """
@@ -115,7 +118,7 @@ class TFLiteRuntime(Runtime):
                 ),
             )
             self._delegate_nodes = count_delegates(interpreter)
-            resized = _set_batch_size(interpreter, batch_size)
+            resized = _set_batch_size(interpreter, batch_size, self.batch_axis)
         except (ValueError, RuntimeError) as error:
             helpers = ", ".join(self.delegates_list)
             using = f" with the delegates {helpers}" if helpers else ""
@@ -132,8 +135,13 @@ class TFLiteRuntime(Runtime):
         self._inputs = interpreter.get_input_details()
         self._outputs = interpreter.get_output_details()
         self._shapes = [tuple(detail["shape"].tolist()) for detail in self._inputs]
-        self._specs = [_spec(detail, batch_size, path) for detail in self._inputs]
-        outputs = [_spec(detail, batch_size, path) for detail in self._outputs]
+        self._specs = [_spec(detail, path, batch_size, self.batch_axis) for detail in self._inputs]
+        outputs = [
+            _spec(detail, path, *self._output_batch(interpreter, detail, batch_size))
+            for detail in self._outputs
+        ]
+        self._kept_in = state_of(path)
+        self._loaded = path, batch_size
         self._interpreter = interpreter
         self._invoke = _no_inputs
         return list(self._specs), outputs
@@ -146,6 +154,8 @@ class TFLiteRuntime(Runtime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
+        if self._kept_in is not None and self.state == "reset":
+            self._reset()
         interpreter = self._interpreter or _not_loaded()
         if len(inputs) != len(self._inputs):
             raise InputError(
@@ -186,6 +196,8 @@ class TFLiteRuntime(Runtime):
             "delegate_options": list(self.delegate_options),
             "xnnpack": self.xnnpack,
         }
+        if self._kept_in is not None:
+            facts |= {"state": self.state, "state_kept_in": self._kept_in}
         names = ("delegated_operations", "xnnpack_operations", "builtin_operations")
         counts = operations_by_executor(interpreter, self._delegate_nodes)
         if counts is None:
@@ -225,6 +237,30 @@ class TFLiteRuntime(Runtime):
         except (ValueError, RuntimeError) as error:
             raise RuntimeStateError(f"{refusal}{_one_line(error)}{needs_of(library)}") from error
 
+    def _output_batch(
+        self, interpreter: Any, detail: dict[str, Any], batch_size: int
+    ) -> tuple[int | None, int | None]:
+        """Return size and axis of an output's batch; its first size may be open otherwise.
+
+        A tensor whose size is known only when the model runs, such as a list of what was
+        found, has no memory before.
+        """
+        try:
+            interpreter.get_tensor(detail["index"])
+        except ValueError:
+            return None, None
+        axis = self.batch_axis
+        shape = detail["shape"].tolist()
+        is_batch = axis is not None and len(shape) > axis and shape[axis] == batch_size
+        return (batch_size, axis) if is_batch else (None, None)
+
+    def _reset(self) -> None:
+        if self._kept_in == "variables":
+            self._interpreter.reset_all_variables()
+        else:
+            # Nothing else resets resources.
+            self.load(*self._loaded)
+
     def _resize(self, inputs: Sequence[Array]) -> None:
         for spec, values in zip(self._specs, inputs, strict=True):
             if not spec.accepts(values.shape):
@@ -258,22 +294,28 @@ def _check_identifier(path: Path) -> None:
         )
 
 
-def _set_batch_size(interpreter: Any, batch_size: int) -> int | None:
+def _set_batch_size(interpreter: Any, batch_size: int, axis: int | None) -> int | None:
     """Resize the inputs; return a fixed batch size that was overridden, None if none was."""
+    if axis is None:
+        return None
     details = interpreter.get_input_details()
     signatures = [detail["shape_signature"].tolist() for detail in details]
-    fixed = next((signature[0] for signature in signatures if signature), -1)
+    fixed = next((signature[axis] for signature in signatures if len(signature) > axis), -1)
     override = fixed not in (-1, batch_size) and batch_size > 1
     for detail, signature in zip(details, signatures, strict=True):
-        is_batch = signature and (signature[0] == -1 or (override and signature[0] == fixed))
-        if is_batch and detail["shape"][0] != batch_size:
-            interpreter.resize_tensor_input(
-                detail["index"], [batch_size, *detail["shape"].tolist()[1:]]
-            )
+        if len(signature) <= axis:
+            continue
+        is_batch = signature[axis] == -1 or (override and signature[axis] == fixed)
+        shape = detail["shape"].tolist()
+        if is_batch and shape[axis] != batch_size:
+            shape[axis] = batch_size
+            interpreter.resize_tensor_input(detail["index"], shape)
     return fixed if override else None
 
 
-def _spec(detail: dict[str, Any], batch_size: int, path: Path) -> TensorSpec:
+def _spec(
+    detail: dict[str, Any], path: Path, batch_size: int | None = None, axis: int | None = None
+) -> TensorSpec:
     import numpy as np
 
     from edge_tester.core.tensors import TensorSpec
@@ -290,8 +332,8 @@ def _spec(detail: dict[str, Any], batch_size: int, path: Path) -> TensorSpec:
             detail["shape"].tolist(), detail["shape_signature"].tolist(), strict=True
         )
     ]
-    if shape and shape[0] is None:
-        shape[0] = batch_size
+    if axis is not None and len(shape) > axis and shape[axis] is None:
+        shape[axis] = batch_size
     parameters = detail["quantization_parameters"]
     quantized = dtype.kind in "iu" and parameters["scales"].size == 1 and parameters["scales"][0]
     return TensorSpec(

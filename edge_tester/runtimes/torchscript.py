@@ -13,7 +13,7 @@ import msgspec
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
-from edge_tester.core.runtime import Runtime
+from edge_tester.runtimes._state_pairs import StatePairsRuntime
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -32,7 +32,7 @@ def _no_inputs(*arguments: object) -> NoReturn:
     raise RuntimeStateError("TorchScriptRuntime has no inputs; set them before running.")
 
 
-class TorchScriptRuntime(Runtime):
+class TorchScriptRuntime(StatePairsRuntime):
     """Runs TorchScript models with PyTorch.
 
     A TorchScript file does not say the shapes of its inputs. They are read from
@@ -55,6 +55,9 @@ class TorchScriptRuntime(Runtime):
     _inputs: list[TensorSpec] = state(default_factory=list)
     _tensors: list[Any] = state(default_factory=list)
     _results: Any = state()
+    _order: list[str] = state(default_factory=list)
+    _output_names: list[str] = state(default_factory=list)
+    _answers: list[int] = state(default_factory=list)
     _inference_mode: Callable[[], Any] = state(default_factory=lambda: _not_loaded)
     _execute: Callable[..., Any] = state(default_factory=lambda: _not_loaded)
 
@@ -96,13 +99,17 @@ class TorchScriptRuntime(Runtime):
         if not recorded["inputs"]:
             recorded["inputs"] = self._given_specs(path)
         _check_arguments(model, len(recorded["inputs"]), path)
-        inputs = [_with_batch(spec, batch_size) for spec in recorded["inputs"]]
+        inputs = [_with_batch(spec, batch_size, self.batch_axis) for spec in recorded["inputs"]]
         results = self._tried(model, inputs, path)
         outputs = _output_specs(results, recorded["outputs"], inputs, path)
-        self._model, self._inputs = model, inputs
+        self._order = [spec.name for spec in inputs]
+        self._output_names = [spec.name for spec in outputs]
+        self._inputs, answers = self.without_state(inputs, outputs)
+        self._answers = [self._output_names.index(spec.name) for spec in answers]
+        self._model = model
         self._inference_mode = self._torch.inference_mode
         self._execute = _no_inputs
-        return list(inputs), outputs
+        return list(self._inputs), answers
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
         """Wrap the tensors; nothing is copied unless it is read-only.
@@ -117,8 +124,13 @@ class TorchScriptRuntime(Runtime):
         if self._torch is None or self._model is None:
             _not_loaded()
         require_fitting(self, self._inputs, inputs)
+        named = {spec.name: values for spec, values in zip(self._inputs, inputs, strict=True)}
+        if self.state_pairs:
+            last = [] if self._results is None else self._outputs()
+            self.carry_state(dict(zip(self._output_names, last, strict=bool(last))))
+            named |= self.state_values
         tensors = []
-        for values in inputs:
+        for values in (named[name] for name in self._order):
             # PyTorch cannot know a read-only tensor and warns of what it may do to it.
             usable = values.flags.writeable and values.flags.aligned
             tensors.append(self._torch.from_numpy(values if usable else values.copy()))
@@ -134,16 +146,21 @@ class TorchScriptRuntime(Runtime):
         """Return copies of the outputs of the last run."""
         if self._results is None:
             raise self.lacking("outputs")
-        # The module may have returned its own buffer or its input.
-        return [tensor.detach().numpy().copy() for tensor in _flat(self._results)]
+        made = self._outputs()
+        return [made[index] for index in self._answers]
 
     def facts(self) -> dict[str, Any]:
         """Return the version and the threads."""
-        return {
+        facts = {
             # A plain text: theirs is of a class that no message can carry.
             "version": str(self._torch.__version__) if self._torch else None,
             "num_threads": self.num_threads,
         }
+        return {**facts, "state": self.state} if self.state_pairs else facts
+
+    def _outputs(self) -> list[Array]:
+        # The module may have returned its own buffer or its input.
+        return [tensor.detach().numpy().copy() for _, tensor in _flat(self._results)]
 
     def _given_specs(self, path: Path) -> list[TensorSpec]:
         from edge_tester.core.tensors import TensorSpec
@@ -202,14 +219,24 @@ def _check_arguments(model: Any, count: int, path: Path) -> None:
         )
 
 
-def _with_batch(spec: TensorSpec, batch_size: int) -> TensorSpec:
-    if spec.shape and (spec.shape[0] is None or batch_size > 1):
-        return msgspec.structs.replace(spec, shape=(batch_size, *spec.shape[1:]))
+def _with_batch(spec: TensorSpec, batch_size: int, axis: int | None) -> TensorSpec:
+    if axis is None or len(spec.shape) <= axis:
+        return spec
+    if spec.shape[axis] is None or batch_size > 1:
+        shape = (*spec.shape[:axis], batch_size, *spec.shape[axis + 1 :])
+        return msgspec.structs.replace(spec, shape=shape)
     return spec
 
 
-def _flat(results: Any) -> list[Any]:
-    return list(results) if isinstance(results, tuple | list) else [results]
+def _flat(results: Any, name: str = "output") -> list[tuple[str, Any]]:
+    """Return names and tensors of what a module returned, however nested."""
+    if isinstance(results, dict):
+        parts = [(str(key), value) for key, value in results.items()]
+    elif isinstance(results, tuple | list):
+        parts = [(f"{name}_{index}", value) for index, value in enumerate(results)]
+    else:
+        return [(name, results)]
+    return [pair for key, value in parts for pair in _flat(value, key)]
 
 
 def _output_specs(
@@ -219,11 +246,11 @@ def _output_specs(
 
     tensors = _flat(results)
     specs = []
-    for number, tensor in enumerate(tensors):
+    for number, (name, tensor) in enumerate(tensors):
         dtype = str(getattr(tensor, "dtype", type(tensor).__name__)).removeprefix("torch.")
         if not _NUMBERS.fullmatch(dtype):
             raise ModelError(
-                f"Output {number} of {path} must be a tensor of real numbers or bool, got {dtype}."
+                f"Output {name!r} of {path} must be a tensor of real numbers or bool, got {dtype}."
             )
         shape: tuple[int | None, ...] = tuple(tensor.shape)
         known = recorded[number] if len(recorded) == len(tensors) else None
@@ -233,5 +260,5 @@ def _output_specs(
         if known is not None and known.dtype == dtype:
             specs.append(msgspec.structs.replace(known, shape=shape))
         else:
-            specs.append(TensorSpec(f"output_{number}", shape, dtype))
+            specs.append(TensorSpec("output_0" if name == "output" else name, shape, dtype))
     return specs

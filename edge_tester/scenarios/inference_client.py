@@ -11,9 +11,10 @@ from edge_tester.core import registry
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError
-from edge_tester.core.host import Measurement, Observer
+from edge_tester.core.host import Measurement
 from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.observer import Observer
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol

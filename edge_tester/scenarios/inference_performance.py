@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.host import Measurement, Observer
+from edge_tester.core.host import Measurement
 from edge_tester.core.hostruntime import HostRuntime
 from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.observer import Observer
 from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
 from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._program import Logging, guard

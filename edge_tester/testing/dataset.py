@@ -10,7 +10,7 @@ import pytest
 
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import DatasetError
-from edge_tester.core.measurements import Task
+from edge_tester.core.figures import Task
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.testing.plugin import PluginConformance
 
@@ -120,11 +120,36 @@ class DatasetConformance(PluginConformance):
         with pytest.raises(DatasetError, match="no test samples"):
             dataset.test_indices()
 
-    def test_limit_takes_the_first(self, dataset: Dataset) -> None:
-        """A limit shortens the measurement and changes nothing else."""
-        expected = dataset.test_indices()[:2].tolist()
+    def test_a_limit_takes_some(self, dataset: Dataset) -> None:
+        """A limit shortens the measurement and changes nothing else; a smaller one is a part."""
+        everything = dataset.test_indices().tolist()
         dataset.limit = 2
-        assert expected == dataset.test_indices().tolist()
+        two = dataset.test_indices().tolist()
+        assert sorted(two) == two
+        assert min(2, len(everything)) == len(set(two) & set(everything)) == len(two)
+        dataset.limit = 1
+        assert set(dataset.test_indices().tolist()) <= set(two)
+        dataset.limit = len(everything) + 1
+        assert everything == dataset.test_indices().tolist()
+
+    def test_samples_set_apart_for_calibration_are_not_measured(self, dataset: Dataset) -> None:
+        """The split says so, it stays disjoint, and a second request changes nothing."""
+        before = dataset.split()
+        minimum = len(before.calibration) + 1
+        try:
+            dataset.ensure_calibration(minimum)
+        except DatasetError:
+            # Not every data set can, but one that cannot leaves the split as it was.
+            assert before.test.tolist() == dataset.split().test.tolist()
+            return
+        after = dataset.split()
+        assert minimum == len(after.calibration)
+        assert set(before.calibration.tolist()) < set(after.calibration.tolist())
+        assert not set(after.calibration.tolist()) & set(dataset.test_indices().tolist())
+        assert 2 * len(after.test) >= len(before.test)
+        assert dataset.remarks()
+        dataset.ensure_calibration(minimum)
+        assert after.calibration.tolist() == dataset.split().calibration.tolist()
 
     def test_batches_cover_all_in_order(self, dataset: Dataset) -> None:
         """The last batch may be smaller; no sample is lost or doubled."""

@@ -87,9 +87,106 @@ def test_the_seed_decides():
     assert first.test_indices().tolist() != other.test_indices().tolist()
 
 
-def test_a_limit_takes_the_first():
-    dataset = labelled(None, 100)
-    assert dataset.split().test[:5].tolist() == labelled(None, 100, limit=5).test_indices().tolist()
+def test_a_limit_gives_every_class_its_share():
+    labels = np.repeat([0, 1, 2], [20, 60, 120])
+    dataset = labelled(
+        labels, test_fraction=1.0, validation_fraction=0.0, calibration_fraction=0.0, limit=20
+    )
+    chosen = dataset.test_indices()
+    assert {0: 2, 1: 6, 2: 12} == Counter(labels[chosen].tolist())
+    assert sorted(chosen) == chosen.tolist()
+    dataset.limit = 3
+    assert set(dataset.test_indices()) < set(chosen)
+
+
+def test_a_limit_is_seeded():
+    first, again, other = (
+        labelled(None, 100, limit=5, split_seed=seed).test_indices().tolist() for seed in (3, 3, 4)
+    )
+    assert first == again != other
+    everything = labelled(None, 100).split().test
+    assert everything[:5].tolist() != labelled(None, 100, limit=5).test_indices().tolist()
+
+
+def everything_measured(labels):
+    return labelled(labels, test_fraction=1.0, validation_fraction=0.0, calibration_fraction=0.0)
+
+
+def test_calibration_samples_come_out_of_those_to_be_measured():
+    labels = np.repeat([0, 1], [100, 300])
+    dataset = everything_measured(labels)
+    assert ([], {}) == (dataset.remarks(), dataset.facts())
+    dataset.ensure_calibration(80)
+    split = dataset.split()
+    assert {0: 20, 1: 60} == Counter(labels[split.calibration].tolist())
+    assert list(range(400)) == sorted([*split.calibration, *dataset.test_indices()])
+    assert "80 samples were set apart for calibration" in dataset.remarks()[0]
+    assert "80 of those to be measured" in dataset.remarks()[0]
+    assert {"set_apart_for_calibration": {"test": 80}} == dataset.facts()
+
+
+def test_calibration_samples_come_out_of_the_training_first():
+    dataset = labelled(
+        np.zeros(100, int), test_fraction=0.5, validation_fraction=0.2, calibration_fraction=0.1
+    )
+    before = dataset.split()
+    dataset.ensure_calibration(60)
+    after = dataset.split()
+    assert [0, 0, 60, 40] == [
+        len(part) for part in (after.train, after.validation, after.calibration, after.test)
+    ]
+    assert set(before.calibration) | set(before.train) < set(after.calibration)
+    assert set(after.test) < set(before.test)
+    assert {"train": 20, "validation": 20, "test": 10} == dataset.facts()[
+        "set_apart_for_calibration"
+    ]
+
+
+def test_enough_calibration_samples_are_left_alone():
+    dataset = labelled(None, 100, calibration_fraction=0.2)
+    dataset.ensure_calibration(20)
+    assert ([], 20) == (dataset.remarks(), len(dataset.split().calibration))
+
+
+def test_the_same_options_set_the_same_samples_apart():
+    first, second, other = (everything_measured(np.repeat([0, 1], 50)) for _ in range(3))
+    first.ensure_calibration(10)
+    first.ensure_calibration(30)
+    second.ensure_calibration(30)
+    other.split_seed = 1
+    other.ensure_calibration(30)
+    assert first.split().calibration.tolist() == second.split().calibration.tolist()
+    assert first.split().calibration.tolist() != other.split().calibration.tolist()
+
+
+def test_half_of_what_is_measured_stays():
+    dataset = everything_measured(np.zeros(100, int))
+    with pytest.raises(DatasetError, match="Labelled has 0 .*51 are needed. At most 50 can be"):
+        dataset.ensure_calibration(51)
+    assert 100 == len(dataset.test_indices())
+    dataset.ensure_calibration(50)
+    assert 50 == len(dataset.test_indices())
+
+
+def test_a_split_that_hides_what_was_set_apart_is_refused():
+    class Stubborn(Labelled):
+        def split(self):
+            return self.own_split()
+
+    dataset = Stubborn(calibration_fraction=0.0)
+    dataset.count = 100
+    with pytest.raises(DatasetError, match="must override own_split"):
+        dataset.ensure_calibration(10)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [(None, [], None), ([0, 3, 1], [], 4), ([0, 1], ["a", "b", "c"], 3)],
+)
+def test_the_number_of_labels(labels, names, expected):
+    dataset = labelled(None if labels is None else np.array(labels), 3)
+    dataset.class_names = lambda: names
+    assert expected == dataset.label_count()
 
 
 def test_impossible_fractions_are_refused():

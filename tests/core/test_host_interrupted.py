@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_tester.core.errors import TargetError
-from edge_tester.core.host import Observer
+from edge_tester.core.observer import Observer
 from edge_tester.runtimes.echo import EchoRuntime
 from tests.agents import echo_model
 from tests.faulty_runtimes import FaultyRuntime

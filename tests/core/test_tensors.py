@@ -89,7 +89,13 @@ def test_real_values_of_what_is_not_quantized_are_themselves():
         (FLOAT, np.full((1, 3), 7, np.uint8), [[7, 7, 7]]),
         (FLOAT, np.ones((3, 1), np.float32).T, [[1, 1, 1]]),
         (INT8, np.zeros((1, 2), np.float32), [[10, 10]]),
-        (INT8, np.full((1, 2), 3, np.int8), [[3, 3]]),
+        # A dtype does not say that a value is quantized already.
+        (INT8, np.full((1, 2), 3, np.int8), [[16, 16]]),
+        (TensorSpec("x", (2,), "bool"), np.array([0, 1], np.uint8), [False, True]),
+        (TensorSpec("x", (2,), "bool"), np.array([0.0, 1.0]), [False, True]),
+        (TensorSpec("x", (2,), "int32"), np.array([1.0, -7.0], np.float32), [1, -7]),
+        (TensorSpec("x", (2,), "float16"), np.array([1.0, 65504.0]), [1, 65504]),
+        (TensorSpec("x", (2,), "float16"), np.array([1.0, np.inf]), [1, np.inf]),
     ],
 )
 def test_conforming(spec, values, expected):
@@ -106,7 +112,14 @@ def test_conforming(spec, values, expected):
         (FLOAT, np.ones(3), r"got \(3,\) float64"),
         (FLOAT, np.full((1, 3), 2**24 + 1), "without loss"),
         (FLOAT, np.ones((1, 3), complex), "without loss"),
-        (TensorSpec("x", (1,), "int32"), np.ones(1), "without loss"),
+        (TensorSpec("x", (1,), "int32"), np.full(1, 0.5), "without loss: 0.5 is no value"),
+        (TensorSpec("x", (1,), "int32"), np.full(1, 2.0**31), "without loss"),
+        (TensorSpec("x", (1,), "int64"), np.full(1, 2.0**63), "without loss"),
+        (TensorSpec("x", (1,), "int32"), np.full(1, np.nan), "without loss"),
+        (TensorSpec("x", (1,), "uint64"), np.full(1, -1), "without loss"),
+        (TensorSpec("x", (1,), "bool"), np.full(1, 2), "without loss"),
+        (TensorSpec("x", (1,), "float16"), np.full(1, 70000.0), "beyond its largest value"),
+        (TensorSpec("x", (1,), "float32"), np.full(1, 1e39), "beyond its largest value"),
         (TensorSpec("x", (1,), "int8"), np.array([300]), "without loss"),
     ],
 )

@@ -108,6 +108,44 @@ def test_a_list_may_name_some_images_in_its_own_order(flat):
     assert [1, 0] == dataset.labels().tolist()
 
 
+def test_a_list_may_name_more_images_than_there_are(flat):
+    (flat / "list.txt").write_text("\n".join(LISTS["images and synsets"]))
+    for index in (0, 4):
+        (flat / "val" / NAMES[index]).unlink()
+    dataset = prepared(flat / "val", ground_truth=flat / "list.txt")
+    assert [label for i, label in enumerate(ORDER) if i not in (0, 4)] == colors(dataset)
+    assert colors(dataset) == dataset.labels().tolist()
+    assert f"2 of the 12 images that {flat / 'list.txt'} lists are not" in dataset.remarks()[0]
+
+
+def test_numbered_images_find_their_lines(flat):
+    for index in (0, 7):
+        (flat / "val" / NAMES[index]).unlink()
+    dataset = prepared(flat / "val", ground_truth=flat / "synsets.txt")
+    assert [label for i, label in enumerate(ORDER) if i not in (0, 7)] == colors(dataset)
+    assert colors(dataset) == dataset.labels().tolist()
+    assert "has 10 of the 12 images" in dataset.remarks()[0]
+
+
+def test_other_images_than_lines_are_refused(flat):
+    (flat / "val" / NAMES[0]).unlink()
+    (flat / "val" / NAMES[1]).rename(flat / "val" / "other.JPEG")
+    with pytest.raises(DatasetError, match="12 lines, .*11 images: there is no telling"):
+        prepared(flat / "val", ground_truth=flat / "synsets.txt")
+
+
+def test_some_synsets_without_the_whole_list_are_said(folders):
+    assert "--synset-mapping" in prepared(folders).remarks()[0]
+    (folders / "mapping.txt").write_text(MAPPING)
+    told = prepared(folders, synset_mapping=folders / "mapping.txt").remarks()
+    assert not any("--synset-mapping" in remark for remark in told)
+
+
+def test_images_without_classes_are_refused(flat):
+    with pytest.raises(DatasetError, match="val has images in no folders.*--ground-truth"):
+        prepared(flat / "val")
+
+
 def test_indices_without_a_mapping_have_no_names(flat):
     (flat / "list.txt").write_text("\n".join(LISTS["images and indices"]))
     dataset = prepared(flat / "val", ground_truth=flat / "list.txt")
@@ -124,7 +162,6 @@ def test_a_mapping_numbers_folders_too(folders):
 def test_all_images_are_measured_in_their_order(flat):
     options = {"ground_truth": flat / "synsets.txt"}
     assert [*range(12)] == prepared(flat / "val", **options).test_indices().tolist()
-    assert [0, 1] == prepared(flat / "val", limit=2, **options).test_indices().tolist()
 
 
 @pytest.mark.parametrize(("count", "each"), [(3, [1, 1, 1]), (6, [2, 2, 2]), (12, [5, 3, 4])])

@@ -98,6 +98,37 @@ def test_names_that_the_model_does_not_have_are_refused(make):
         make(tokens=X).bind([TensorSpec("ids", (1, 4), "float32")])
 
 
+@pytest.mark.parametrize("names", [("serving_default_{}:0",), ("{}",), ("{}:0",)])
+def test_names_of_signatures_fit_those_of_tensors(make, names):
+    (form,) = names
+    dataset = make(zeta=X, alpha=-X)
+    specs = [TensorSpec(form.format(name), (1, 4), "float32") for name in ("alpha", "zeta")]
+    dataset.bind(specs)
+    assert np.array_equal(-X[:1], dataset.load([0]).inputs[0])
+    plain = make(**{"serving_default_zeta:0": X, "serving_default_alpha:0": -X})
+    plain.bind(specs)
+    assert np.array_equal(-X[:1], plain.load([0]).inputs[0])
+
+
+def test_the_order_that_was_found_first_stays(make):
+    dataset = make(zeta=X, alpha=-X)
+    dataset.bind([TensorSpec(name, (1, 4), "float32") for name in ("zeta", "alpha")])
+    dataset.bind([TensorSpec(name, (1, 4), "float32") for name in ("input_1", "input_0")])
+    assert np.array_equal(X[:1], dataset.load([0]).inputs[0])
+    dataset.bind([TensorSpec(name, (1, 4), "float32") for name in ("alpha:0", "zeta:0")])
+    assert np.array_equal(-X[:1], dataset.load([0]).inputs[0])
+    with pytest.raises(DatasetError, match="inputs are only"):
+        dataset.bind([TensorSpec("only", (1, 4), "float32")])
+
+
+def test_calibration_samples_can_be_set_apart_beside_given_ones(make):
+    dataset = make(x=X, y=Y, x_calibration=X[:2])
+    dataset.ensure_calibration(4)
+    split = dataset.split()
+    assert [2, 4] == [sum(split.calibration >= 6), len(split.calibration)]
+    assert 4 == len(split.test)
+
+
 def test_calibration_samples_come_last(make):
     dataset = make(x=X, y=Y, x_calibration=X[:3] + 100, options={"calibration_fraction": 0.0})
     assert 9 == len(dataset)
@@ -123,9 +154,8 @@ def test_calibration_samples_come_last(make):
         ({"x": np.array([{}, {}])}, "Python objects"),
         ({"x": X[:0]}, "no samples in array 'x'"),
         ({"x": np.float32(1)}, "no samples in array 'x'"),
-        ({"x": X, "y": -Y}, "class indices from 0"),
-        ({"x": X, "y": np.eye(6, dtype=int)}, "class indices from 0"),
-        ({"x": X, "y": np.array(list("abcdef"))}, "class indices from 0"),
+        ({"x": X, "y": -Y}, "y that has -2 .* samples below 0.*leave out"),
+        ({"x": X, "y": Y, "class_names": ["a", "b"]}, "class index 2, but 2 class_names"),
         ({"x": X, "x_calibration": X[:, :2]}, "of shape"),
         ({"x": X, "z_calibration": X}, "calibration arrays z_calibration"),
     ],
@@ -135,11 +165,28 @@ def test_unusable_arrays_are_refused(make, arrays, reason):
         make(**arrays)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"", "is empty"),
+        (b"\x93NUMPY\x01\x00", r"is a single array \(.npy\)"),
+        (b"\x89HDF\r\n\x1a\n\0\0", "is an HDF5 file"),
+    ],
+)
+def test_other_kinds_of_files_are_named(tmp_path, content, said):
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=f"own.npz {said}"):
+        NpzDataset(dataset_path=path).prepare()
+
+
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "own.npz"
     with pytest.raises(DatasetError, match="own.npz does not exist"):
         NpzDataset(dataset_path=path).prepare()
-    for content in (b"", b"nothing of the kind" * 50):
+    for content in (b"nothing of the kind" * 50,):
         path.write_bytes(content)
         with pytest.raises(DatasetError, match="no readable .npz"):
             NpzDataset(dataset_path=path).prepare()

@@ -65,3 +65,16 @@ def test_a_first_dimension_of_another_size_is_no_batch(shape, batch, expected):
 def test_other_dtypes_are_refused():
     with pytest.raises(DatasetError, match="'words'"):
         bound(TensorSpec("words", (1, 3), "str"))
+
+
+def test_nobody_calibrates_with_random_numbers_unasked():
+    with pytest.raises(DatasetError, match="RandomDataset .*of no use.*--calibration-fraction 0.5"):
+        bound(TensorSpec("x", (1, 2), "float32")).ensure_calibration(10)
+
+
+def test_calibrating_with_random_numbers_is_said():
+    spec = TensorSpec("x", (1, 2), "float32")
+    dataset = bound(spec, calibration_fraction=0.5, test_fraction=0.5)
+    assert [] == dataset.remarks()
+    dataset.ensure_calibration(10)
+    assert "calibrated with random numbers" in dataset.remarks()[0]

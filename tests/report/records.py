@@ -3,6 +3,8 @@
 import msgspec
 import numpy as np
 
+from edge_tester.core.classification import ClassificationAccumulator
+from edge_tester.core.figures import Quality
 from edge_tester.core.measurements import (
     ColdStart,
     Component,
@@ -12,10 +14,8 @@ from edge_tester.core.measurements import (
     Memory,
     ModelFacts,
     Predictions,
-    Quality,
     RunRecord,
 )
-from edge_tester.core.quality import ClassificationAccumulator
 from edge_tester.core.tensors import TensorSpec
 
 MACHINE = Machine(

@@ -3,7 +3,8 @@ import math
 import msgspec
 import pytest
 
-from edge_tester.core.measurements import Cpu, Quality
+from edge_tester.core.figures import Quality
+from edge_tester.core.measurements import Cpu
 from edge_tester.core.statistics import percentile
 from edge_tester.report._comparison import winner
 from edge_tester.report._figures import MEASURES, Value, measure_all

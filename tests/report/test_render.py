@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edge_tester.core.errors import OptionError, RecordError
-from edge_tester.core.measurements import Quality
+from edge_tester.core.figures import Quality
 from edge_tester.report import render_html, render_text
 from tests.report.records import classification, record, unknown
 

@@ -155,7 +155,7 @@ def test_an_archive_writes_nowhere_else(tmp_path):
     with tarfile.open(path, "w") as archive:
         archive.addfile(tarfile.TarInfo("Manifest.json"), io.BytesIO())
         archive.addfile(tarfile.TarInfo("../outside"), io.BytesIO())
-    with pytest.raises(ModelError, match="model.coreml is no archive of a Core ML package"):
+    with pytest.raises(ModelError, match="model.coreml is no archive of a model"):
         prepared().load(path, 1)
     assert [path] == list(tmp_path.iterdir())
 

@@ -148,16 +148,32 @@ def test_open_sizes_stay_open(tmp_path):
         assert (2, length) == runtime.get_outputs()[0].shape
 
 
+def test_nested_outputs_are_flattened_with_their_names(tmp_path):
+    import torch
+
+    class Named(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+            return {"y": [x, 2 * x], "alone": [3 * x]}
+
+    path = tmp_path / "named.pt"
+    torch.jit.script(Named()).save(str(path))
+    runtime, (_, outputs) = load(path, input_shapes=("1,2",))
+    assert ["y_0", "y_1", "alone_0"] == [spec.name for spec in outputs]
+    runtime.set_inputs([np.ones((1, 2), np.float32)])
+    runtime.run()
+    assert [1, 2, 3] == [output[0, 0] for output in runtime.get_outputs()]
+
+
 def test_output_that_is_no_tensor_is_refused(tmp_path):
     import torch
 
     class Named(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"y": x}
+        def forward(self, x: torch.Tensor) -> dict[str, int]:
+            return {"y": 7}
 
     path = tmp_path / "named.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(Named()).save(str(path))
-    with pytest.raises(ModelError, match="Output 0 of .* got dict"):
+    with pytest.raises(ModelError, match="Output 'y' of .* got int"):
         load(path, input_shapes=("1,2",))

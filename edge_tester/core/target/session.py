@@ -147,6 +147,8 @@ class Session:
     def _on_hello(self, message: Message) -> None:
         hello = payloads.decode(message.payload, Hello)
         runtime = self._chosen(hello)
+        # Importing a backend may take longer than a client waits for a sign of life.
+        self._protocol.report_success(message, [payloads.encode(payloads.Queued())])
         runtime.prepare()
         self._runtime = runtime
         self._protocol.report_success(message, [payloads.encode(self._welcome(runtime))])
@@ -167,6 +169,7 @@ class Session:
         before_load_bytes = resident_bytes()
         reset_peak_memory()
         start_ns = time.perf_counter_ns()
+        runtime.batch_axis = stream.description.batch_axis
         inputs, outputs = runtime.load(path, stream.description.batch_size)
         load_ns = time.perf_counter_ns() - start_ns
         # What lives now lives on; the collector need not look at it during inferences.
@@ -198,10 +201,11 @@ class Session:
 
     def _on_process(self, message: Message) -> None:
         run = self._runtime.run
-        self._protocol.report_success(message)
         self._say(Activity.RUNNING)
         if message.flags & Flag.WARM:
+            # Before OK (started): the host's interval between the two OKs is of one inference.
             run()
+        self._protocol.report_success(message)
         cpu_start_ns = time.process_time_ns()
         start_ns = time.perf_counter_ns()
         run()

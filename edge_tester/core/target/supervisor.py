@@ -140,8 +140,17 @@ class Supervisor:
         leaving = self._served is None or self._served.has_left()
         if leaving and not self._queue:
             self._queue.append(peer)
+            if not self._session_ready:
+                self._say_wait(peer)
         else:
             self._answer_busy(peer)
+
+    def _say_wait(self, peer: Peer) -> None:
+        """Let a client know that an agent is here, whose next session process still starts."""
+        try:
+            peer.answer(payloads.encode(Queued()))
+        except OSError as error:
+            logger.info("%s left: %s", peer.name, error)
 
     def _answer_busy(self, peer: Peer) -> None:
         reason = self._busy_reason()

@@ -21,6 +21,12 @@ class ImageModel(ModelWrapper):
     model has them: some compilers move them back.
     """
 
+    @property
+    def normalization(self) -> str | None:
+        """The wrapper's own :meth:`normalize`, None if it does nothing."""
+        own = type(self).normalize is not ImageModel.normalize
+        return "the preprocessing" if own else None
+
     def normalize(self, images: Array) -> Array:
         """Return float32 values for images of shape (batch, height, width, channels)."""
         return images

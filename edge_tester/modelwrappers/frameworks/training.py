@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_tester.core.dataset import Dataset, Samples, Split
 from edge_tester.core.errors import DatasetError, ModelError
+from edge_tester.core.evaluation import evaluate
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.tensors import Array
 
@@ -30,7 +31,10 @@ def require_training_split(model: ModelWrapper, dataset: Dataset) -> Split:
     ------
     DatasetError
         The data set has nothing to learn, or no sample left to learn it from.
+    OptionError
+        Both would normalize the samples.
     """
+    model.require_one_normalization(dataset)
     owner = type(model).__name__
     if dataset.task == "none":
         raise DatasetError(f"{owner} cannot learn from {type(dataset).__name__}: it has no truth.")
@@ -56,7 +60,7 @@ def final_metrics(
     """Return the last loss and the quality on the validation and the test split."""
     metrics = {"loss": loss}
     for name, indices in (("validation", split.validation), ("test", split.test)):
-        quality = model.evaluate(dataset, indices)
+        quality = evaluate(model, dataset, indices)
         for figure in ("accuracy", "mse"):
             value = getattr(quality, figure)
             if value is not None:

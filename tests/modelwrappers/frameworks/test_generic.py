@@ -44,19 +44,73 @@ def test_one_number_serves_all_channels():
     ("spec", "scaled"),
     [
         (TensorSpec("x", (1, 3), "int32"), False),
+        (TensorSpec("x", (1, 3), "bool"), False),
         (TensorSpec("x", (1, 3), "int8", scale=0.1, zero_point=0), True),
         (TensorSpec("x", (1, 3), "float16"), True),
     ],
 )
 def test_only_real_values_are_scaled(spec, scaled):
     values = np.array([[1, 2, 3]], np.int32)
-    (result,) = wrapper(input_scale=2.0).preprocess([values], [spec])
+    real = TensorSpec("other", (1, 3), "float32")
+    result, _ = wrapper(input_scale=2.0).preprocess([values, values], [spec, real])
     assert np.array_equal(values * 2 if scaled else values, result)
+
+
+@pytest.mark.parametrize("option", ["input_mean", "input_std"])
+def test_scaling_integers_alone_is_refused(option):
+    spec = TensorSpec("tokens", (1, 3), "int64")
+    values = np.array([[1, 2, 3]])
+    with pytest.raises(ModelError, match="takes integers: tokens"):
+        wrapper(**{option: (2.0,)}).preprocess([values], [spec])
+    assert wrapper().preprocess([values], [spec])[0] is values
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6])
+@pytest.mark.parametrize(
+    ("shape", "axis", "layout"),
+    [
+        ((64, 6), -1, None),
+        ((64, 9), -1, None),
+        ((1, 64, 9), -1, None),
+        ((9, 1, 64), 1, None),
+        ((6, 64), 1, None),
+        ((6, 10, 12), 1, None),
+        ((6, 10, 12), 1, "NCHW"),
+        ((10, 12, 6), -1, "NHWC"),
+        ((3, 8, 3), -1, None),
+        ((3, 3, 3), 1, "NCHW"),
+        ((3, 3, 3), -1, "NHWC"),
+        ((3, 8, 8), 1, None),
+        ((5,), -1, None),
+        ((6, 6), -1, None),
+    ],
+)
+def test_channels_of_every_rank_are_found(batch, shape, axis, layout):
+    spec = TensorSpec("x", (None, *shape), "float32", layout=layout)
+    values = np.random.default_rng(0).normal(size=(batch, *shape)).astype(np.float32)
+    mean = np.arange(1, values.shape[axis] + 1, dtype=np.float32)
+    (result,) = wrapper(input_mean=mean.tolist(), input_std=(2 * mean).tolist()).preprocess(
+        [values], [spec]
+    )
+    expected = np.moveaxis((np.moveaxis(values, axis, -1) - mean) / (2 * mean), -1, axis)
+    assert np.array_equal(expected, result)
+
+
+def test_channels_of_models_without_a_batch_are_found():
+    values = np.ones((1, 4, 6), np.float32)
+    (result,) = wrapper(input_mean=range(6)).preprocess([values], [TensorSpec("x", (4, 6), "f4")])
+    assert np.array_equal(values[0] - np.arange(6), result)
+
+
+def test_numbers_for_other_axes_than_the_channels_are_refused():
+    spec = TensorSpec("x", (1, 3, 8, 5), "float32", layout="NCHW")
+    with pytest.raises(ModelError, match="one for each channel of input 'x'.*got 5"):
+        wrapper(input_mean=range(5)).preprocess([np.zeros((1, 3, 8, 5))], [spec])
 
 
 @pytest.mark.parametrize("name", ["input_mean", "input_std"])
 def test_a_wrong_number_of_channels_is_refused(name):
-    with pytest.raises(ModelError, match=f"{name} must have one number, or 3.*got 2"):
+    with pytest.raises(ModelError, match=f"{name} must have one number, or one .*got 2"):
         wrapper(**{name: (1.0, 2.0)}).preprocess([PIXELS], [NHWC])
 
 

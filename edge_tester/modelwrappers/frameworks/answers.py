@@ -1,0 +1,98 @@
+"""What axes and outputs of any user's model mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge_tester.core.errors import ModelError, OptionError
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import option, state
+from edge_tester.core.tensors import Array, TensorSpec
+
+
+class AnsweringModel(ModelWrapper):
+    """A subclass must run a model; what its axes and outputs mean is told by the options here."""
+
+    batch_axis: str = option(  # type: ignore[misc]
+        "auto",
+        choices=("auto", "0", "1", "none"),
+        help="Axis of the batch in the model's inputs; auto is 0, or none if the samples have as "
+        "many axes as the inputs",
+    )
+    output_index: int = option(0, minimum=0, help="Which of the model's outputs is evaluated")
+    label_offset: int = option(  # type: ignore[misc]
+        0,
+        help="Added to a class of the data set it is the model's: 1 if the model has a background",
+    )
+    class_names: Path | None = option(
+        None,
+        help="File with a name per line, in the order of the model's classes: the data set's "
+        "classes are found among them by name",
+    )
+    threshold: float | None = option(  # type: ignore[misc]
+        None,
+        help="A single score above this means class 1; by default 0.5, or 0 if scores are logits",
+    )
+    batchless: bool = state(False)  # type: ignore[misc]
+    place: int | None = state()
+    """Where the evaluated output is among those that the runtime gives."""
+
+    def known_classes(self) -> list[str]:
+        """Return the names in the file ``class_names``.
+
+        Raises
+        ------
+        OptionError
+            The file cannot be read, or has a name twice.
+        """
+        if self.class_names is None:
+            return []
+        try:
+            lines = self.class_names.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(
+                f"{type(self).__name__}.class_names: {self.class_names} cannot be read: {error}."
+            ) from error
+        names = [line.strip() for line in lines if line.strip()]
+        doubled = next((name for name in names if names.count(name) > 1), None)
+        if doubled is not None or not names:
+            reason = f"names {doubled!r} twice" if names else "names no class"
+            raise OptionError(f"{type(self).__name__}.class_names: {self.class_names} {reason}.")
+        return names
+
+    def evaluated(self, outputs: Sequence[TensorSpec]) -> TensorSpec | None:
+        """Return the spec of the output that ``output_index`` names.
+
+        Raises
+        ------
+        ModelError
+            There is no such output, or it is one that the runtime leaves out.
+        """
+        positions = [
+            index if spec.position is None else spec.position for index, spec in enumerate(outputs)
+        ]
+        if self.output_index not in positions:
+            known = ", ".join(
+                f"--output-index {position} ({spec.name!r}: {spec.described()})"
+                for position, spec in zip(positions, outputs, strict=True)
+            )
+            raise ModelError(
+                f"Output {self.output_index} of {self.model_path} does not exist or is no tensor "
+                f"of numbers; to be evaluated are {known or 'none'}."
+            )
+        self.place = positions.index(self.output_index)
+        return outputs[self.place]
+
+    def postprocess(self, outputs: Sequence[Array]) -> Array:
+        """Return the output that ``output_index`` names, with a batch axis."""
+        place = self.output_index if self.place is None else self.place
+        if place >= len(outputs):
+            raise ModelError(
+                f"{type(self).__name__}.output_index must be below {len(outputs)}, "
+                f"the number of outputs of {self.model_path}, got {place}."
+            )
+        chosen = np.asarray(outputs[place])
+        return chosen[np.newaxis] if self.batchless else chosen

@@ -32,7 +32,7 @@ LAYERS = (
     "errors interrupts observer quiet readahead target.status",
     "options backends files formats isolation payloads statistics tensors wire",
     "batches channel download figures onnxfiles outputs registry",
-    "artifact measurements quality watch",
+    "artifact measurements onnxmetadata quality watch",
     "classification machine",
     "dataset onnxconversion runtime runtimeprotocol",
     "model statefulruntime",

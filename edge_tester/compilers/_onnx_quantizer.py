@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge_tester.compilers._onnx_files import loaded, saved
+from edge_tester.compilers._onnx_half import in_float32
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.quiet import quiet
@@ -27,6 +28,8 @@ _NEWER_OPSETS = (17, _PER_CHANNEL_OPSET)
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"}
 # Largest difference, as part of the largest value, that an equal float form may show.
 _EQUAL = 1e-3
+# The same against a model of half precision.
+_EQUAL_TO_HALF = 5e-2
 _LOG_ERRORS_ONLY = 3
 
 
@@ -48,15 +51,18 @@ class ONNXQuantizer:
     name: str
     folder: Path
 
-    def quantize(self, source: Path, samples: Iterator[dict[str, Array]], output: Path) -> None:
-        """Write the file with int8 weights per channel and int8 activations.
+    def quantized(self, source: Path, samples: Iterator[dict[str, Array]]) -> Any:
+        """Return the model with int8 weights per channel and int8 activations.
 
         Parameters
         ----------
         source : Path
         samples : iterator of dict of str to ndarray
             Inputs of one inference each, in the order of the model's inputs.
-        output : Path
+
+        Returns
+        -------
+        onnx.ModelProto
 
         Raises
         ------
@@ -80,6 +86,12 @@ class ONNXQuantizer:
             [first], (dict(zip(names, s.values(), strict=True)) for s in samples)
         )
         wanted = self._run(source, first)
+        if in_float32(onnx, model):
+            path = self.folder / "float32.onnx"
+            saved(model, path)
+            found = self._run(path, first)
+            self._require_equal(wanted, found, "float32", _EQUAL_TO_HALF)
+            wanted = found
         raised = self._raised(onnx, model, first, wanted)
         _scale_apart(onnx, raised.graph)
         plain, prepared = self.folder / "plain.onnx", self.folder / "prepared.onnx"
@@ -110,7 +122,7 @@ class ONNXQuantizer:
                 use_external_data_format=large,
                 extra_options={"TensorQuantOverrides": self._overrides(onnx, prepared)},
             )
-        saved(loaded(made, self.owner), output, self.owner)
+        return loaded(made, self.owner)
 
     def _raised(self, onnx: Any, model: Any, first: dict[str, Array], wanted: list[Array]) -> Any:
         """Return the model in an opset that has scales per channel, or itself if none works."""
@@ -136,12 +148,15 @@ class ONNXQuantizer:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         return list(session.run(None, inputs))
 
-    def _require_equal(self, wanted: list[Array], found: list[Array], what: str) -> None:
+    def _require_equal(
+        self, wanted: list[Array], found: list[Array], what: str, limit: float = _EQUAL
+    ) -> None:
         for one, other in zip(wanted, found, strict=True):
             if not np.issubdtype(np.asarray(one).dtype, np.floating):
                 continue
+            one, other = one.astype(np.float64), other.astype(np.float64)
             largest = float(np.nanmax(np.abs(one), initial=0.0))
-            if not np.allclose(one, other, rtol=0, atol=_EQUAL * (largest or 1.0), equal_nan=True):
+            if not np.allclose(one, other, rtol=0, atol=limit * (largest or 1.0), equal_nan=True):
                 raise CompilationError(
                     f"{type(self.owner).__name__}: {self.name} answers otherwise as {what}, "
                     "before anything is quantized."

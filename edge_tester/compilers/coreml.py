@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from edge_tester.compilers._calibration import Calibration
+from edge_tester.compilers._coreml_masks import pipeline
+from edge_tester.compilers._keras_networks import prepared
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import option
+from edge_tester.core.options import option, state
 from edge_tester.core.quiet import quiet
 
 # Operations that turn compressed weights into floats -> their input with the integers.
@@ -42,6 +44,7 @@ class CoreMLCompiler(ModelCompiler):
     output_is_folder = True
     packages = ("coremltools",)
     distributions = ("coremltools", "torch", "tensorflow", "tensorflow-cpu")
+    keeps_state = False
 
     precision: str = option(
         "float16", choices=("float16", "float32"), help="Type of weights and activations"
@@ -60,6 +63,8 @@ class CoreMLCompiler(ModelCompiler):
         help="Oldest system that shall run it",
     )
     batch_size: int = option(1, minimum=1, help="Samples of one inference, fixed in the program")
+
+    _changes: dict[str, str] = state(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the options, also against each other."""
@@ -82,14 +87,17 @@ class CoreMLCompiler(ModelCompiler):
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Convert, compress the weights if asked to, and save the package."""
         model.load()
+        self._changes = {}
         with quiet():
             tools: Any = backend("coremltools", self)
-            settings = {
+            settings: dict[str, Any] = {
                 "convert_to": "mlprogram",
                 "compute_precision": getattr(tools.precision, self.precision.upper()),
                 "minimum_deployment_target": getattr(tools.target, self.minimum_deployment_target),
                 "skip_model_load": True,
             }
+            if self.precision == "float16":
+                settings["pass_pipeline"] = pipeline(tools, self)
             convert = self._from_torch if model.format == "torch" else self._from_tensorflow
             converted = convert(tools, model, settings)
             if self.quantizes:
@@ -119,6 +127,10 @@ class CoreMLCompiler(ModelCompiler):
                     elements[values.dtype.name] = elements.get(values.dtype.name, 0) + values.size
         total = sum(elements.values())
         return Weights(elements=elements, quantized_share=integers / total if total else 0.0)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was done to layers that Core ML's tools do not take as they are."""
+        return dict(self._changes)
 
     def _from_torch(self, tools: Any, model: ModelWrapper, settings: dict[str, Any]) -> Any:
         torch = backend("torch", self)
@@ -166,7 +178,7 @@ class CoreMLCompiler(ModelCompiler):
                 answers = signature(**dict(zip(names, values, strict=True)))
                 return [answers[spec.name] for spec in outputs]
         else:
-            network = tensorflow.keras.models.load_model(model.model_path, compile=False)
+            network, self._changes = prepared(model, self)
 
             def call(*values: Any) -> Any:
                 return network(values if len(values) > 1 else values[0])

@@ -88,6 +88,7 @@ class ExecuTorchCompiler(ModelCompiler):
                 for example in exported.example_inputs[0]
             )
             module = torch.export.export(exported.module(), examples).module()
+            _make_contiguous(torch, module)
             if self.quantizes:
                 module = self._quantized(module, examples, calibration)
             program = torch.export.export(module, examples)
@@ -164,3 +165,14 @@ class ExecuTorchCompiler(ModelCompiler):
         values = [value["xvalue_union"] for value in graph["xvalues"]]
         tensors = [value.get("tensor_value", value) for value in values]
         return [(t["datatype"], t["dims"]) for t in tensors if t["constant_buffer_idx"]]
+
+
+def _make_contiguous(torch: Any, module: Any) -> None:
+    """Put weights and values that lie channels last in the usual order, which ExecuTorch needs."""
+    with torch.no_grad():
+        for values in (*module.parameters(), *module.buffers()):
+            values.data = values.data.contiguous()
+    for node in module.graph.nodes:
+        if node.kwargs.get("memory_format") not in (None, torch.preserve_format):
+            node.kwargs = {**node.kwargs, "memory_format": torch.contiguous_format}
+    module.recompile()

@@ -33,6 +33,7 @@ class LiteRTTorchCompiler(ModelCompiler):
     output_format = "tflite"
     packages = ("torch",)
     distributions = ("torch", "ai-edge-litert")
+    keeps_state = False
 
     batch_size: int = option(1, minimum=1, help="Samples of one inference, fixed in the model")
     litert_torch_python: Path | None = option(

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edge_tester.compilers._calibration import Calibration, conformed
 from edge_tester.compilers._onnx_files import loaded, saved
 from edge_tester.compilers._onnx_quantizer import ONNXQuantizer
@@ -15,6 +17,7 @@ from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.onnxmetadata import PREPROCESSING, Preprocessing
 from edge_tester.core.options import option
 
 _FLOATS = {"float": "float32", "double": "float64", "float16": "float16", "bfloat16": "bfloat16"}
@@ -76,10 +79,25 @@ class ONNXCompiler(ModelCompiler):
                 backend("onnx", self).checker.check_model(str(source))
             if self.target == "default":
                 # Loaded and saved, so that weights in files beside it come along.
-                saved(loaded(source, self), output, self)
+                made = loaded(source, self)
             else:
                 quantizer = ONNXQuantizer(self, str(model.model_path), Path(folder))
-                quantizer.quantize(source, conformed(model, calibration), output)
+                made = quantizer.quantized(source, conformed(model, calibration))
+            self._describe(model, made)
+            saved(made, output, self)
+
+    def _describe(self, model: ModelWrapper, made: Any) -> None:
+        """Write into the file how its inputs are to be prepared, which is lost otherwise."""
+        scaling = model.scaling()
+        if scaling == {}:
+            return
+        origin = getattr(model, "origin", model)
+        said = Preprocessing(made_from=type(origin).__name__, options=scaling)
+        kept = [entry for entry in made.metadata_props if entry.key != PREPROCESSING]
+        del made.metadata_props[:]
+        made.metadata_props.extend(kept)
+        entry = made.metadata_props.add()
+        entry.key, entry.value = PREPROCESSING, msgspec.json.encode(said).decode()
 
     def read_weights(self, path: Path) -> Weights:
         """Read an ONNX file back and count its weights by dtype.

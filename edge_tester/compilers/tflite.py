@@ -10,6 +10,7 @@ from typing import Any
 from edge_tester.compilers._calibration import Calibration, conformed
 from edge_tester.compilers._edgetpu import EdgeTPULog, compile_for_edge_tpu, edge_tpu_compiler
 from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._keras_networks import LOOPS, MOST_STEPS, prepared
 from edge_tester.compilers._tflite_quantizer import (
     TFLiteQuantizer,
     asks_for_integers,
@@ -72,6 +73,7 @@ class TFLiteCompiler(ModelCompiler):
     _before_edge_tpu: Weights | None = state()
     _log: EdgeTPULog | None = state()
     _float32: list[str] = state(default_factory=list)
+    _changes: dict[str, str] = state(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the options, also against each other."""
@@ -117,7 +119,7 @@ class TFLiteCompiler(ModelCompiler):
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, then check that types and precision are what was asked for."""
         self._before_edge_tpu = self._log = None
-        self._float32 = []
+        self._float32, self._changes = [], {}
         edge_tpu = edge_tpu_compiler(self) if self.target == "edgetpu" else None
         recipe = None
         if self.recipe is not None:
@@ -155,9 +157,11 @@ class TFLiteCompiler(ModelCompiler):
         return self._before_edge_tpu or Flatbuffer.read(path, self).weights()
 
     def facts(self) -> dict[str, Any]:
-        """Return what the Edge TPU runs, and what float16 cannot hold and is float32 still."""
+        """Return what the Edge TPU runs, what float16 cannot hold, and what was done to layers."""
         facts = self._log.facts() if self._log else {}
-        return {**facts, "beyond float16": self._float32} if self._float32 else facts
+        if self._float32:
+            facts["beyond float16"] = self._float32
+        return facts | self._changes
 
     def _check_result(self, model: ModelWrapper, output: Path) -> None:
         result = Flatbuffer.read(output, self)
@@ -169,7 +173,7 @@ class TFLiteCompiler(ModelCompiler):
                     f"{model.model_path} that could be quantized."
                 )
             return
-        self._check_types(result)
+        self._check_types(model, result)
         weights = result.weights()
         if self.target == "float16" and "float16" not in weights.elements:
             raise CompilationError(
@@ -189,7 +193,14 @@ class TFLiteCompiler(ModelCompiler):
         model.load()
         with quiet():
             if model.format == "keras":
-                network = tensorflow.keras.models.load_model(model.model_path, compile=False)
+                network, self._changes = prepared(model, self)
+                if self._all_integers and self._changes.get("recurrent layers") == LOOPS:
+                    # Its calibration would end this process.
+                    raise CompilationError(
+                        f"TFLiteCompiler: TensorFlow's converter does not quantize loops; the "
+                        f"recurrent layers of {model.model_path} have an open number of steps, or "
+                        f"more than {MOST_STEPS}. Fix the number of steps to have them unrolled."
+                    )
                 converter = tensorflow.lite.TFLiteConverter.from_keras_model(network)
             else:
                 converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(model.model_path))
@@ -222,13 +233,15 @@ class TFLiteCompiler(ModelCompiler):
                 "or of half precision already."
             )
 
-    def _check_types(self, result: Flatbuffer) -> None:
+    def _check_types(self, model: ModelWrapper, result: Flatbuffer) -> None:
         inputs, outputs = result.input_and_output_types()
-        for role, wanted, found in (
-            ("inputs", self.inference_input_type, inputs),
-            ("outputs", self.inference_output_type, outputs),
+        for role, wanted, found, specs in (
+            ("inputs", self.inference_input_type, inputs, model.specs()[0]),
+            ("outputs", self.inference_output_type, outputs, model.specs()[1]),
         ):
-            if any(dtype != wanted and dtype not in _LEFT_ALONE for dtype in found):
+            # The model itself may take or give integers, such as raw pixels.
+            own = {spec.dtype for spec in specs if not spec.dtype.startswith("float")}
+            if any(dtype not in (wanted, *_LEFT_ALONE, *own) for dtype in found):
                 raise CompilationError(
                     f"TFLiteCompiler was asked for {role} of type {wanted}, "
                     f"those of the result are {', '.join(found)}."

@@ -36,7 +36,12 @@ class TorchScriptCompiler(ModelCompiler):
         recorded = msgspec.json.encode({"inputs": inputs, "outputs": outputs})
         exported = model.export()
         with quiet():
-            traced = torch.jit.trace(exported.module(), exported.example_inputs[0])
+            module = exported.module()
+            before = [buffer.clone() for buffer in module.buffers()]
+            traced = torch.jit.trace(module, exported.example_inputs[0])
+            # Tracing runs it, which moves on what it keeps from run to run.
+            for buffer, value in zip(module.buffers(), before, strict=True):
+                buffer.copy_(value)
             # Through memory: as a path it must have a suffix.
             content = io.BytesIO()
             torch.jit.save(traced, content, _extra_files={RECORDED_SPECS: recorded})

@@ -38,6 +38,7 @@ class TVMCompiler(ModelCompiler):
     output_format = "tvm"
     packages = ("tvm", "onnx", "onnxruntime")
     distributions = ("apache-tvm", "onnx", "onnxruntime", "torch", "tflite")
+    keeps_state = False
 
     target: str = option(
         "llvm",

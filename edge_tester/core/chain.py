@@ -61,6 +61,10 @@ class CompiledModel(ModelWrapper):
         """Do as the model at the beginning of the chain does."""
         return self.origin.preprocess(inputs, specs)
 
+    def scaling(self) -> dict[str, Any] | None:
+        """Return what the model at the beginning of the chain does."""
+        return self.origin.scaling()
+
 
 def links_between(format: str, compiler: type[ModelCompiler]) -> list[type[ModelCompiler]]:
     """Return the compilers that come before ``compiler`` for a model of this format.

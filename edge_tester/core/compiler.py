@@ -35,6 +35,9 @@ class ModelCompiler(Configurable):
     distributions: ClassVar[tuple[str, ...]] = ()
     """Names of the packages whose versions decide what comes out."""
 
+    keeps_state: ClassVar[bool] = True
+    """Whether a state that a network keeps between inferences is kept."""
+
     compiled_model_path: Path | None = option(
         None, help="Where the compiled model is written; beside the record by default"
     )
@@ -118,6 +121,9 @@ class ModelCompiler(Configurable):
             )
         if self.calibrates:
             self.check_calibration(dataset)
+        if not self.keeps_state:
+            model.load()
+            model.require_no_state(f"a file of {owner}")
         self.calibrated = {}
         output = self.output_path()
         if output.resolve() == model.model_path.resolve():

@@ -108,6 +108,31 @@ class ModelWrapper(Configurable):
         """
         raise NotImplementedError
 
+    def state_names(self) -> list[str]:
+        """Return where the loaded model keeps what it remembers from run to run, if it tells."""
+        return []
+
+    def require_no_state(self, what: str) -> None:
+        """See whether nothing is lost where a state is.
+
+        Parameters
+        ----------
+        what : str
+            What would lose it.
+
+        Raises
+        ------
+        ModelError
+            The model keeps one; the message says where, and what to do.
+        """
+        if names := self.state_names():
+            raise ModelError(
+                f"{type(self).__name__}: {self.model_path} keeps a state between inferences in "
+                f"{', '.join(names)}, which {what} would lose. Let the model take the state as an "
+                "input and give the new one as an output, or compile it for ExecuTorch, "
+                "TorchScript or torch.export, which keep it."
+            )
+
     def save(self, path: Path) -> None:
         """Save the loaded model in the framework's own format."""
         raise ModelError(f"{type(self).__name__} cannot save: it only reads a given file.")
@@ -134,6 +159,17 @@ class ModelWrapper(Configurable):
             Inputs of the model as it was compiled; quantizing is not done here.
         """
         return list(inputs)
+
+    def scaling(self) -> dict[str, Any] | None:
+        """Return what :meth:`preprocess` does, as options of the wrappers for any file.
+
+        Returns
+        -------
+        dict or None
+            ``input_scale``, ``input_mean`` and ``input_std``; empty if values stay as they are,
+            None if these cannot say it.
+        """
+        return {}
 
     @property
     def normalization(self) -> str | None:

@@ -73,17 +73,17 @@ def side_files(path: Path) -> list[str]:
 
 
 def _locations(content: memoryview, message: str) -> Iterator[str]:
-    for number, value in _fields(content):
+    for number, value in fields(content):
         inner = _PATHS.get((message, number))
         if inner == "entry":
-            entry = dict(_fields(value))
+            entry = dict(fields(value))
             if bytes(entry.get(_KEY, b"")) == b"location":
                 yield bytes(entry[_VALUE]).decode()
         elif inner is not None:
             yield from _locations(value, inner)
 
 
-def _fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
+def fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield number and bytes of the fields that have a length; others lead to no tensor."""
     position = 0
     while position < len(content):

@@ -74,7 +74,12 @@ class TorchExportedRuntime(Runtime):
         zeros = [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs]
         with quiet():
             self._module = torch.compile(module) if self.mode == "compile" else module
+            before = [buffer.clone() for buffer in module.buffers()]
             results = self._called(zeros)
+            # A run moves on what the program keeps from run to run.
+            with torch.inference_mode():
+                for buffer, value in zip(module.buffers(), before, strict=True):
+                    buffer.copy_(value)
         self._inputs = inputs
         if self.mode == "compile":
             counters = backend("torch._dynamo.utils", self).counters

@@ -127,6 +127,7 @@ def test_the_artifact_tells_what_runs_where(tool, digits, tmp_path):
         "edgetpu_compiler": "16.0.384591198",
         "operations on the Edge TPU": MAPPED,
         "operations on the CPU": LEFT,
+        "self_check": {"run": False, "reason": "it was compiled for the Edge TPU"},
     } == artifact.facts
 
 
@@ -143,11 +144,11 @@ def test_a_keras_model_has_no_float_operation_left(tool, keras_file, digits, tmp
     assert {"int8": 640} == artifact.weights.elements
 
 
-def test_without_the_tool_the_error_says_where_it_comes_from(tmp_path, monkeypatch):
+def test_without_the_tool_the_error_says_where_it_comes_from(tmp_path, monkeypatch, digits):
     monkeypatch.setenv("PATH", str(tmp_path))
     # Before anything is calibrated.
     with pytest.raises(BackendMissingError, match="edgetpu-compiler.* Linux on x86-64 alone"):
-        compiler_in(tmp_path).compile(TFLiteFile(model_path=DIGITS), None)
+        compiler_in(tmp_path).compile(TFLiteFile(model_path=DIGITS), digits)
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,58 @@ def test_integers_without_xnnpack_are_refused(torch_digits, digits, tmp_path):
     )
     with pytest.raises(CompilationError, match="delegate must be xnnpack for target int8"):
         compiler.compile(torch_digits, digits)
+
+
+def convolutional(folder, build):
+    import torch
+
+    from edge_tester.modelwrappers.frameworks.pytorch import TorchModel
+
+    members = {"input_shapes": ((3, 12, 12),), "build": lambda self: build(torch)}
+    model = type("Network", (TorchModel,), members)(model_path=folder / "network.pth")
+    torch.manual_seed(0)
+    model.network = model.build().eval()
+    model.save(model.model_path)
+    return model
+
+
+def channels_last(torch):
+    class Last(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 4, 3)
+
+        def forward(self, images):
+            images = images.contiguous(memory_format=torch.channels_last)
+            return self.second(torch.relu(self.first(images))).mean((2, 3))
+
+    return Last().to(memory_format=torch.channels_last)
+
+
+def even_kernel(torch):
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, (4, 1), padding="same"),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        (channels_last, {}),
+        (channels_last, {"delegate": "none"}),
+        (channels_last, {"target": "int8"}),
+        (even_kernel, {"target": "int8"}),
+    ],
+)
+def test_orders_of_channels_and_paddings(tmp_path, build, options):
+    from edge_tester.datasets.random_inputs import RandomDataset
+
+    dataset = RandomDataset(num_samples=200, test_fraction=0, calibration_fraction=1)
+    dataset.prepare()
+    compiler = ExecuTorchCompiler(compiled_model_path=tmp_path / "m.pte", **options)
+    artifact = compiler.compile(convolutional(tmp_path, build), dataset)
+    limit = 0.1 if options.get("target") == "int8" else 1e-4
+    assert artifact.facts["self_check"]["largest_difference"] < limit

@@ -208,3 +208,27 @@ def test_a_quantized_file_is_refused_by_name(tmp_path, quantized):
     model = ONNXFile(model_path=quantized(convolution(tmp_path / "m.onnx", 17)).path)
     with pytest.raises(CompilationError, match=r"not quantized yet .*int8\.onnx is"):
         quantized(model)
+
+
+@pytest.mark.parametrize("ends", [TensorProto.FLOAT, TensorProto.FLOAT16])
+def test_half_precision_is_quantized_and_inputs_keep_their_type(tmp_path, quantized, ends):
+    kernel = weights(8, 5).astype(np.float16)
+    nodes = [
+        node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
+        node("MatMul", ["h", "w"], ["m"]),
+        node("Cast", ["m"], ["y"], to=ends),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", ends, ["N", 8])],
+        [helper.make_tensor_value_info("y", ends, ["N", 5])],
+        [numpy_helper.from_array(kernel, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    artifact = quantized(ONNXFile(model_path=tmp_path / "m.onnx"))
+    assert {"int8": 40} == artifact.weights.elements
+    assert GOOD_DB < ratio(artifact)
+    made = onnx.load(artifact.path).graph
+    assert [ends] * 2 == [t.type.tensor_type.elem_type for t in (*made.input, *made.output)]

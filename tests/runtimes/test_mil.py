@@ -164,3 +164,45 @@ def test_an_archive_writes_nowhere_else(tmp_path):
 def test_core_ml_itself_is_of_macs_alone():
     with pytest.raises(RuntimeStateError, match="predicts on macOS alone.*MILRuntime"):
         CoreMLRuntime().prepare()
+
+
+class Tiny(TorchModel):
+    """Has so few weights that its package has no file of them."""
+
+    input_shapes = ((3,),)
+
+    def build(self):
+        import torch
+
+        return torch.nn.Linear(3, 2)
+
+
+def test_a_package_without_a_file_of_weights_travels(tmp_path):
+    model = Tiny(model_path=tmp_path / "tiny.pth")
+    model.network = model.build().eval()
+    model.save(model.model_path)
+    compiler = CoreMLCompiler(compiled_model_path=tmp_path / "tiny.mlpackage")
+    artifact = compiler.compile(model, None)
+    path = tmp_path / "archive"
+    with artifact.open() as content:
+        path.write_bytes(content.read())
+    runtime = MILRuntime()
+    runtime.prepare()
+    runtime.load(path, 1)
+    values = np.ones((1, 3), np.float32)
+    runtime.set_inputs([values])
+    runtime.run()
+    np.testing.assert_allclose(model.run([values])[0], runtime.get_outputs()[0], atol=0.01)
+
+
+@pytest.mark.parametrize("manifest", [b"", b"[]", b'{"itemInfoEntries": {"a": {}}}'])
+def test_an_archive_without_a_manifest_is_refused(tmp_path, manifest):
+    path = tmp_path / "model.coreml"
+    with tarfile.open(path, "w") as archive:
+        entry = tarfile.TarInfo("Manifest.json")
+        entry.size = len(manifest)
+        archive.addfile(entry, io.BytesIO(manifest))
+    runtime = MILRuntime()
+    runtime.prepare()
+    with pytest.raises(ModelError, match="is no Core ML package"):
+        runtime.load(path, 1)

@@ -39,7 +39,7 @@ class PyTorchPetDatasetMobileNetV2(TransferModel, TorchModel):
     Bottlenecks", CVPR 2018.
     """
 
-    weights: Path | None = option(
+    pretrained_weights: Path | None = option(
         None, help="State dict of torchvision's mobilenet_v2 that a training starts from"
     )
 
@@ -55,16 +55,16 @@ class PyTorchPetDatasetMobileNetV2(TransferModel, TorchModel):
 
     def stages(self, plan: TrainingPlan) -> Iterator[Stage]:
         """Load the backbone's weights, then yield the stages."""
-        self.pretrained = self.weights is not None
-        if self.weights is None:
+        self.pretrained = self.pretrained_weights is not None
+        if self.pretrained_weights is None:
             _logger.warning(
                 "%s trains from random weights, which needs far more images and epochs; "
-                "--weights FILE starts from ImageNet's (%s).",
+                "--pretrained-weights FILE starts from ImageNet's (%s).",
                 type(self).__name__,
                 WEIGHTS_URL,
             )
         else:
-            self._load_backbone(self.weights)
+            self._load_backbone(self.pretrained_weights)
         yield from super().stages(plan)
 
     def freeze(self, frozen: bool) -> None:

@@ -28,7 +28,7 @@ class TensorFlowImageNet(ImageModel, KerasModel):
 
     application: str = option("MobileNetV2", help="Name of a network of keras.applications")
     create: bool = option(False, help="Make model_path from the application if it does not exist")
-    weights: str = option(
+    pretrained_weights: str = option(
         "imagenet",
         help="Weights of a model that is made or trained: imagenet (from Keras' cache or the "
         "network), none (random), or a file of weights",
@@ -67,8 +67,12 @@ class TensorFlowImageNet(ImageModel, KerasModel):
             "classes": self.num_classes,
             "input_shape": None if size is None else (size, size, 3),
         }
-        published = self.weights == "imagenet"
-        path = None if published or self.weights == "none" else Path(self.weights)
+        published = self.pretrained_weights == "imagenet"
+        path = (
+            None
+            if published or self.pretrained_weights == "none"
+            else Path(self.pretrained_weights)
+        )
         if path is not None:
             require_existing(path)
         try:
@@ -84,7 +88,8 @@ class TensorFlowImageNet(ImageModel, KerasModel):
         except Exception as error:
             raise ModelError(
                 f"{owner} got no ImageNet weights of {self.application} ({one_line(error)}); "
-                "--weights FILE names a file of them, --weights none makes random ones."
+                "--pretrained-weights FILE names a file of them, --pretrained-weights none makes "
+                "random ones."
             ) from error
         if path is not None:
             try:

@@ -32,7 +32,7 @@ class TensorFlowPetDatasetMobileNetV2(TransferModel, KerasModel):
     Bottlenecks", CVPR 2018; the network is that of ``keras.applications``.
     """
 
-    weights: str = option(
+    pretrained_weights: str = option(
         "imagenet",
         help="What a training starts from: imagenet (from Keras' cache or the network), none "
         "(random weights), or a file with the weights of MobileNetV2 without its top",
@@ -68,10 +68,10 @@ class TensorFlowPetDatasetMobileNetV2(TransferModel, KerasModel):
                 input_shape=shape, alpha=self.width, include_top=False, weights=weights
             )
 
-        self.pretrained = self.weights != "none"
-        if self.weights == "none":
+        self.pretrained = self.pretrained_weights != "none"
+        if self.pretrained_weights == "none":
             return made(None)
-        if self.weights == "imagenet":
+        if self.pretrained_weights == "imagenet":
             try:
                 # Keras tells of sizes that the weights were not trained on, and of its download.
                 with quiet():
@@ -79,13 +79,14 @@ class TensorFlowPetDatasetMobileNetV2(TransferModel, KerasModel):
             except Exception as error:
                 _logger.warning(
                     "%s trains from random weights, which needs far more images and epochs: "
-                    "Keras gave no ImageNet weights (%s). --weights FILE names a file of them.",
+                    "Keras gave no ImageNet weights (%s). --pretrained-weights FILE names a "
+                    "file of them.",
                     type(self).__name__,
                     one_line(error),
                 )
                 self.pretrained = False
                 return made(None)
-        path = Path(self.weights)
+        path = Path(self.pretrained_weights)
         require_existing(path)
         backbone = made(None)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import pickle
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,12 @@ from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
 from edge_tester.core.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.modelwrappers.frameworks.torch_networks import (
+    changed_by_a_run,
+    flattened,
+    is_plain,
+    named_outputs,
+)
 from edge_tester.modelwrappers.frameworks.training import (
     Stage,
     final_metrics,
@@ -32,8 +39,8 @@ from edge_tester.modelwrappers.frameworks.training import (
 class TorchModel(ModelWrapper):
     """A subclass must build its network and say the shapes that it takes.
 
-    The network takes and gives one tensor per input and output; the model file
-    is its state dict.
+    The network takes one tensor per input, and gives tensors, alone or in lists,
+    tuples and dictionaries; the model file is its state dict.
     """
 
     packages = ("torch",)
@@ -104,15 +111,16 @@ class TorchModel(ModelWrapper):
 
     def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Return the specs with an open batch dimension; runs the network once."""
-        outputs = self._answers([np.zeros((1, *shape), np.float32) for shape in self.input_shapes])
+        zeros = [np.zeros((1, *shape), np.float32) for shape in self.input_shapes]
+        outputs = self._answers(zeros, apart=True)
         return (
             [
                 TensorSpec(f"input_{index}", (None, *shape), "float32")
                 for index, shape in enumerate(self.input_shapes)
             ],
             [
-                TensorSpec(f"output_{index}", (None, *output.shape[1:]), str(output.dtype))
-                for index, output in enumerate(outputs)
+                TensorSpec(name, (None, *output.shape[1:]), str(output.dtype))
+                for name, output in outputs.items()
             ],
         )
 
@@ -135,27 +143,44 @@ class TorchModel(ModelWrapper):
             raise InputError(
                 f"{type(self).__name__} takes {len(self.input_shapes)} inputs, got {len(inputs)}."
             )
-        return self._answers(
+        answers = self._answers(
             [
                 TensorSpec(f"input_{index}", (None, *shape), "float32").conform(values)
                 for index, (shape, values) in enumerate(zip(self.input_shapes, inputs, strict=True))
             ]
         )
+        return list(answers.values())
+
+    def state_names(self) -> list[str]:
+        """Return the buffers and attributes of the loaded network that a run changes.
+
+        Files that say what a network computes, but not what it keeps, would lose them.
+        """
+        torch = backend("torch", self)
+        return changed_by_a_run(torch, self.loaded(self.network), self._examples(torch.rand))
 
     def save(self, path: Path) -> None:
         """Save the state dict."""
         network = self.loaded(self.network)
-        with atomic_path(path) as temporary:
-            backend("torch", self).save(network.state_dict(), temporary)
+        # As a path, its random name would become part of the content.
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            backend("torch", self).save(network.state_dict(), file)
 
     def save_to_onnx(self, path: Path) -> None:
-        """Export by torch.export into one file, weights included."""
+        """Export by torch.export into one file, weights included.
+
+        Raises
+        ------
+        ModelError
+            The network keeps a state, which the file would lose.
+        """
         torch = backend("torch", self)
         backend("onnxscript", self)
         inputs, outputs = self.specs()
+        self.require_no_state("an ONNX file")
         with atomic_path(path) as temporary, quiet():
             torch.onnx.export(
-                self.network,
+                self._exported_network(),
                 self._examples(),
                 temporary,
                 dynamo=True,
@@ -168,7 +193,7 @@ class TorchModel(ModelWrapper):
 
     def export(self) -> Any:
         """Return the network as ``torch.export.ExportedProgram``, for compilers."""
-        network = self.loaded(self.network)
+        network = self._exported_network()
         torch = backend("torch", self)
         shapes = self._dynamic_shapes()
         with quiet():
@@ -244,23 +269,36 @@ class TorchModel(ModelWrapper):
             if writer is not None:
                 writer.close()
 
-    def _answers(self, inputs: Sequence[Array]) -> list[Array]:
+    def _answers(self, inputs: Sequence[Array], apart: bool = False) -> dict[str, Array]:
+        """Return the outputs by name: the keys of a dictionary, or output_0, output_1 and so on."""
         network = self.loaded(self.network)
         torch = backend("torch", self)
         was_training = network.training
         network.eval()
+        # Looking at the outputs must not move on what the network keeps from run to run.
+        buffers = {n: b.clone() for n, b in network.named_buffers()} if apart else {}
         with torch.inference_mode():
             # as_tensor shares memory, so read-only inputs are copied.
-            answers = network(*(torch.tensor(values) for values in inputs))
+            tensors = tuple(torch.tensor(values) for values in inputs)
+            answers = torch.func.functional_call(network, buffers, tensors)
         network.train(was_training)
-        answers = [answers] if isinstance(answers, torch.Tensor) else list(answers)
-        return [answer.numpy() for answer in answers]
+        return {
+            name: answer.numpy() for name, answer in named_outputs(torch, answers, self).items()
+        }
 
-    def _examples(self) -> tuple[Any, ...]:
+    def _exported_network(self) -> Any:
+        """Return the network, with its outputs in a plain list where it names or nests them."""
+        torch = backend("torch", self)
+        network = self.loaded(self.network)
+        with torch.inference_mode():
+            answers = copy.deepcopy(network).eval()(*self._examples())
+        return network if is_plain(torch, answers) else flattened(torch, network)
+
+    def _examples(self, make: Any = None) -> tuple[Any, ...]:
         torch = backend("torch", self)
         # Two samples: torch.export takes a size of 1 for a fixed one.
         batch = 2 if self.dynamic_batch else 1
-        return tuple(torch.zeros((batch, *shape)) for shape in self.input_shapes)
+        return tuple((make or torch.zeros)((batch, *shape)) for shape in self.input_shapes)
 
     def _dynamic_shapes(self) -> Any:
         if not self.dynamic_batch:

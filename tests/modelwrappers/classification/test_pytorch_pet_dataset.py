@@ -119,7 +119,7 @@ def test_learns(pet_images, tmp_path, caplog):
     model = make(tmp_path / "b.pth", dropout=0.0)
     assert model.train(pet_images, TrainingPlan(num_epochs=8, **plan))["loss"] < begun / 2
     assert "random weights" in caplog.text
-    assert "--weights FILE" in caplog.text
+    assert "--pretrained-weights FILE" in caplog.text
     # The data set learned what the model takes.
     assert (3, 48, 48) == pet_images.load([0]).inputs[0].shape[1:]
 
@@ -132,14 +132,14 @@ def test_pretrained_weights_stay_at_first(pet_images, tmp_path, weights, caplog)
     import torch
 
     caplog.set_level(logging.WARNING)
-    model = make(tmp_path / "a.pth", weights=weights, frozen_epochs=1)
+    model = make(tmp_path / "a.pth", pretrained_weights=weights, frozen_epochs=1)
     model.train(pet_images, TrainingPlan(num_epochs=1))
     given = torch.load(weights, weights_only=True)
     frozen = backbone_of(model)
     for name, values in frozen.items():
         assert np.array_equal(given[f"features.{name}"].numpy(), values)
     assert "" == caplog.text
-    model = make(tmp_path / "b.pth", weights=weights, frozen_epochs=1)
+    model = make(tmp_path / "b.pth", pretrained_weights=weights, frozen_epochs=1)
     model.train(pet_images, TrainingPlan(num_epochs=2))
     tuned = backbone_of(model)
     changed = {
@@ -150,7 +150,7 @@ def test_pretrained_weights_stay_at_first(pet_images, tmp_path, weights, caplog)
 
 
 def test_stages_follow_the_options(weights):
-    model = make("none", weights=weights, frozen_epochs=3)
+    model = make("none", pretrained_weights=weights, frozen_epochs=3)
     model.network = model.build()
     plan = TrainingPlan(num_epochs=5, learning_rate=0.5)
     learning = [
@@ -165,9 +165,9 @@ def test_stages_follow_the_options(weights):
 def test_weights_of_other_networks_are_refused(pet_images, tmp_path, weights):
     plan = TrainingPlan(num_epochs=1)
     with pytest.raises(ModelError, match="backbone.pth is no state dict of MobileNetV2 of width 1"):
-        make(tmp_path / "a.pth", weights=weights, width=1.0).train(pet_images, plan)
+        make(tmp_path / "a.pth", pretrained_weights=weights, width=1.0).train(pet_images, plan)
     with pytest.raises(ModelError, match="none.pth does not exist"):
-        make(tmp_path / "a.pth", weights=tmp_path / "none.pth").train(pet_images, plan)
+        make(tmp_path / "a.pth", pretrained_weights=tmp_path / "none.pth").train(pet_images, plan)
 
 
 def test_the_number_of_classes_must_be_that_of_the_data_set(pet_images, tmp_path):

@@ -11,7 +11,12 @@ from edge_tester.modelwrappers.classification.tensorflow_imagenet import TensorF
 from edge_tester.testing import ModelWrapperConformance
 from tests.modelwrappers.classification.networks import eager_functions
 
-SMALL = {"application": "MobileNet", "weights": "none", "input_size": 32, "num_classes": 3}
+SMALL = {
+    "application": "MobileNet",
+    "pretrained_weights": "none",
+    "input_size": 32,
+    "num_classes": 3,
+}
 
 
 def make(path="none.keras", **options):
@@ -55,7 +60,7 @@ class TestTensorFlowImageNet(ModelWrapperConformance):
 
 def test_a_created_model_is_kept(created):
     images = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
-    again = make(created.model_path, weights="imagenet")
+    again = make(created.model_path, pretrained_weights="imagenet")
     again.load()
     assert np.array_equal(created.run([images])[0], again.run([images])[0])
 
@@ -71,13 +76,13 @@ def test_a_model_is_made_when_its_file_is_asked_for(tmp_path):
 def test_weights_come_from_a_file(created, tmp_path):
     path = tmp_path / "w.weights.h5"
     created.network.save_weights(path)
-    network = make(weights=str(path)).build()
+    network = make(pretrained_weights=str(path)).build()
     for expected, actual in zip(created.network.weights, network.weights, strict=True):
         assert np.array_equal(expected.numpy(), actual.numpy())
     with pytest.raises(ModelError, match="no weights of MobileNet"):
-        make(weights=str(path), num_classes=4).build()
+        make(pretrained_weights=str(path), num_classes=4).build()
     with pytest.raises(ModelError, match="missing.h5 does not exist"):
-        make(weights=str(tmp_path / "missing.h5")).build()
+        make(pretrained_weights=str(tmp_path / "missing.h5")).build()
 
 
 @pytest.mark.parametrize(
@@ -127,4 +132,4 @@ def test_without_network_and_cache_it_says_what_to_do(tmp_path):
     assert 0 == finished.returncode, finished.stderr
     assert "got no ImageNet weights of MobileNetV2" in finished.stdout
     assert "Connection refused" in finished.stdout
-    assert "--weights none" in finished.stdout
+    assert "--pretrained-weights none" in finished.stdout

@@ -30,7 +30,7 @@ def weights(pet_folder, tmp_path_factory):
 
     tensorflow.keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
-    model = make("none", weights="none")
+    model = make("none", pretrained_weights="none")
     model.build()
     for layer in model.backbone.layers:
         if hasattr(layer, "momentum"):
@@ -48,7 +48,7 @@ def learned(pet_folder, weights, tmp_path_factory):
     dataset = PetDataset(dataset_root=pet_folder, validation_fraction=0.0)
     dataset.prepare()
     path = tmp_path_factory.mktemp("model") / "pets.keras"
-    model = make(path, weights=str(weights), dropout=0.0, frozen_epochs=15)
+    model = make(path, pretrained_weights=str(weights), dropout=0.0, frozen_epochs=15)
     plan = TrainingPlan(num_epochs=15, batch_size=6, learning_rate=0.01)
     return model, model.train(dataset, plan)
 
@@ -65,7 +65,9 @@ class TestTensorFlowPets(ModelWrapperConformance):
     @pytest.fixture(autouse=True)
     def start(self, weights, monkeypatch):
         # Training all of it takes half a minute, mostly for compiling its gradients.
-        monkeypatch.setattr(type(self), "options", {**self.options, "weights": str(weights)})
+        monkeypatch.setattr(
+            type(self), "options", {**self.options, "pretrained_weights": str(weights)}
+        )
 
     def test_training_is_reproducible(self, dataset, tmp_path):
         # Compiling the steps takes far longer here than the few that are run.
@@ -84,7 +86,7 @@ class TestTensorFlowPets(ModelWrapperConformance):
 
 def test_has_the_published_number_of_parameters():
     """The same as PyTorch's; Keras counts the statistics of normalization too."""
-    model = make("none", weights="none", width=1.0, num_classes=1000)
+    model = make("none", pretrained_weights="none", width=1.0, num_classes=1000)
     learning = model.build().trainable_variables
     assert 3_504_872 == sum(int(np.prod(variable.shape)) for variable in learning)
 
@@ -94,21 +96,21 @@ def test_the_head_learns_on_a_frozen_backbone(learned, weights):
     guessing = math.log(3)
     assert metrics["loss"] < guessing / 2
     assert metrics["test_accuracy"] == 1.0
-    given = make("none", weights=str(weights))
+    given = make("none", pretrained_weights=str(weights))
     given.build()
     for expected, actual in zip(given.backbone.weights, model.backbone.weights, strict=True):
         assert np.array_equal(expected.numpy(), actual.numpy())
 
 
 def test_stages_follow_the_options(weights):
-    model = make("none", weights=str(weights), frozen_epochs=3)
+    model = make("none", pretrained_weights=str(weights), frozen_epochs=3)
     model.network = model.build()
     plan = TrainingPlan(num_epochs=5, learning_rate=0.5)
     head = 2
     learning = [(stage, len(model.network.trainable_variables)) for stage in model.stages(plan)]
     assert [(3, 0.5), (2, pytest.approx(0.05))] == [stage for stage, _ in learning]
     assert head == learning[0][1] < learning[1][1]
-    model = make("none", weights="none")
+    model = make("none", pretrained_weights="none")
     model.network = model.build()
     assert [(5, 0.5)] == list(model.stages(plan))
     assert len(model.network.trainable_variables) == learning[1][1]
@@ -135,7 +137,7 @@ def test_without_network_and_cache_it_warns_and_goes_on(tmp_path):
     assert "2305381 False\n" == finished.stdout
     assert "random weights" in finished.stderr
     assert "Connection refused" in finished.stderr
-    assert "--weights FILE" in finished.stderr
+    assert "--pretrained-weights FILE" in finished.stderr
 
 
 def test_inputs_are_scaled_as_keras_does():
@@ -153,9 +155,9 @@ def test_inputs_are_scaled_as_keras_does():
 
 def test_weights_that_do_not_fit_are_refused(weights, tmp_path):
     with pytest.raises(ModelError, match="no weights of MobileNetV2 of width 0.5 without its top"):
-        make("none", weights=str(weights), width=0.5).build()
+        make("none", pretrained_weights=str(weights), width=0.5).build()
     with pytest.raises(ModelError, match="none.h5 does not exist"):
-        make("none", weights=str(tmp_path / "none.h5")).build()
+        make("none", pretrained_weights=str(tmp_path / "none.h5")).build()
 
 
 def test_the_number_of_classes_must_be_that_of_the_data_set(pet_images, tmp_path):

@@ -8,7 +8,7 @@ from PIL import Image
 
 import edge_tester.resources
 from edge_tester.compilers.tflite import TFLiteCompiler
-from edge_tester.core.errors import CompilationError, DatasetError
+from edge_tester.core.errors import DatasetError
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.datasets.image_folder import ImageFolderDataset
 from edge_tester.datasets.random_inputs import RandomDataset

@@ -1,15 +1,23 @@
 import numpy as np
 import pytest
 
+from edge_tester.compilers.coreml import CoreMLCompiler
+from edge_tester.compilers.executorch import ExecuTorchCompiler
+from edge_tester.compilers.torch_exported import TorchExportedCompiler
 from edge_tester.compilers.torchscript import TorchScriptCompiler
+from edge_tester.compilers.tvm import TVMCompiler
 from edge_tester.core.errors import ModelError
 from edge_tester.core.evaluation import evaluate
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.datasets.random_inputs import RandomDataset
+from edge_tester.modelwrappers.generic.coreml_file import CoreMLFile
+from edge_tester.modelwrappers.generic.executorch_file import ExecuTorchFile
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
+from edge_tester.modelwrappers.generic.torch_exported_file import TorchExportedFile
 from edge_tester.modelwrappers.generic.torchscript_file import TorchScriptFile
+from edge_tester.modelwrappers.generic.tvm_file import TVMFile
 from edge_tester.testing import ModelWrapperConformance
 
 
@@ -55,6 +63,51 @@ class TestTorchScriptFile(ModelWrapperConformance):
         dataset = RandomDataset()
         dataset.bind([TensorSpec("image", (1, 1, 8, 8), "float32")])
         return dataset
+
+
+class TestTorchExportedFile(TestTorchScriptFile):
+    cls = TorchExportedFile
+    options = {"model_path": "model.pt2"}
+
+    @pytest.fixture
+    def model_file(self, trained_torch, tmp_path):
+        path = tmp_path / "digits.pt2"
+        TorchExportedCompiler(compiled_model_path=path).compile(trained_torch, None)
+        return path
+
+
+class TestExecuTorchFile(TestTorchScriptFile):
+    cls = ExecuTorchFile
+    options = {"model_path": "model.pte"}
+
+    @pytest.fixture
+    def model_file(self, trained_torch, tmp_path):
+        path = tmp_path / "digits.pte"
+        ExecuTorchCompiler(compiled_model_path=path).compile(trained_torch, None)
+        return path
+
+
+class TestCoreMLFile(TestTorchScriptFile):
+    cls = CoreMLFile
+    options = {"model_path": "model.mlpackage"}
+
+    @pytest.fixture
+    def model_file(self, trained_torch, tmp_path):
+        path = tmp_path / "digits.mlpackage"
+        CoreMLCompiler(compiled_model_path=path).compile(trained_torch, None)
+        return path
+
+
+class TestTVMFile(TestTFLiteFile):
+    cls = TVMFile
+    options = {"model_path": "model.so"}
+
+    @pytest.fixture
+    def model_file(self, resources, tmp_path):
+        path = tmp_path / "digits.so"
+        onnx = ONNXFile(model_path=resources / "digits.onnx")
+        TVMCompiler(compiled_model_path=path).compile(onnx, None)
+        return path
 
 
 class TestKerasFile(ModelWrapperConformance):

@@ -42,7 +42,7 @@ LAYERS = (
     "compiler",
     "hostruntime",
     "chain hostrecord",
-    "compilecache",
+    "compilecache requirements",
     "host target.handshake target.process target.storage",
     "target.session target.supervisor",
     "target.agent target.session_process",

@@ -42,6 +42,7 @@ class CoreMLCompiler(ModelCompiler):
     input_formats = ("torch", "keras", "savedmodel")
     output_format = "coreml"
     output_is_folder = True
+    packages = ("coremltools",)
     distributions = ("coremltools", "torch", "tensorflow", "tensorflow-cpu")
     keeps_state = False
 

@@ -45,6 +45,7 @@ class ExecuTorchCompiler(ModelCompiler):
 
     input_formats = ("torch",)
     output_format = "executorch"
+    packages = ("executorch", "torch")
     distributions = ("executorch", "torch", "torchao")
 
     target: str = option(

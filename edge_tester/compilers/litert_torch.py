@@ -31,6 +31,7 @@ class LiteRTTorchCompiler(ModelCompiler):
 
     input_formats = ("torch",)
     output_format = "tflite"
+    packages = ("torch",)
     distributions = ("torch", "ai-edge-litert")
     keeps_state = False
 

@@ -35,6 +35,7 @@ class ONNX2TFCompiler(ModelCompiler):
 
     input_formats = ("onnx",)
     output_format = "tflite"
+    packages = ("onnx",)
     distributions = ("onnx", "onnxruntime", "ai-edge-litert")
 
     batch_size: int = option(

@@ -90,6 +90,11 @@ class TFLiteCompiler(ModelCompiler):
                     f"got {getattr(self, name)!r} with target {self.target!r}."
                 )
 
+    @classmethod
+    def packages_for(cls, format: str) -> tuple[str, ...]:
+        """Return TensorFlow or the quantizer, by what converts the format."""
+        return ("ai_edge_quantizer",) if format == "tflite" else ("tensorflow",)
+
     @property
     def quantizes(self) -> bool:
         """Whether integer weights were asked for."""

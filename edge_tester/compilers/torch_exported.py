@@ -19,6 +19,7 @@ class TorchExportedCompiler(ModelCompiler):
 
     input_formats = ("torch",)
     output_format = "torch-exported"
+    packages = ("torch",)
     distributions = ("torch",)
 
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:

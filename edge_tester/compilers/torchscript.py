@@ -25,6 +25,7 @@ class TorchScriptCompiler(ModelCompiler):
 
     input_formats = ("torch",)
     output_format = "torchscript"
+    packages = ("torch",)
     distributions = ("torch",)
 
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:

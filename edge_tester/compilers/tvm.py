@@ -36,6 +36,7 @@ class TVMCompiler(ModelCompiler):
 
     input_formats = ("onnx", "torch", "tflite")
     output_format = "tvm"
+    packages = ("tvm", "onnx", "onnxruntime")
     distributions = ("apache-tvm", "onnx", "onnxruntime", "torch", "tflite")
     keeps_state = False
 
@@ -122,7 +123,7 @@ class TVMCompiler(ModelCompiler):
         return Tuning(
             trials=self.tuning_trials,
             time_s=self.tuning_time_s,
-            database=self.tuning_database or Path(f"{self.compiled_model_path}.tuning"),
+            database=self.tuning_database or Path(f"{self.output_path()}.tuning"),
             threads=self.tuning_threads,
             show=show,
         )

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 
 from edge_tester.core.errors import BackendMissingError
@@ -69,9 +70,8 @@ def backend(name: str, needed_by: object) -> ModuleType:
     """
     package = name.partition(".")[0]
     if not available(package):
-        extra = EXTRAS.get(package, package)
         raise BackendMissingError(
-            f"{_name_of(needed_by)} needs {package}: pip install 'edge_tester[{extra}]'"
+            f"{_name_of(needed_by)} needs {package}: {install_command([package])}"
         )
     for variable, value in ENVIRONMENT.get(package, {}).items():
         os.environ.setdefault(variable, value)
@@ -81,9 +81,35 @@ def backend(name: str, needed_by: object) -> ModuleType:
     return importlib.import_module(name)
 
 
+def install_command(packages: Iterable[str]) -> str:
+    """Return the command that installs packages, given by their import names.
+
+    What no extra of this package brings is named as it is.
+    """
+    extras = sorted({EXTRAS[name] for name in packages if name in EXTRAS})
+    others = sorted({name for name in packages if name not in EXTRAS})
+    words = [f"'edge_tester[{','.join(extras)}]'"] if extras else []
+    return f"pip install {' '.join([*words, *others])}"
+
+
 def available(*names: str) -> bool:
     """Tell whether all these packages are installed, without importing them."""
     return all(importlib.util.find_spec(name) is not None for name in names)
+
+
+def missing_packages(packages: Iterable[str]) -> list[str]:
+    """Return which of these import names are not installed.
+
+    Parameters
+    ----------
+    packages : iterable of str
+        Alternatives are separated by ``|``; of several that are missing the first is named.
+    """
+    return [
+        names[0]
+        for names in (one.split("|") for one in packages)
+        if not any(available(name) for name in names)
+    ]
 
 
 def version(distribution: str) -> str | None:

@@ -14,7 +14,7 @@ from edge_tester.core.errors import CompilationError
 from edge_tester.core.formats import FORMATS
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import state
-from edge_tester.core.registry import load, names
+from edge_tester.core.registry import loadable, names
 from edge_tester.core.tensors import Array, TensorSpec
 
 
@@ -76,7 +76,8 @@ def links_between(format: str, compiler: type[ModelCompiler]) -> list[type[Model
     CompilationError
         No chain leads there; the message names the missing link.
     """
-    compilers = [cast(type[ModelCompiler], load("compilers", name)) for name in names("compilers")]
+    loaded = (loadable("compilers", name) for name in names("compilers"))
+    compilers = [cast(type[ModelCompiler], one) for one in loaded if one is not None]
     chains: dict[str, list[type[ModelCompiler]]] = {format: []}
     # Grows while it is walked: breadth first, so that the shortest chain comes first.
     reached = [format]
@@ -152,7 +153,7 @@ def suffix_of(format: str) -> str:
 
 def _file(made: Artifact) -> ModelWrapper:
     for name in names("modelwrappers"):
-        wrapper = load("modelwrappers", name)
-        if getattr(wrapper, "file_format", "") == made.format:
+        wrapper = loadable("modelwrappers", name)
+        if wrapper is not None and getattr(wrapper, "file_format", "") == made.format:
             return cast(ModelWrapper, wrapper.from_options({"model_path": made.path}))
     raise CompilationError(f"No model wrapper reads {made.format!r} files.")

@@ -40,7 +40,9 @@ class ModelCompiler(Configurable):
     keeps_state: ClassVar[bool] = True
     """Whether a state that a network keeps between inferences is kept."""
 
-    compiled_model_path: Path = option(help="Where the compiled model is written")
+    compiled_model_path: Path | None = option(
+        None, help="Where the compiled model is written; beside the record by default"
+    )
     model_framework: str = option(
         "auto", help="Format of the model to compile; auto takes the model wrapper's"
     )
@@ -48,7 +50,7 @@ class ModelCompiler(Configurable):
         True, help="Run the result on a few samples and compare it with its source"
     )
 
-    calibrated: dict[str, tuple[float, float]] = state(default_factory=dict)
+    calibrated: dict[str, list[float]] = state(default_factory=dict)
     """Smallest and largest value of each input among the samples that were calibrated with."""
 
     def prepare(self) -> None:
@@ -77,6 +79,11 @@ class ModelCompiler(Configurable):
     def facts(self) -> dict[str, Any]:
         """Return what else is to be known of what was just compiled; JSON can hold it."""
         return {}
+
+    @classmethod
+    def packages_for(cls, format: str) -> tuple[str, ...]:
+        """Return the import names of what is needed to compile a model of this format."""
+        return cls.packages
 
     @property
     def quantizes(self) -> bool:
@@ -120,9 +127,15 @@ class ModelCompiler(Configurable):
             model.load()
             model.require_no_state(f"a file of {owner}")
         self.calibrated = {}
+        output = self.output_path()
+        if output.resolve() == model.model_path.resolve():
+            raise CompilationError(
+                f"{owner}.compiled_model_path must be another file than the model to compile, "
+                f"got {output} for both."
+            )
         parent = model.artifact()
         atomic = atomic_folder if self.output_is_folder else atomic_path
-        with atomic(self.compiled_model_path) as temporary:
+        with atomic(output) as temporary:
             try:
                 self.convert(model, self._calibration(model, dataset), temporary)
                 if is_empty(temporary):
@@ -144,7 +157,7 @@ class ModelCompiler(Configurable):
                 )
             findings = self._checked(model, dataset, temporary, weights)
         return Artifact.from_file(
-            self.compiled_model_path,
+            output,
             self.output_format,
             producer=path_of(type(self)),
             options=self.to_options(),
@@ -158,6 +171,20 @@ class ModelCompiler(Configurable):
     def _all_facts(self, findings: Findings) -> dict[str, Any]:
         facts = {**self.facts(), "self_check": findings.facts}
         return {**facts, "calibrated": self.calibrated} if self.calibrated else facts
+
+    def output_path(self) -> Path:
+        """Return where the compiled model is written.
+
+        Raises
+        ------
+        CompilationError
+            Nobody said.
+        """
+        if self.compiled_model_path is None:
+            raise CompilationError(
+                f"{type(self).__name__}.compiled_model_path must say where to write, got None."
+            )
+        return self.compiled_model_path
 
     def check_format(self, model: ModelWrapper) -> None:
         """See whether the model is what the user says it is.
@@ -213,8 +240,8 @@ class ModelCompiler(Configurable):
         """Note the range of all calibration samples, by the position of the input."""
         for index, one in enumerate(values):
             if one.size and one.dtype.kind in "fiu":
-                low, high = self.calibrated.get(str(index), (float("inf"), float("-inf")))
-                self.calibrated[str(index)] = (
+                low, high = self.calibrated.get(str(index), [float("inf"), float("-inf")])
+                self.calibrated[str(index)] = [
                     min(low, float(one.min())),
                     max(high, float(one.max())),
-                )
+                ]

@@ -154,7 +154,7 @@ class Dataset(Configurable):
         return [
             f"{sum(counts.values())} samples were set apart for calibration, since the split had "
             f"too few: {sources}, each class with its share. They are not measured; "
-            "--calibration-fraction chooses how many there are."
+            "--calibration-fraction and --test-fraction choose how many there are."
         ]
 
     def facts(self) -> dict[str, Any]:

@@ -245,7 +245,8 @@ class HostRun:
                 self._observer.advance,
             )
         except TargetError as error:
-            # The target knows the file by another name.
+            if str(artifact.path) in str(error):
+                raise
             raise TargetError(error.code, f"{artifact.path}: {error}") from error
         self._facts = dict(loaded.facts)
         self._specs = self._protocol.loaded or ([], [])

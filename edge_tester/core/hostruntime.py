@@ -33,6 +33,7 @@ class HostRuntime(Runtime):
         # Each host runtime runs exactly the format of its model.
         runtime.input_formats = (model.format,)  # type: ignore[misc]
         runtime.distributions = model.distributions  # type: ignore[misc]
+        runtime.packages = model.packages  # type: ignore[misc]
         return runtime
 
     def prepare(self) -> None:

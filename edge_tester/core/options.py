@@ -164,6 +164,9 @@ class Configurable:
     options and does no work.
     """
 
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Import names of the packages that it cannot do without; ``a|b`` needs one of the two."""
+
     _chosen: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **arguments: Any) -> None:

@@ -51,13 +51,14 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said of a model before its bytes."""
+    """What is said of a model before its bytes; its name is for messages alone."""
 
     format: str
     size_bytes: int
     sha256: str
     batch_size: int = 1
     batch_axis: int | None = 0
+    name: str = ""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

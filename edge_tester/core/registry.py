@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -81,6 +82,25 @@ def load(role: str, name: str) -> type[Configurable]:
             f"{path_of(found)} is no {role[:-1]}: it does not inherit from {base.__name__}."
         )
     return found
+
+
+def loadable(role: str, name: str) -> type[Configurable] | None:
+    """Return the class that a short name names, None for a broken plugin."""
+    return None if broken(role, name) else load(role, name)
+
+
+@functools.cache
+def broken(role: str, name: str) -> str | None:
+    """Return why a plugin cannot be imported, None if it can.
+
+    A broken one is a row with its reason in lists; it ends only commands that name it.
+    """
+    try:
+        load(role, name)
+    # The code of others can fail in any way, also by exiting.
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {error}".replace("\n", " ")
+    return None
 
 
 def load_path(path: str) -> type[Configurable]:

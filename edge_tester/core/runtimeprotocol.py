@@ -219,6 +219,7 @@ class RuntimeProtocol(Configurable):
                 sha256=artifact.sha256,
                 batch_size=batch_size,
                 batch_axis=batch_axis,
+                name=str(artifact.path),
             )
         )
         head = len(description).to_bytes(4, "big") + description

@@ -25,7 +25,7 @@ from edge_tester.core.isolation import isolated
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import path_of
 from edge_tester.core.quiet import quiet
-from edge_tester.core.registry import load, load_path, names
+from edge_tester.core.registry import load_path, loadable, names
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import Array, TensorSpec
 
@@ -200,15 +200,9 @@ def _called(function: Any, *arguments: Any) -> Any:
 
 
 def _runtimes(format: str) -> list[type[Runtime]]:
-    found = []
-    for name in names("runtimes"):
-        try:
-            runtime = cast(type[Runtime], load("runtimes", name))
-        except Exception:  # A plugin that is broken ends only what names it.
-            continue
-        if format in runtime.input_formats:
-            found.append(runtime)
-    return found
+    loaded = (loadable("runtimes", name) for name in names("runtimes"))
+    runtimes = [cast(type[Runtime], one) for one in loaded if one is not None]
+    return [one for one in runtimes if format in one.input_formats]
 
 
 def run_file(name: str, path: Path, inputs: Runs | None) -> Answers:

@@ -112,7 +112,13 @@ class ClassFoldersDataset(WholeDataset, ImageFilesDataset):
                 parts += [part] * len(found) if levels else []
                 classes.setdefault(folder.name, set())
                 classes[folder.name] |= {part} if found else set()
-        if levels:
+        if levels and self.test_fraction < 1:
+            names = " and ".join(folder.name for folder in levels.values())
+            remarks.append(
+                f"The pictures in {names} of {tree.path} were split together by --test-fraction; "
+                "without it those in one of them are measured."
+            )
+        elif levels:
             remarks += _told(tree, levels)
         remarks += _told_of_gaps(classes, levels)
         self.listing_remarks = [*remarks, *left_out.remarks(root)]

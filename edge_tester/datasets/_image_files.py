@@ -33,6 +33,8 @@ class ImageFilesDataset(Dataset):
     here. Only the images of one batch are held in memory.
     """
 
+    packages = ("PIL",)
+
     image_size: int = option(
         224, minimum=1, help="Height and width where the model leaves them open", unit="pixel"
     )
@@ -92,6 +94,7 @@ class ImageFilesDataset(Dataset):
     size: tuple[int, int] | None = state()
     channels: int = state(3)
     channels_first: bool = state(False)
+    without_channels: bool = state(False)
     spec: TensorSpec | None = state()
     notes: PictureNotes = state(default_factory=PictureNotes)
 
@@ -170,12 +173,18 @@ class ImageFilesDataset(Dataset):
             shapes = ", ".join(spec.described() for spec in inputs)
             raise DatasetError(
                 f"{owner} serves models with one image input, shape (batch, height, "
-                f"width, channels) or (batch, channels, height, width), got {shapes or 'none'}."
+                f"width, channels), (batch, channels, height, width) or (batch, height, width), "
+                f"got {shapes or 'none'}."
             )
         (spec,) = inputs
-        self.channels_first = spec.channels_first
-        image = spec.shape[-3:]
-        channels, height, width = image if self.channels_first else (image[2], *image[:2])
+        batched = spec.shape[0] in (None, 1, self.inference_batch_size)
+        self.without_channels = (
+            len(spec.shape) == 3 and batched and spec.shape[2] not in (None, *MODES)
+        )
+        self.channels_first = spec.channels_first and not self.without_channels
+        image = (1, *spec.shape[1:]) if self.without_channels else spec.shape[-3:]
+        first = self.channels_first or self.without_channels
+        channels, height, width = image if first else (image[2], *image[:2])
         self.channels = 3 if channels is None else channels
         if self.channels not in MODES:
             raise DatasetError(
@@ -263,6 +272,8 @@ class ImageFilesDataset(Dataset):
         if recipe.channel_order == "bgr" and self.channels > 1:
             pixels = pixels[..., [2, 1, 0, 3][: self.channels]]
         pixels = self._scaled(pixels, recipe)
+        if self.without_channels:
+            return pixels[..., 0]
         return np.moveaxis(pixels, -1, 0) if self.channels_first else pixels
 
     def _scaled(self, pixels: Array, recipe: Recipe) -> Array:

@@ -25,6 +25,8 @@ _TOOL_NAMES = frozenset(
     "desktop.ini lost+found thumbs.db ehthumbs.db".split()
 ) | {"system volume information", "icon\r"}
 _MAXIMUM_EXAMPLES = 3
+# Cameras write further data behind a picture; in one that was cut off no end is found.
+_TAIL_BYTES = 1 << 16
 
 
 class LeftOut:
@@ -187,14 +189,15 @@ def _ends_well(path: Path, format: str | None) -> bool:
     Notes
     -----
     Source: ITU-T T.81, B.1.1.3, end of image marker; PNG specification (third
-    edition), 11.2.5, IEND; GIF89a specification, 27, trailer. Some programs write
-    further bytes behind them.
+    edition), 11.2.5, IEND; GIF89a specification, 27, trailer.
     """
+    # Within a picture the first two cannot occur, and IEND hardly does.
     ends = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\0;"}
     marker = ends.get(format or "")
     if marker is None:
         return True
+    length = 64 if format == "GIF" else _TAIL_BYTES
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 64))
+        file.seek(max(0, file.tell() - length))
         return marker in file.read()

@@ -64,7 +64,7 @@ def evident_truth(y: Array, truth_as: str, names: list[str]) -> Truth:
         values = np.asarray(y)
         return Truth(values if kind == "f" else values.astype(np.float64), 0, [], [])
     if flat.ndim == 1:
-        return _from_numbers(flat, truth_as, np.asarray(y))
+        return _from_numbers(flat, truth_as, np.asarray(y), len(names))
     if flat.ndim == 2 and _is_one_hot(flat):
         return _largest(flat, f"The truth in y is one-hot ({flat.shape[1]} columns)")
     if kind != "f":
@@ -108,7 +108,7 @@ def _from_texts(flat: Array, truth_as: str, names: list[str]) -> Truth:
     return Truth(np.array([numbers[t] for t in texts], np.int64), 0, found, [told])
 
 
-def _from_numbers(flat: Array, truth_as: str, y: Array) -> Truth:
+def _from_numbers(flat: Array, truth_as: str, y: Array, named: int) -> Truth:
     kind = flat.dtype.kind
     if kind == "b":
         told = "The truth in y is true or false: taken as classes 1 and 0."
@@ -117,7 +117,9 @@ def _from_numbers(flat: Array, truth_as: str, y: Array) -> Truth:
     if kind == "f":
         if not whole and truth_as == CLASSES:
             raise ValueError(f"has fractions, such as {flat[flat != np.rint(flat)][0]:g}, no class")
-        if truth_as != CLASSES and not (whole and _like_classes(flat)):
+        # Who names classes has them.
+        like_classes = 0 <= flat.min() and flat.max() < named or _like_classes(flat)
+        if truth_as != CLASSES and not (whole and like_classes):
             told = (
                 f"The whole numbers in y are taken as values to predict; {AS_CLASSES} for classes."
             )

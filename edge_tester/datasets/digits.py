@@ -26,6 +26,8 @@ class DigitsDataset(Dataset):
     UCI Machine Learning Repository, 1998; the test part of it.
     """
 
+    packages = ("sklearn",)
+
     images: Array | None = state()
     targets: Array | None = state()
 

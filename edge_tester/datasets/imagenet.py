@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from edge_tester.datasets._recipes import Recipe
 
 # Of the 50,000 images for validation, which have their place in the list in their names.
 _NUMBERED_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})")
+_SYNSET = re.compile(r"n\d{8}")
 _USUAL_CLASSES = 1000
 
 
@@ -72,11 +74,12 @@ class ImageNetDataset(ClassFoldersDataset):
                     f"{len(mapping)} classes",
                 )
         else:
-            if not mapping and len(classes) != _USUAL_CLASSES:
+            synsets = all(map(_SYNSET.fullmatch, classes))
+            if not mapping and (len(classes) != _USUAL_CLASSES or not synsets):
                 self.listing_remarks.append(
-                    f"The {len(classes)} synsets are numbered 0 to {len(classes) - 1} in their "
-                    f"order; a model of {_USUAL_CLASSES} classes numbers them by the whole list, "
-                    "which --synset-mapping names."
+                    f"The {len(classes)} {'synsets' if synsets else 'classes'} are numbered 0 to "
+                    f"{len(classes) - 1} in alphabetic order; a model of {_USUAL_CLASSES} classes "
+                    "numbers them by the order of all synsets, which --synset-mapping names."
                 )
             mapping = mapping or {synset: synset for synset in classes}
             unknown = sorted(set(labels) - set(mapping))
@@ -114,7 +117,12 @@ class ImageNetDataset(ClassFoldersDataset):
             raise self._error(path, "lists no image")
         images = self._flat()
         if all(len(words) > 1 for words in lines):
-            by_name = {name: image for image in images for name in (image.name, image.stem)}
+            by_name = _by_name(images)
+            # Some lists name the folder of an image too.
+            lines = [[w[0] if w[0] in by_name else Path(w[0]).name, *w[1:]] for w in lines]
+            name, times = Counter(words[0] for words in lines).most_common(1)[0]
+            if times > 1:
+                raise self._error(path, f"lists {name} {times} times")
             missing = [words[0] for words in lines if words[0] not in by_name]
             if len(missing) == len(lines):
                 raise self._error(path, f"lists {missing[0]}, which {self.dataset_root} lacks")
@@ -125,6 +133,11 @@ class ImageNetDataset(ClassFoldersDataset):
                     "others were used."
                 )
             there = [words for words in lines if words[0] in by_name]
+            if len(images) > len(there):
+                self.listing_remarks.append(
+                    f"{len(images) - len(there)} of the {len(images)} images in "
+                    f"{self.dataset_root} were left out: {path} does not list them."
+                )
             return [by_name[words[0]] for words in there], [words[1] for words in there]
         labels = [words[0] for words in lines]
         if any(label.isdecimal() for label in labels):
@@ -200,3 +213,10 @@ class ImageNetDataset(ClassFoldersDataset):
 
     def _error(self, path: Path | None, what: str) -> DatasetError:
         return DatasetError(f"{type(self).__name__}: {path} {what}.")
+
+
+def _by_name(images: list[Path]) -> dict[str, Path]:
+    """Return images by their names, also without a suffix where that tells them apart."""
+    stems = Counter(image.stem for image in images)
+    without = {image.stem: image for image in images if stems[image.stem] == 1}
+    return {**without, **{image.name: image for image in images}}

@@ -74,7 +74,8 @@ class NpzDataset(WholeDataset):
             arrays = read_npz(self.dataset_path)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
             found = what_it_is(self.dataset_path)
-            raise self._error(found or f"is no readable .npz file: {error}") from error
+            reason = f"it {found}" if found else error
+            raise self._error(f"is no readable .npz file: {reason}") from error
         for name, array in arrays.items():
             if array.ndim == 0 or len(array) == 0:
                 raise self._error(f"has no samples in array {name!r}")
@@ -101,13 +102,15 @@ class NpzDataset(WholeDataset):
         if "x" in arrays or "x_0" in arrays:
             return
         wanted = [spec.name for spec in inputs]
-        order = _order(wanted, list(arrays))
+        # One array and one input belong together, whatever they are called.
+        alone = len(wanted) == len(arrays) == 1
+        order = list(arrays) if alone else _order(wanted, list(arrays))
         if order is not None:
             self.inputs, self.bound = {name: arrays[name] for name in order}, True
         elif not self.bound or len(wanted) != len(arrays):
             raise self._error(
                 f"has the arrays {', '.join(arrays)}, the model's inputs are {', '.join(wanted)}; "
-                "name them so, or x, or x_0, x_1 and so on"
+                "name them so, or x, or x_0, x_1 and so on, and the truth y"
             )
 
     def __len__(self) -> int:

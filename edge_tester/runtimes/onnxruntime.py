@@ -48,6 +48,7 @@ class ONNXRuntime(StatePairsRuntime):
     """Runs ONNX models with ONNX Runtime."""
 
     input_formats = ("onnx",)
+    packages = ("onnxruntime",)
     distributions = ("onnxruntime",)
 
     execution_providers: tuple[str, ...] = option(

@@ -23,6 +23,7 @@ class OpenVINORuntime(Runtime):
     """Runs ONNX models with OpenVINO, on Intel's and ARM's processors."""
 
     input_formats = ("onnx",)
+    packages = ("openvino",)
     distributions = ("openvino",)
 
     device: str = option("CPU", help="Device of OpenVINO: CPU, GPU, NPU or one of several, GPU.1")

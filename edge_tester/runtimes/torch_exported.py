@@ -25,6 +25,7 @@ class TorchExportedRuntime(Runtime):
     """
 
     input_formats = ("torch-exported",)
+    packages = ("torch",)
     distributions = ("torch",)
 
     mode: str = option(

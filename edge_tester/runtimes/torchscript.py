@@ -41,6 +41,7 @@ class TorchScriptRuntime(StatePairsRuntime):
     """
 
     input_formats = ("torchscript",)
+    packages = ("torch",)
     distributions = ("torch",)
 
     num_threads: int = option(1, minimum=1, help="Threads of one inference, for the whole process")

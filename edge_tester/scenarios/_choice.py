@@ -46,8 +46,13 @@ def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> li
         else:
             found = _found_in_order(word, remaining, roles)
         if len(found) > 1:
+            found = _by_place(found, words[position + 1 :])
+        if len(found) > 1:
             spellings = " or ".join(f"{c.role}.{word}" for c in found)
-            raise PluginError(f"{word!r} names more than one class here: write {spellings}.")
+            flags = " or ".join(f"--{c.role[:-1]} {word}" for c in found)
+            raise PluginError(
+                f"{word!r} names more than one class here: write {spellings}, or {flags}."
+            )
         chosen.append(found[0])
         role = found[0].role
         remaining = remaining[remaining.index(role) + (role != repeated) :]
@@ -66,6 +71,18 @@ def _found_in_order(word: str, remaining: Sequence[str], roles: Sequence[str]) -
         raise
 
 
+def _by_place(found: list[Chosen], following: Sequence[str]) -> list[Chosen]:
+    """Tell by what follows which role a name is of: classes come in the order of the roles."""
+    for word in following:
+        others = [one for one in found if is_class(word, [one.role])]
+        if others:
+            # The same name again, or another of its role: this one comes before that.
+            return [one for one in found if one.role != others[-1].role] or found
+        if is_class(word, ["runtimeprotocols"]):
+            return [one for one in found if one.role in ("modelwrappers", "compilers")] or found
+    return found
+
+
 def is_class(word: str, roles: Sequence[str]) -> bool:
     try:
         return bool(_found(word, roles))
@@ -81,7 +98,8 @@ def runtime_for(format: str) -> type[Configurable]:
     PluginError
         None does.
     """
-    runtimes = [registry.load("runtimes", name) for name in registry.names("runtimes")]
+    loaded = (registry.loadable("runtimes", name) for name in registry.names("runtimes"))
+    runtimes = [one for one in loaded if one is not None]
     formats = {one: tuple(getattr(one, "input_formats", ())) for one in runtimes}
     fitting = [one for one in runtimes if format in formats[one]]
     if not fitting:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 from edge_tester.core import registry
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import Configurable, combine, hint, json_schema, options_of, path_of
+from edge_tester.scenarios._arguments import holds_pictures, parted, refusal_of_flag, role_flags
 from edge_tester.scenarios._choice import Chosen, choose, is_class
 from edge_tester.scenarios._program import Logging
 
@@ -37,6 +39,8 @@ class Command:
         Names of the plain arguments after the classes.
     repeated : str
         Role of which several classes may be named; several take no flags.
+    default_trailing : callable, optional
+        Gives what plain arguments are where they are left out; without it they may not be.
     complete : callable
         Adds the classes that the user left out.
     """
@@ -51,6 +55,7 @@ class Command:
         extras: Sequence[type[Configurable]] = (),
         trailing: Sequence[str] = (),
         repeated: str = "",
+        default_trailing: Callable[[Parsed], dict[str, str]] | None = None,
         complete: Completion = lambda chosen: chosen,
     ) -> None:
         self.name = name
@@ -60,6 +65,7 @@ class Command:
         self._extras: tuple[type[Configurable], ...] = (*extras, Logging)
         self._trailing = trailing
         self._repeated = repeated
+        self._default_trailing = default_trailing
         self._complete = complete
 
     def parse(self, arguments: Sequence[str]) -> Parsed:
@@ -71,14 +77,12 @@ class Command:
         SystemExit
             After ``-h``, or after a flag that argparse refuses (status 2).
         """
-        first_flag = next(
-            (i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments)
-        )
-        words, flags = list(arguments[:first_flag]), list(arguments[first_flag:])
+        words, flags, by_role = parted(arguments, self._roles, self._extras)
         wants_help = bool({"-h", "--help"} & set(flags))
         # With -h the trailing arguments may still be missing.
-        classes, trailing = self._divided(words, wants_help)
-        chosen = choose(classes, self._roles, self._repeated)
+        classes, trailing = self._divided(words, wants_help, by_role)
+        chosen = self._merged(choose(classes, self._roles, self._repeated), by_role)
+        named = frozenset(one.role for one in chosen)
         if words or not wants_help:
             chosen = self._complete(chosen)
         if not wants_help:
@@ -98,15 +102,24 @@ class Command:
         namespace, unknown = parser.parse_known_args(flags)
         if unknown:
             known = parser._option_string_actions
-            raise OptionError(f"{parser.prog}: unknown {unknown[0]}{hint(unknown[0], known)}")
+            raise OptionError(
+                f"{parser.prog}: {refusal_of_flag(unknown[0], self._roles, [*known, *role_flags(self._roles)])}"
+            )
         parts = [
             (c.role, c.cls() if c.cls in plain else c.cls.from_argparse(namespace)) for c in chosen
         ]
         extras = {cls: cls.from_argparse(namespace) for cls in self._extras}
         command_line = ["edge-tester", self.name, *arguments]
-        return Parsed(
-            parts, extras, dict(zip(self._trailing, trailing, strict=False)), command_line
+        parsed = Parsed(
+            parts, extras, dict(zip(self._trailing, trailing, strict=False)), command_line, named
         )
+        return self._with_defaults(parsed)
+
+    def _with_defaults(self, parsed: Parsed) -> Parsed:
+        """Fill in the plain arguments that were left out."""
+        if self._default_trailing is None:
+            return parsed
+        return parsed._replace(trailing={**self._default_trailing(parsed), **parsed.trailing})
 
     def read(self, mapping: Mapping[str, Any], source: str) -> Parsed:
         """Read a mapping, as a scenario file holds it.
@@ -133,9 +146,12 @@ class Command:
                 raise OptionError(f"{source}: {key} must be one class, got a list.")
             for value in values if isinstance(values, list) else [values]:
                 chosen.append(chosen_from(value, role, f"{source}: {key}"))
+        named = frozenset(one.role for one in chosen)
         chosen = self._complete(chosen)
         self._check_roles(chosen)
         for name in self._trailing:
+            if self._default_trailing is not None and name not in mapping:
+                continue
             if not isinstance(mapping.get(name), str):
                 raise OptionError(f"{source}: {name} must be a text, got {mapping.get(name)!r}.")
         extras = {
@@ -144,12 +160,14 @@ class Command:
             )
             for cls in self._extras
         }
-        return Parsed(
+        parsed = Parsed(
             [(c.role, c.cls.from_options(c.preset)) for c in chosen],
             extras,
-            {name: mapping[name] for name in self._trailing},
+            {name: mapping[name] for name in self._trailing if name in mapping},
             ["edge-tester", "run", source],
+            named,
         )
+        return self._with_defaults(parsed)
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what :meth:`read` takes, and the scenario's name."""
@@ -165,7 +183,11 @@ class Command:
             "type": "object",
             "description": self._summary,
             "properties": properties,
-            "required": ["scenario", *(r[:-1] for r in self._required), *self._trailing],
+            "required": [
+                "scenario",
+                *(r[:-1] for r in self._required),
+                *([] if self._default_trailing else self._trailing),
+            ],
             "additionalProperties": False,
         }
 
@@ -176,7 +198,8 @@ class Command:
             role[:-1].upper() if role in self._required else f"[{role[:-1].upper()}]"
             for role in self._roles
         ]
-        return " ".join(["edge-tester", self.name, *classes, *self._names, "[flags]"])
+        names = [f"[{name}]" for name in self._names] if self._default_trailing else self._names
+        return " ".join(["edge-tester", self.name, *classes, *names, "[flags]"])
 
     @property
     def _names(self) -> list[str]:
@@ -189,17 +212,61 @@ class Command:
                 f"edge-tester {self.name} needs one of the {missing[0]}; usage: {self.usage}"
             )
 
-    def _divided(self, words: list[str], wants_help: bool) -> tuple[list[str], list[str]]:
+    def _divided(
+        self, words: list[str], wants_help: bool, by_role: Mapping[str, str]
+    ) -> tuple[list[str], list[str]]:
         count = len(self._trailing)
         if not count:
             return words, []
         if wants_help:
             return [w for w in words if is_class(w, self._roles)], []
+        if self._default_trailing is not None:
+            return self._parted_report(words, by_role)
         if len(words) < count:
             raise OptionError(
                 f"edge-tester {self.name} needs {' and '.join(self._names)}; usage: {self.usage}"
             )
         return words[:-count], words[-count:]
+
+    def _parted_report(
+        self, words: list[str], by_role: Mapping[str, str]
+    ) -> tuple[list[str], list[str]]:
+        """Tell the classes from REPORT_DIRECTORY and REPORT_NAME, which may be left out."""
+        # A word that ends with a slash is a folder, whatever else has its name.
+        named = [not word.endswith("/") and self._names_class(word) for word in words]
+        if len(words) > 1 and not named[-2] and "/" not in words[-1]:
+            folder = Path(words[-2])
+            if "datasets" not in by_role and holds_pictures(folder) and not named[-1]:
+                unread = [w for w in words[:-2] if is_class(w, ["datasets"])]
+                if not unread and "datasets" in self._roles:
+                    raise OptionError(
+                        f"{words[-2]} holds pictures: if it is the data set, add REPORT_NAME "
+                        f"behind {words[-1]!r}, or write --dataset {words[-2]}."
+                    )
+            return words[:-2], words[-2:]
+        if words and not named[-1]:
+            folder = Path(words[-1])
+            if holds_pictures(folder):
+                return words, []
+            if folder.is_dir() or "/" in words[-1]:
+                return words[:-1], words[-1:]
+            raise OptionError(
+                f"{words[-1]!r} is no class and no file. If it is REPORT_DIRECTORY, REPORT_NAME is "
+                f"missing behind it (or write {words[-1]}/); usage: {self.usage}"
+            )
+        return words, []
+
+    def _names_class(self, word: str) -> bool:
+        """Tell whether a word can be nothing but a class or a file of the user."""
+        return not Path(word).is_dir() and is_class(word, self._roles)
+
+    def _merged(self, chosen: list[Chosen], by_role: Mapping[str, str]) -> list[Chosen]:
+        """Add the classes that flags name, in the order of the roles."""
+        for role, word in by_role.items():
+            if any(one.role == role for one in chosen) and role != self._repeated:
+                raise OptionError(f"--{role[:-1]} {word}: the command names one of the {role} too.")
+            chosen = [*chosen, *choose([word], [role])]
+        return sorted(chosen, key=lambda one: self._roles.index(one.role))
 
     def _names_of_classes(self) -> str | None:
         if not self._roles:
@@ -222,6 +289,12 @@ class Parsed(NamedTuple):
     extras: dict[type[Configurable], Configurable]
     trailing: dict[str, str]
     command_line: list[str]
+    named: frozenset[str] = frozenset()
+    """Roles of which the user named a class."""
+
+    def left_out(self, role: str) -> bool:
+        """Tell whether the class of a role was chosen for the user."""
+        return role not in self.named and any(one == role for one, _ in self.parts)
 
     def part(self, kind: type[Part]) -> Part | None:
         """Return the class instance of one role, None if there is none."""
@@ -265,7 +338,9 @@ def _role_schema(role: str) -> dict[str, Any]:
     """Allow every known plugin with its options, and any dotted path."""
     branches: list[dict[str, Any]] = [{"type": "string"}]
     for name in registry.names(role):
-        cls = registry.load(role, name)
+        cls = registry.loadable(role, name)
+        if cls is None:
+            continue
         schema = json_schema(cls)
         names = {"enum": [name, path_of(cls)]}
         schema["properties"] = {"class": names, **schema["properties"]}

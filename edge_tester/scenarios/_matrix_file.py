@@ -22,8 +22,6 @@ from edge_tester.scenarios._yaml import read_mapping
 
 _KEYS = ("modelwrapper", "dataset", "report_directory", "measurement", "combinations", "targets")
 _COMBINATION_KEYS = ("name", "compiler", "runtime")
-# The compiler's own option; where the matrix keeps compiled models is its business.
-_UNUSED = {"compiled_model_path": Path("unused")}
 
 
 class Combination(NamedTuple):
@@ -39,8 +37,7 @@ class Combination(NamedTuple):
         """Return the compiler, its output to be chosen."""
         if self.compiler is None:
             return None
-        options = {**_UNUSED, **self.compiler.preset}
-        return cast(ModelCompiler, self.compiler.cls.from_options(options))
+        return cast(ModelCompiler, self.compiler.cls.from_options(self.compiler.preset))
 
     def make_runtime(self) -> Runtime:
         """Return the runtime."""

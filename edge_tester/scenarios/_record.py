@@ -17,6 +17,7 @@ from edge_tester.core.observer import Observer
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.statistics import missing_values, percentile
+from edge_tester.scenarios._command import Parsed
 
 _PERCENTILES = (0.5, 0.9, 0.99)
 
@@ -61,6 +62,12 @@ def record_run(
     record = run.record()
     write_record(record, path)
     return record
+
+
+def default_report(parsed: Parsed) -> dict[str, str]:
+    """Return where a record goes for which no place was named: by the name of the model."""
+    stem = parsed.needed(ModelWrapper).model_path.stem
+    return {"report_directory": "build/report", "report_name": stem}
 
 
 def show(record: RunRecord, path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_tester.core import registry
+from edge_tester.core.chain import suffix_of
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError
@@ -16,6 +17,7 @@ from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.observer import Observer
 from edge_tester.core.options import Configurable, option
+from edge_tester.core.requirements import require_packages
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
@@ -24,7 +26,7 @@ from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._local_agent import local_agent
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
-from edge_tester.scenarios._record import record_run, show
+from edge_tester.scenarios._record import default_report, record_run, show
 
 
 class Target(Configurable):
@@ -75,6 +77,10 @@ def measure(
         What was measured until then is in the record, marked incomplete.
     """
     path = Path(report_directory) / f"{report_name}.json"
+    local = protocol is None or protocol.in_process
+    require_packages(model, dataset, compiler, runtime if local else None)
+    if compiler is not None and compiler.compiled_model_path is None:
+        compiler.compiled_model_path = _beside(path, model.model_path, compiler)
     with contextlib.ExitStack() as stack:
         link = protocol or stack.enter_context(local_agent([runtime]))
         if isinstance(link, LoopbackProtocol):
@@ -82,6 +88,17 @@ def measure(
         return record_run(
             path, model, dataset, link, runtime, compiler, measurement, observer, command_line
         )
+
+
+def _beside(record: Path, source: Path, compiler: ModelCompiler) -> Path:
+    """Return where a compiled model goes for which no place was named; never its source's."""
+    suffix = suffix_of(compiler.output_format)
+    path = record.with_name(f"{record.stem}{suffix}")
+    return (
+        path
+        if path.resolve() != source.resolve()
+        else record.with_name(f"{record.stem}-compiled{suffix}")
+    )
 
 
 def conduct(parsed: Parsed) -> None:
@@ -97,6 +114,8 @@ def conduct(parsed: Parsed) -> None:
         protocol = None
     directory, name = Path(parsed.trailing["report_directory"]), parsed.trailing["report_name"]
     with TerminalProgress() as progress:
+        if parsed.left_out("datasets"):
+            progress.tell("No data set is named: random inputs are run, and nothing is evaluated.")
         record = measure(
             parsed.needed(ModelWrapper),
             parsed.needed(Dataset),
@@ -148,6 +167,7 @@ COMMAND = Command(
     required=("modelwrappers",),
     extras=(Measurement, Target),
     trailing=("report_directory", "report_name"),
+    default_trailing=default_report,
     complete=_complete,
 )
 

@@ -12,11 +12,12 @@ from edge_tester.core.hostruntime import HostRuntime
 from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.observer import Observer
+from edge_tester.core.requirements import require_packages
 from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
 from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
-from edge_tester.scenarios._record import record_run, show
+from edge_tester.scenarios._record import default_report, record_run, show
 
 COMMAND = Command(
     "measure-host",
@@ -25,6 +26,7 @@ COMMAND = Command(
     required=("modelwrappers", "datasets"),
     extras=(Measurement,),
     trailing=("report_directory", "report_name"),
+    default_trailing=default_report,
 )
 
 
@@ -56,6 +58,7 @@ def measure_host(
     protocol = LoopbackProtocol()
     protocol.runtime = runtime
     path = Path(report_directory) / f"{report_name}.json"
+    require_packages(model, dataset, runtime=runtime)
     return record_run(
         path, model, dataset, protocol, runtime, None, measurement, observer, command_line
     )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from edge_tester.core import registry
-from edge_tester.core.backends import version
+from edge_tester.core.backends import missing_packages
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.target.agent import Agent
@@ -47,14 +47,10 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
         network = registry.load("runtimeprotocols", "network")
         chosen = [Chosen("runtimeprotocols", network, {}), *chosen]
     if "runtimes" not in roles:
-        found = (registry.load("runtimes", name) for name in registry.names("runtimes"))
-        chosen = [*chosen, *(Chosen("runtimes", cls, {}) for cls in found if _installed(cls))]
+        found = (registry.loadable("runtimes", name) for name in registry.names("runtimes"))
+        installed = (cls for cls in found if cls and not missing_packages(cls.packages))
+        chosen = [*chosen, *(Chosen("runtimes", cls, {}) for cls in installed)]
     return chosen
-
-
-def _installed(cls: type) -> bool:
-    distributions = getattr(cls, "distributions", ())
-    return not distributions or any(version(name) for name in distributions)
 
 
 COMMAND = Command(

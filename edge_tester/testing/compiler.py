@@ -101,8 +101,8 @@ class CompilerConformance(PluginConformance):
         before = _checksums(model.model_path)
         compiler.compile(model, dataset)
         assert before == _checksums(model.model_path)
-        folder = compiler.compiled_model_path.parent
-        assert [compiler.compiled_model_path] == list(folder.iterdir())
+        folder = compiler.output_path().parent
+        assert [compiler.output_path()] == list(folder.iterdir())
 
     def test_result_answers_like_the_model(
         self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
@@ -144,19 +144,19 @@ class CompilerConformance(PluginConformance):
         compiler.model_framework = "no-such-format"
         with pytest.raises(CompilationError, match="no-such-format"):
             compiler.compile(model, dataset)
-        assert not compiler.compiled_model_path.exists()
+        assert not compiler.output_path().exists()
 
     def test_refuses_a_corrupt_model_and_keeps_the_earlier_result(
         self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset, tmp_path: Path
     ) -> None:
         """What was compiled before is still there, whole."""
         compiler.compile(model, dataset)
-        before = _checksums(compiler.compiled_model_path)
+        before = _checksums(compiler.output_path())
         with pytest.raises((CompilationError, ModelError)):
             compiler.compile(_corrupt(model, tmp_path), dataset)
-        assert before == _checksums(compiler.compiled_model_path)
-        folder = compiler.compiled_model_path.parent
-        assert [compiler.compiled_model_path] == list(folder.iterdir())
+        assert before == _checksums(compiler.output_path())
+        folder = compiler.output_path().parent
+        assert [compiler.output_path()] == list(folder.iterdir())
 
     def test_compiles_without_data_unless_it_calibrates(
         self, compiler: ModelCompiler, model: ModelWrapper

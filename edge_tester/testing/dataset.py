@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, get_args
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -92,6 +93,17 @@ class DatasetConformance(PluginConformance):
         if names and dataset.task == "classification":
             assert 0 <= truth.min() <= truth.max() < len(names)
 
+    def test_what_is_said_of_the_samples_can_be_recorded(self, dataset: Dataset) -> None:
+        """Remarks are sentences, facts are plain values, and the classes can be counted."""
+        dataset.load([0, 1])
+        assert all(isinstance(remark, str) and remark for remark in dataset.remarks())
+        facts = dataset.facts()
+        assert facts == msgspec.json.decode(msgspec.json.encode(facts))
+        labels, count = dataset.labels(), dataset.label_count()
+        assert (count is None) == (dataset.task != "classification" or labels is None)
+        if count is not None and labels is not None:
+            assert count > labels.max()
+
     def test_split_is_disjoint_and_in_order(self, dataset: Dataset) -> None:
         """No sample is measured that was trained or calibrated on."""
         split = dataset.split()
@@ -138,8 +150,9 @@ class DatasetConformance(PluginConformance):
         minimum = len(before.calibration) + 1
         try:
             dataset.ensure_calibration(minimum)
-        except DatasetError:
+        except DatasetError as error:
             # Not every data set can, but one that cannot leaves the split as it was.
+            assert "own_split" not in str(error), str(error)
             assert before.test.tolist() == dataset.split().test.tolist()
             return
         after = dataset.split()

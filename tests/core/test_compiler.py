@@ -8,7 +8,7 @@ from PIL import Image
 
 import edge_tester.resources
 from edge_tester.compilers.tflite import TFLiteCompiler
-from edge_tester.core.errors import CompilationError
+from edge_tester.core.errors import DatasetError
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.datasets.image_folder import ImageFolderDataset
 from edge_tester.datasets.random_inputs import RandomDataset
@@ -60,6 +60,6 @@ def test_calibration_samples_are_those_of_the_calibration_split(model, compiler)
 def test_too_few_calibration_samples_are_refused_and_leave_no_file(model, compiler):
     dataset = RandomDataset(num_samples=100, test_fraction=0, calibration_fraction=1)
     dataset.prepare()
-    with pytest.raises(CompilationError, match="at least 200 calibration samples, .* has 100"):
+    with pytest.raises(DatasetError, match="RandomDataset has 100 samples .*, 200 are needed"):
         compiler.compile(model, dataset)
     assert not compiler.compiled_model_path.exists()

@@ -159,7 +159,10 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
 def test_fractions_can_split_all_parts_together(tmp_path):
     for part in ("train", "val"):
         tree(tmp_path / part, "a", "b", each=5)
-    assert 10 == len(prepared(tmp_path, test_fraction=0.5).test_indices())
+    dataset = prepared(tmp_path, test_fraction=0.5)
+    assert 10 == len(dataset.test_indices())
+    assert "split together by --test-fraction" in told(dataset)
+    assert "are measured; those" not in told(dataset)
 
 
 def test_a_class_that_looks_like_a_part_is_a_class(tmp_path):

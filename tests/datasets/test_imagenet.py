@@ -79,6 +79,7 @@ def test_classes_are_the_sorted_folders(folders):
 
 
 LISTS = {
+    "folders of images": [f"val/{n} {SYNSETS[c]}" for n, c in zip(NAMES, ORDER, strict=True)],
     "synsets": [SYNSETS[label] for label in ORDER],
     "images and synsets": [f"{n} {SYNSETS[c]}" for n, c in zip(NAMES, ORDER, strict=True)],
     "images and indices": [f"{n} {c}" for n, c in zip(NAMES, ORDER, strict=True)],
@@ -106,6 +107,7 @@ def test_a_list_may_name_some_images_in_its_own_order(flat):
     dataset = prepared(flat / "val", ground_truth=flat / "list.txt")
     assert [NAMES[5], NAMES[1]] == [path.name for path in dataset.files]
     assert [1, 0] == dataset.labels().tolist()
+    assert "10 of the 12 images in" in dataset.remarks()[0]
 
 
 def test_a_list_may_name_more_images_than_there_are(flat):
@@ -116,6 +118,16 @@ def test_a_list_may_name_more_images_than_there_are(flat):
     assert [label for i, label in enumerate(ORDER) if i not in (0, 4)] == colors(dataset)
     assert colors(dataset) == dataset.labels().tolist()
     assert f"2 of the 12 images that {flat / 'list.txt'} lists are not" in dataset.remarks()[0]
+
+
+def test_names_without_suffixes_must_tell_images_apart(flat):
+    save(flat / "val" / "a.jpg", 0)
+    save(flat / "val" / "a.png", 1)
+    (flat / "list.txt").write_text("a.png n01443537\na.jpg n01440764\n")
+    assert [1, 0] == colors(prepared(flat / "val", ground_truth=flat / "list.txt"))
+    (flat / "list.txt").write_text("a n01443537\n")
+    with pytest.raises(DatasetError, match="lists a, which"):
+        prepared(flat / "val", ground_truth=flat / "list.txt")
 
 
 def test_numbered_images_find_their_lines(flat):
@@ -218,6 +230,7 @@ def test_larger_models_need_a_larger_side(folders):
         ("n01440764\n" * 3, "has 3 lines, .* 12 images"),
         ("other.JPEG n01440764\n", "lists other.JPEG, which .*val lacks"),
         ("n09999999\n" * 12, "mapping.txt does not list n09999999"),
+        (f"{NAMES[0]} n01440764\n" * 2, "list.txt lists ILSVRC2012_val_00000001.JPEG 2 times"),
         (f"{NAMES[0]} 4\n", "has class index 4, .*mapping.txt only 4 classes"),
         (None, "list.txt cannot be read"),
     ],

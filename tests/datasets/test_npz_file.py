@@ -94,8 +94,17 @@ def test_named_inputs_are_in_the_models_order(make):
 
 
 def test_names_that_the_model_does_not_have_are_refused(make):
-    with pytest.raises(DatasetError, match="tokens.*the model's inputs are ids"):
-        make(tokens=X).bind([TensorSpec("ids", (1, 4), "float32")])
+    specs = [TensorSpec(name, (1, 4), "float32") for name in ("ids", "mask")]
+    with pytest.raises(DatasetError, match="tokens, mask.*the model's inputs are ids, mask"):
+        make(tokens=X, mask=X).bind(specs)
+    with pytest.raises(DatasetError, match="inputs are ids; .* and the truth y"):
+        make(tokens=X, labels=Y).bind(specs[:1])
+
+
+def test_one_array_is_that_of_the_one_input(make):
+    dataset = make(pictures=X, y=Y)
+    dataset.bind([TensorSpec("input_1", (1, 4), "float32")])
+    assert np.array_equal(X[:1], dataset.load([0]).inputs[0])
 
 
 @pytest.mark.parametrize("names", [("serving_default_{}:0",), ("{}",), ("{}:0",)])
@@ -178,7 +187,7 @@ def test_unusable_arrays_are_refused(make, arrays, reason):
 def test_other_kinds_of_files_are_named(tmp_path, content, said):
     path = tmp_path / "own.npz"
     path.write_bytes(content)
-    with pytest.raises(DatasetError, match=f"own.npz {said}"):
+    with pytest.raises(DatasetError, match=f"own.npz is no readable .npz file: it {said}"):
         NpzDataset(dataset_path=path).prepare()
 
 

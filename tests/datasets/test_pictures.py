@@ -258,3 +258,14 @@ def test_models_that_take_integers_get_pixels(make, dtype):
 def test_impossible_ranges_are_refused(values):
     with pytest.raises(OptionError, match="pixel_range must be two numbers"):
         ImageFolderDataset(dataset_root="x", pixel_range=values)
+
+
+@pytest.mark.parametrize("batch", [None, 1, 2])
+def test_models_without_an_axis_of_channels_get_gray(make, batch):
+    model = TensorSpec("image", (batch, SIZE, 2 * SIZE), "float32")
+    images = {f"{n}.png": Image.fromarray(COLORS) for n in range(2)}
+    dataset = make(images, model, inference_batch_size=batch or 1)
+    gray = Image.fromarray(COLORS).convert("L").resize((2 * SIZE, SIZE))
+    found = dataset.load([0, 1]).inputs[0]
+    assert (2, SIZE, 2 * SIZE) == found.shape
+    assert np.array_equal(np.asarray(gray, np.float32), found[1])

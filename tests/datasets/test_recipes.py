@@ -1,5 +1,7 @@
 """How pictures are resized, cropped and normalized, by one flag or by several."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -273,3 +275,8 @@ def test_samples_are_never_scaled_twice(make, preset):
 
 def test_wrappers_without_a_normalization_say_so():
     assert PyTorchMNISTClassifier(model_path="m.pt").normalization is None
+
+
+def test_every_preset_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "pictures.rst").read_text()
+    assert [] == [preset for preset in RECIPES if f"\n{preset} " not in text]

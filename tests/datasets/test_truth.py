@@ -135,3 +135,9 @@ def test_the_user_decides(make):
 def test_what_is_in_doubt_is_refused_with_the_cure(make, y, truth_as, said):
     with pytest.raises(DatasetError, match=f"d.npz has a y that .*{said}"):
         make(y, truth_as)
+
+
+def test_named_classes_are_classes(make):
+    y = np.array([2.0, 7.0])
+    assert "regression" == make(y).task
+    assert [2, 7] == make(y, class_names=list("abcdefgh")).labels().tolist()

@@ -38,7 +38,7 @@ def test_list_shows_every_plugin(user):
     output = user.does("list")
     for role in registry.ROLES:
         for name in registry.names(role):
-            assert f"  {name} " in output
+            assert f" + {name} " in output
     assert "runtimes" not in user.does("list", "datasets")
 
 
@@ -65,7 +65,12 @@ def test_the_version(user):
         ("client m.tflite tflite data.npz r n", "compilers.tflite or runtimes.tflite"),
         ("client digits m.tflite r n", "'m.tflite' comes too late"),
         ("client m.tflite m.onnx data.npz r n", "'m.onnx' comes too late, or is one too many"),
-        ("client", "needs REPORT_DIRECTORY and REPORT_NAME"),
+        ("client", "needs one of the modelwrappers"),
+        ("client m.tflite data.npz nowhere", "REPORT_NAME is missing behind it"),
+        ("client m.tflite data.npz --target int8", "compilers.tflite.* have --target"),
+        ("client m.tflite --datset data.npz r n", "did you mean '--dataset'?"),
+        ("client m.tflite --dataset", "--dataset must be followed by the name"),
+        ("client m.tflite data.npz --dataset digits r n", "names one of the datasets too"),
         ("client r n", "needs one of the modelwrappers"),
         ("train digits", "needs one of the modelwrappers"),
         ("server network --port x", "--port: invalid int value: 'x'"),

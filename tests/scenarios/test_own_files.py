@@ -138,7 +138,7 @@ def broken(user):
     ("words", "said"),
     [
         ("nothing.tflite data.npz", "nothing.tflite does not exist"),
-        ("half-m.tflite data.npz", "model.tflite: The model is not a valid Flatbuffer"),
+        ("half-m.tflite data.npz", "half-m.tflite: The model is not a valid Flatbuffer"),
         ("empty-m.tflite data.npz", "empty-m.tflite is empty"),
         ("text-m.tflite data.npz", "is no LiteRT (TensorFlow Lite) model"),
         ("nothing.onnx data.npz", "nothing.onnx does not exist"),
@@ -147,7 +147,7 @@ def broken(user):
         ("text-m.onnx data.npz", "Protobuf parsing failed"),
         ("m.tflite nothing.npz", "nothing.npz does not exist"),
         ("m.tflite half-data.npz", "half-data.npz is no readable .npz file"),
-        ("m.tflite empty-data.npz", "empty-data.npz is no readable .npz file"),
+        ("m.tflite empty-data.npz", "empty-data.npz is empty"),
         ("m.tflite text-data.npz", "text-data.npz is no readable .npz file"),
         ("m.tflite damaged-data.npz", "damaged-data.npz is no readable .npz file"),
         ("m.tflite objects.npz", "holds Python objects"),
@@ -168,7 +168,7 @@ def test_files_that_cannot_be_used_are_named(broken, words, said):
 
 def test_folders_that_cannot_be_used_are_named(broken):
     assert "no images" in broken.refused("client", "m.tflite", "no images", "r", "n")
-    message = broken.refused("client", "m.tflite", "data.npz", "m.onnx", "n", "--start-agent")
+    message = broken.refused("client", "m.tflite", "data.npz", "./m.onnx/", "n", "--start-agent")
     assert "The run record m.onnx/n.json cannot be written: File exists" in message
     words = "client m.tflite data.npz r n --start-agent --outputs-directory m.onnx"
     assert "The outputs cannot be written to m.onnx: File exists" in broken.refused(*words.split())

@@ -89,6 +89,34 @@ class MisfitDataset(GoodDataset):
         return Samples((samples.inputs[0][:, :3],), samples.truth)
 
 
+class HidingDataset(GoodDataset):
+    """Splits anew whatever was set apart for calibration."""
+
+    def split(self):
+        return self.own_split()
+
+
+class StubbornDataset(GoodDataset):
+    """Measures everything, a limit or not."""
+
+    def test_indices(self):
+        return self.split().test
+
+
+class UnrecordableDataset(GoodDataset):
+    """Has facts that no record can hold."""
+
+    def facts(self):
+        return {"rows": np.int64(len(self))}
+
+
+class MiscountingDataset(GoodDataset):
+    """Has more classes than it says."""
+
+    def label_count(self):
+        return 1
+
+
 class DatasetSuite(DatasetConformance):
     cls = GoodDataset
     inputs = (SPEC,)
@@ -232,10 +260,15 @@ def test_good_model_passes(name, values):
         (OverlappingDataset, "test_split_is_disjoint_and_in_order"),
         (FloatingDataset, "test_truth_is_that_of_the_task"),
         (MisfitDataset, "test_samples_fit_the_model"),
+        (HidingDataset, "test_samples_set_apart_for_calibration_are_not_measured"),
+        (OverlappingDataset, "test_samples_set_apart_for_calibration_are_not_measured"),
+        (StubbornDataset, "test_a_limit_takes_some"),
+        (UnrecordableDataset, "test_what_is_said_of_the_samples_can_be_recorded"),
+        (MiscountingDataset, "test_what_is_said_of_the_samples_can_be_recorded"),
     ],
 )
 def test_bad_dataset_is_rejected(plugin, name, values):
-    with pytest.raises((AssertionError, EdgeTesterError, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, EdgeTesterError, TypeError, pytest.fail.Exception)):
         check(DatasetSuite, plugin, name, values)
 
 

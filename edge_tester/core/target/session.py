@@ -79,6 +79,7 @@ class Session:
         self._limits = _limits_by_state(0)
         self._channel.limits = self._limits[State.NEW]
         self._failing = False
+        self._stored: tuple[str, str] | None = None
         self._runtime = runtimes[0]
         self._inputs = TensorCodec([])
         self._outputs = TensorCodec([])
@@ -135,7 +136,10 @@ class Session:
 
     def _fail(self, message: Message, error: BaseException) -> None:
         logger.debug("%s failed", TYPE_NAMES[message.type], exc_info=error)
-        self._protocol.report_failure(message, _failure_of(error))
+        failure = _failure_of(error)
+        # The client knows its model by another name, and nothing of the target's folders.
+        said = failure.message.replace(*self._stored) if self._stored else failure.message
+        self._protocol.report_failure(message, Failure(failure.code, said))
         self._enter(wire.AFTER_FAILURE.get(message.type, self._state))
         if message.flags & Flag.MORE:
             # The rest of the flight was sent in good faith: it is answered, not a violation.
@@ -164,6 +168,7 @@ class Session:
                 f"got {format!r}."
             )
         path = runtime.save_model_path or self._scratch / f"model.{format}"
+        self._stored = str(path), stream.description.name or path.name
         store(stream, path)
         self._say(Activity.LOADING)
         before_load_bytes = resident_bytes()

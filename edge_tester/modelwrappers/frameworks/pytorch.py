@@ -43,6 +43,7 @@ class TorchModel(ModelWrapper):
     tuples and dictionaries; the model file is its state dict.
     """
 
+    packages = ("torch",)
     distributions = ("torch",)
     dynamic_batch: ClassVar[bool] = True
     """Whether exports leave the batch dimension open; if not, it becomes 1."""

@@ -39,6 +39,7 @@ class KerasModel(ModelWrapper):
     more; ``restored`` is what was read, ``signature`` its serving function.
     """
 
+    packages = ("tensorflow",)
     distributions = ("tensorflow", "tensorflow-cpu", "keras")
 
     label_smoothing: ClassVar[float] = 0.0

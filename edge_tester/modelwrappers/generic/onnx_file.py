@@ -32,6 +32,7 @@ _QUANTIZED = {
 class ONNXFile(ScalingModel, FileModel):
     """Any ONNX file, run as it is."""
 
+    packages = ("onnxruntime",)
     distributions = ("onnxruntime",)
     file_format = "onnx"
     runtime_name = "onnxruntime"

@@ -9,6 +9,7 @@ from edge_tester.modelwrappers.frameworks.generic import GenericModel
 class TFLiteFile(GenericModel, FileModel):
     """Any LiteRT (TensorFlow Lite) file, run as it is."""
 
+    packages = ("ai_edge_litert|tflite_runtime|tensorflow",)
     distributions = ("ai-edge-litert",)
     file_format = "tflite"
     runtime_name = "tflite"

@@ -1,0 +1,159 @@
+"""Part a command line into classes, flags with their values, and plain arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_tester.core import registry
+from edge_tester.core.errors import OptionError, PluginError
+from edge_tester.core.options import Configurable, Option, hint, options_of
+
+# Other names of the flags that name a class by its role.
+_ALIASES = {"--model": "modelwrappers", "--protocol": "runtimeprotocols"}
+# What a picture's name may end with, for telling data from a folder of reports.
+_PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+class Parted(NamedTuple):
+    """Words that name classes or are plain arguments, flags, and classes named by flags."""
+
+    words: list[str]
+    flags: list[str]
+    by_role: dict[str, str]
+
+
+def role_flags(roles: Iterable[str]) -> dict[str, str]:
+    """Return the flags that name a class by its role: ``--runtime tflite``."""
+    found = {f"--{role[:-1]}": role for role in roles}
+    return found | {flag: role for flag, role in _ALIASES.items() if role in found.values()}
+
+
+def parted(
+    arguments: Sequence[str], roles: Sequence[str], extras: Iterable[type[Configurable]]
+) -> Parted:
+    """Part arguments in whatever order they come.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+    roles : sequence of str
+        Roles of the classes that the command takes.
+    extras : iterable of Configurable subclasses
+        Whose flags it takes besides.
+
+    Raises
+    ------
+    OptionError
+        A class is named twice for one role.
+    """
+    naming = role_flags(roles)
+    declared = _declared(arguments, roles, extras)
+    words: list[str] = []
+    flags: list[str] = []
+    by_role: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-") or _is_number(word):
+            words.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        if name in naming:
+            if not equals and not rest:
+                raise OptionError(f"{name} must be followed by the name of a class or a file.")
+            role = naming[name]
+            if role in by_role:
+                raise OptionError(f"{name} is given twice: {by_role[role]!r} and another.")
+            by_role[role] = value if equals else rest.pop(0)
+            continue
+        flags.append(word)
+        if not equals:
+            flags += _values(declared.get(name), rest)
+    return Parted(words, flags, by_role)
+
+
+def owners_of(flag: str, roles: Iterable[str]) -> list[str]:
+    """Return the classes that have a flag, as they are named on the command line."""
+    name = flag.partition("=")[0]
+    return [
+        f"{role}.{short}"
+        for role, short, cls in _classes(roles)
+        if name in {d.flag for d in options_of(cls)}
+    ]
+
+
+def refusal_of_flag(flag: str, roles: Sequence[str], known: Iterable[str]) -> str:
+    """Return what to say of a flag that none of the chosen classes has."""
+    owners = owners_of(flag, roles)
+    name = flag.partition("=")[0]
+    if owners:
+        shown = " and ".join([", ".join(owners[:-1]), owners[-1]] if len(owners) > 1 else owners)
+        has = "has" if len(owners) == 1 else "have"
+        return f"unknown {flag}: {shown} {has} {name}, but the command does not name it."
+    return f"unknown {flag}{hint(name, known)}"
+
+
+def holds_pictures(path: Path) -> bool:
+    """Tell whether a folder has subfolders with pictures, as data sets have."""
+    return path.is_dir() and any(
+        one.suffix.lower() in _PICTURES
+        for folder in sorted(path.iterdir())
+        if folder.is_dir()
+        for one in folder.iterdir()
+    )
+
+
+def _values(declared: Mapping[int, Option] | None, rest: list[str]) -> list[str]:
+    """Take the values of a flag from the beginning of what is left."""
+    if declared is None:
+        return []
+    taken: list[str] = []
+    count, option = next(iter(declared.items()))
+    while rest and (count < 0 or len(taken) < count):
+        if rest[0].startswith("-") and not _is_number(rest[0]):
+            break
+        if count < 0 and taken and option.kind in (int, float) and not _is_number(rest[0]):
+            break
+        taken.append(rest.pop(0))
+    return taken
+
+
+def _declared(
+    arguments: Sequence[str], roles: Sequence[str], extras: Iterable[type[Configurable]]
+) -> dict[str, dict[int, Option]]:
+    """Return how many values each known flag takes, -1 for any number."""
+    classes = [*extras, *(cls for _, _, cls in _classes(roles))]
+    for word in arguments:
+        if "." in word and not word.startswith("-") and not Path(word).exists():
+            try:
+                classes.append(registry.load_path(word.replace(":", ".")))
+            except (PluginError, ImportError, ValueError):
+                # A file's name, or what will be said to be wrong when it is chosen.
+                continue
+    found: dict[str, dict[int, Option]] = {}
+    for cls in classes:
+        for option in options_of(cls):
+            count = 0 if option.kind is bool else -1 if option.repeated else 1
+            found.setdefault(option.flag, {count: option})
+            if count == 0:
+                found.setdefault(f"--no-{option.flag[2:]}", {0: option})
+    return found
+
+
+def _classes(roles: Iterable[str]) -> list[tuple[str, str, type[Configurable]]]:
+    return [
+        (role, name, cls)
+        for role in roles
+        for name in registry.names(role)
+        if (cls := registry.loadable(role, name)) is not None
+    ]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

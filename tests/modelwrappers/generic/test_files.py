@@ -65,49 +65,26 @@ class TestTorchScriptFile(ModelWrapperConformance):
         return dataset
 
 
-class TestTorchExportedFile(TestTorchScriptFile):
-    cls = TorchExportedFile
-    options = {"model_path": "model.pt2"}
-
-    @pytest.fixture
-    def model_file(self, trained_torch, tmp_path):
-        path = tmp_path / "digits.pt2"
-        TorchExportedCompiler(compiled_model_path=path).compile(trained_torch, None)
-        return path
-
-
-class TestExecuTorchFile(TestTorchScriptFile):
-    cls = ExecuTorchFile
-    options = {"model_path": "model.pte"}
-
-    @pytest.fixture
-    def model_file(self, trained_torch, tmp_path):
-        path = tmp_path / "digits.pte"
-        ExecuTorchCompiler(compiled_model_path=path).compile(trained_torch, None)
-        return path
-
-
-class TestCoreMLFile(TestTorchScriptFile):
-    cls = CoreMLFile
-    options = {"model_path": "model.mlpackage"}
-
-    @pytest.fixture
-    def model_file(self, trained_torch, tmp_path):
-        path = tmp_path / "digits.mlpackage"
-        CoreMLCompiler(compiled_model_path=path).compile(trained_torch, None)
-        return path
-
-
-class TestTVMFile(TestTFLiteFile):
-    cls = TVMFile
-    options = {"model_path": "model.so"}
-
-    @pytest.fixture
-    def model_file(self, resources, tmp_path):
-        path = tmp_path / "digits.so"
-        onnx = ONNXFile(model_path=resources / "digits.onnx")
-        TVMCompiler(compiled_model_path=path).compile(onnx, None)
-        return path
+@pytest.mark.parametrize(
+    ("wrapper", "compiler", "suffix"),
+    [
+        (TorchExportedFile, TorchExportedCompiler, ".pt2"),
+        (ExecuTorchFile, ExecuTorchCompiler, ".pte"),
+        (CoreMLFile, CoreMLCompiler, ".mlpackage"),
+        (TVMFile, TVMCompiler, ".so"),
+    ],
+)
+def test_files_of_compilers_answer_as_their_source(
+    trained_torch, tmp_path, wrapper, compiler, suffix
+):
+    path = tmp_path / f"digits{suffix}"
+    compiler(compiled_model_path=path, self_check=False).compile(trained_torch, None)
+    model = wrapper(model_path=path)
+    model.load()
+    values = np.random.default_rng(0).random((1, 1, 8, 8), np.float32)
+    (expected,), (found,) = trained_torch.run([values]), model.run([values])
+    # Core ML programs are of half precision by default.
+    assert expected == pytest.approx(found, abs=0.05)
 
 
 class TestKerasFile(ModelWrapperConformance):

@@ -46,7 +46,7 @@ def parted(
     Raises
     ------
     OptionError
-        A class is named twice for one role.
+        A class is named twice for one role, or no class has a flag.
     """
     naming = role_flags(roles)
     declared = _declared(arguments, roles, extras)
@@ -68,6 +68,9 @@ def parted(
                 raise OptionError(f"{name} is given twice: {by_role[role]!r} and another.")
             by_role[role] = value if equals else rest.pop(0)
             continue
+        if name not in declared and name not in ("-h", "--help"):
+            # Its value would be taken for a word.
+            raise OptionError(refusal_of_flag(word, roles, [*declared, *naming]))
         flags.append(word)
         if not equals:
             flags += _values(declared.get(name), rest)

@@ -1,4 +1,8 @@
-"""Compare records: one column per measure, and what is certain enough to be said."""
+"""Compare records: one column per measure, and what makes them unlike each other.
+
+No run is called the best: two runs of one model differ by more than the interval of either
+about as often as not.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from edge_tester.core.measurements import RunRecord
-from edge_tester.report._figures import MEASURES, Measure, Value
-from edge_tester.report._words import NOT_AVAILABLE, Unit, amount, number, span, unit_for
+from edge_tester.report._figures import MEASURES, Value
+from edge_tester.report._words import NOT_AVAILABLE, Unit, number, span, unit_for
 
 Values = dict[str, Value]
 
@@ -22,15 +26,12 @@ class Cell(msgspec.Struct, frozen=True):
         Without unit, which stands in the head of the column.
     detail : str
         Its 95 % interval, if it has one.
-    best : bool
-        Whether it is better than all others of its column by more than chance.
     words : bool
         Whether the text says why there is no number.
     """
 
     text: str
     detail: str = ""
-    best: bool = False
     words: bool = False
 
 
@@ -50,58 +51,9 @@ def columns_of(records: Sequence[Values]) -> list[Column]:
         if all(value is None for value in values):
             continue
         unit = unit_for(measure.kind, [value.number for value in values if value])
-        best = winner(values, measure)
-        cells = [_cell(value, unit, i == best) for i, value in enumerate(values)]
+        cells = [_cell(value, unit) for value in values]
         columns.append(Column(measure.title, unit.name, cells))
     return columns
-
-
-def winner(values: Sequence[Value | None], measure: Measure) -> int | None:
-    """Return the position of the one value that is certainly the best.
-
-    It must be better than all others by more than chance: no intervals may
-    touch, and nobody may have a number without an interval unless the measure
-    is exact. Who has no number does not take part.
-    """
-    if not measure.better:
-        return None
-    sign = 1 if measure.better == "lower" else -1
-    bounds: list[tuple[float, float, int]] = []
-    for position, value in enumerate(values):
-        if value is None or value.number is None:
-            continue
-        interval = (value.number, value.number) if measure.exact else value.interval
-        if interval is None:
-            return None
-        low, high = sorted(sign * end for end in interval)
-        bounds.append((low, high, position))
-    bounds.sort()
-    # The best reaches less far than the second begins, so less far than all begin.
-    return bounds[0][2] if len(bounds) > 1 and bounds[0][1] < bounds[1][0] else None
-
-
-def findings_of(labels: Sequence[str], records: Sequence[Values]) -> list[str]:
-    """Say in words which record is the best, where that is more than chance."""
-    findings = []
-    for key, superlative, comparative in (
-        ("accuracy", "Most accurate", "more accurate"),
-        ("p50", "Fastest", "faster"),
-        ("size", "Smallest", "smaller"),
-    ):
-        measure = next(measure for measure in MEASURES if measure.key == key)
-        values = [record.get(key) for record in records]
-        if sum(value is not None and value.number is not None for value in values) < 2:
-            continue
-        best = winner(values, measure)
-        value = None if best is None else values[best]
-        if best is None or value is None:
-            certainly = "" if measure.exact else " by more than chance"
-            findings.append(f"No run is {comparative} than all others{certainly}.")
-        else:
-            told = amount(value.number, measure.kind)
-            what = measure.title[0].lower() + measure.title[1:]
-            findings.append(f"{superlative}: {labels[best]} ({what} {told}).")
-    return findings
 
 
 def cautions_of(records: Sequence[RunRecord]) -> list[str]:
@@ -130,9 +82,9 @@ def cautions_of(records: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def _cell(value: Value | None, unit: Unit, best: bool) -> Cell:
+def _cell(value: Value | None, unit: Unit) -> Cell:
     if value is not None and value.missing:
         return Cell(f"needs {value.missing:,} more", words=True)
     if value is None or value.number is None:
         return Cell(NOT_AVAILABLE, words=True)
-    return Cell(number(value.number, unit), span(value.interval, unit), best)
+    return Cell(number(value.number, unit), span(value.interval, unit))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,33 +25,26 @@ class Measure(NamedTuple):
     title : str
     kind : str
         Of number; decides the units.
-    better : str
-        Which values may be called the best; empty where one observation alone
-        says nothing about chance.
-    exact : bool
-        Whether a repetition gives the same number.
     """
 
     key: str
     title: str
     kind: Kind
-    better: Literal["lower", "higher", ""] = ""
-    exact: bool = False
 
 
 MEASURES = (
-    Measure("accuracy", "Accuracy", "percent", "higher"),
+    Measure("accuracy", "Accuracy", "percent"),
     Measure("mse", "Mean squared error", "number"),
     Measure("mae", "Mean absolute error", "number"),
     Measure("r2", "R²", "number"),
-    Measure("p50", "Latency p50", "time", "lower"),
+    Measure("p50", "Latency p50", "time"),
     Measure("p90", "Latency p90", "time"),
     Measure("p99", "Latency p99", "time"),
     Measure("cpu", "CPU time per inference", "time"),
     Measure("first", "First inference", "time"),
     Measure("load", "Load", "time"),
     Measure("peak", "Peak memory", "bytes"),
-    Measure("size", "Model size", "bytes", "lower", exact=True),
+    Measure("size", "Model size", "bytes"),
     Measure("quantized", "Quantized weights", "percent"),
 )
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}

@@ -11,7 +11,7 @@ import msgspec
 
 from edge_tester.core.measurements import Machine, RunRecord
 from edge_tester.core.statistics import missing_values, percentile
-from edge_tester.report._comparison import Column, cautions_of, columns_of, findings_of
+from edge_tester.report._comparison import Column, cautions_of, columns_of
 from edge_tester.report._details import Table, detail_tables
 from edge_tester.report._figures import MEASURES, PERCENTILES, Measure, Value, measure_all
 from edge_tester.report._quality import class_table, mistake_table
@@ -94,7 +94,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     title, when : str
     targets : list of str
         The machines that ran the models.
-    findings, cautions : list of str
+    cautions : list of str
         Sentences; empty for a single record.
     columns : list of Column
         The comparison; empty for a single record.
@@ -106,7 +106,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     when: str
     targets: list[str]
-    findings: list[str]
     cautions: list[str]
     columns: list[Column]
     views: list[RecordView]
@@ -125,10 +124,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         for view in self.views:
             cells = [column.cells[view.position] for column in self.columns]
             name = f"{view.label} (incomplete)" if view.incomplete else view.label
-            texts = [
-                f"{cell.text}{' *' * cell.best}" + (f" ({cell.detail})" if cell.detail else "")
-                for cell in cells
-            ]
+            texts = [f"{c.text} ({c.detail})" if c.detail else c.text for c in cells]
             rows.append([name, view.record.model.format, *texts])
         return Table("Comparison", ["Run", "Format", *head], rows, numeric=True)
 
@@ -156,7 +152,6 @@ def report_of(records: Sequence[RunRecord], failures: Sequence[tuple[str, str]] 
         title=labels[0] if single else f"{len(views)} runs compared",
         when=first if first == last else f"{first} to {last}",
         targets=sorted({_machine(record.target) for record in records}),
-        findings=[] if single else findings_of(labels, values),
         cautions=[] if single else cautions_of(records),
         columns=[] if single else columns_of(values),
         views=views,

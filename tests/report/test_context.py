@@ -6,12 +6,10 @@ import pytest
 from edge_tester.core.figures import Quality
 from edge_tester.core.measurements import Cpu
 from edge_tester.core.statistics import percentile
-from edge_tester.report._comparison import winner
-from edge_tester.report._figures import MEASURES, Value, measure_all
+from edge_tester.report import render_html, render_text
+from edge_tester.report._figures import Value, measure_all
 from edge_tester.report.context import distinct, report_of
 from tests.report.records import classification, record, unknown
-
-MEASURE = {measure.key: measure for measure in MEASURES}
 
 
 def test_the_figures_are_those_of_the_record():
@@ -64,43 +62,13 @@ def test_processor_time_without_inferences_is_unknown():
     assert measure_all(record(count=0, cpu=Cpu(time_ns=5)))["cpu"].number is None
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([Value(1, (0.9, 1.1)), Value(2, (1.8, 2.2))], 0),
-        ([Value(2, (1.8, 2.2)), Value(1, (0.9, 1.1)), Value(3, (2.1, 4))], 1),
-        ([Value(1, (0.9, 1.9)), Value(2, (1.8, 2.2))], None),
-        # The narrowest is not the best if another one may be.
-        ([Value(1, (0.2, 1.8)), Value(1.2, (1.1, 1.3))], None),
-        ([Value(1, (0.9, 1.1)), Value(2)], None),
-        ([Value(1, (0.9, 1.1)), Value(None), Value(2, (1.8, 2.2))], 0),
-        ([Value(1, (0.9, 1.1)), None], None),
-        ([], None),
-    ],
-)
-def test_only_an_interval_apart_from_all_others_wins(values, expected):
-    assert expected == winner(values, MEASURE["p50"])
-
-
-def test_higher_accuracy_wins():
-    values = [Value(0.5, (0.4, 0.6)), Value(0.8, (0.7, 0.9))]
-    assert 1 == winner(values, MEASURE["accuracy"])
-
-
-def test_equal_sizes_have_no_winner():
-    assert winner([Value(5), Value(5)], MEASURE["size"]) is None
-    assert 1 == winner([Value(5), Value(4)], MEASURE["size"])
-
-
-def test_single_observations_are_never_best():
-    assert winner([Value(1), Value(100)], MEASURE["load"]) is None
-
-
-def test_findings_say_what_is_certain_and_what_is_not(four):
-    findings = report_of(four).findings
-    assert "No run is more accurate than all others by more than chance." == findings[0]
-    assert findings[1].startswith("Fastest: int8 (latency p50 ")
-    assert "Smallest: int8 (model size 9.570 KiB)." == findings[2]
+@pytest.mark.parametrize("suffix", [".html", ".md", ".rst"])
+def test_no_run_is_called_the_best(four, tmp_path, suffix):
+    path = tmp_path / f"report{suffix}"
+    (render_html if suffix == ".html" else render_text)(four, path)
+    text = path.read_text("utf-8")
+    for claim in ("fastest", "Fastest", "Smallest", "Most accurate", "more than chance", " *<"):
+        assert claim not in text
 
 
 def test_unlike_runs_are_told(four):

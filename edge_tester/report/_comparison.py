@@ -7,13 +7,17 @@ about as often as not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from edge_tester.core.measurements import RunRecord
-from edge_tester.report._figures import MEASURES, Value
-from edge_tester.report._words import NOT_AVAILABLE, Unit, number, span, unit_for
+from edge_tester.report._baseline import FACTORS, agreement, factor
+from edge_tester.report._figures import MEASURES, QUALITY, Value
+from edge_tester.report._varying import varying
+from edge_tester.report.words import NOT_AVAILABLE, Unit, number, span, unit_for
 
+SAME_ANSWER: Final = "Same answer"
 Values = dict[str, Value]
 
 
@@ -26,34 +30,76 @@ class Cell(msgspec.Struct, frozen=True):
         Without unit, which stands in the head of the column.
     detail : str
         Its 95 % interval, if it has one.
+    factor : str
+        How many times the baseline's number it is, where that is told.
     words : bool
         Whether the text says why there is no number.
     """
 
     text: str
     detail: str = ""
+    factor: str = ""
     words: bool = False
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One measure of the comparison, for all records in their order."""
+    """One measure of the comparison, or what differs, for all records in their order."""
 
     title: str
     unit: str
     cells: list[Cell]
 
 
-def columns_of(records: Sequence[Values]) -> list[Column]:
-    """Return the columns of a comparison; tasks that no record has leave none."""
-    columns = []
+def option_columns(records: Sequence[RunRecord]) -> list[Column]:
+    """Return one column for all that differs in how the records were made."""
+    return [
+        Column(title, "", [Cell(value) for value in values]) for title, values in varying(records)
+    ]
+
+
+def _agreement_column(records: Sequence[RunRecord], baseline: int) -> list[Column]:
+    """Return the column of answers that are those of the baseline, none if nobody has any."""
+    compared = [agreement(record, records[baseline]) for record in records]
+    if not any(pair for position, pair in enumerate(compared) if position != baseline):
+        return []
+    cells = [
+        Cell("baseline", words=True)
+        if position == baseline
+        else Cell(NOT_AVAILABLE, words=True)
+        if pair is None
+        else Cell(f"{pair[0]:,} of {pair[1]:,}")
+        for position, pair in enumerate(compared)
+    ]
+    return [Column(SAME_ANSWER, "samples", cells)]
+
+
+def columns_of(
+    records: Sequence[RunRecord], values: Sequence[Values], baseline: int
+) -> list[Column]:
+    """Return the columns of a comparison; tasks that no record has leave none.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+    values : sequence of dict of str to Value
+        Their figures.
+    baseline : int
+        Position of the record with which all are compared.
+    """
+    quality, others = [], []
     for measure in MEASURES:
-        values = [record.get(measure.key) for record in records]
-        if all(value is None for value in values):
+        numbers = [one.get(measure.key) for one in values]
+        if all(value is None for value in numbers):
             continue
-        unit = unit_for(measure.kind, [value.number for value in values if value])
-        cells = [_cell(value, unit) for value in values]
-        columns.append(Column(measure.title, unit.name, cells))
-    return columns
+        unit = unit_for(measure.kind, [value.number for value in numbers if value])
+        against = numbers[baseline] if measure.key in FACTORS else None
+        cells = [
+            _cell(value, unit, factor(value, against) if position != baseline else "")
+            for position, value in enumerate(numbers)
+        ]
+        of_quality = measure.key in QUALITY
+        (quality if of_quality else others).append(Column(measure.title, unit.name, cells))
+    return [*quality, *_agreement_column(records, baseline), *others]
 
 
 def cautions_of(records: Sequence[RunRecord]) -> list[str]:
@@ -82,9 +128,9 @@ def cautions_of(records: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def _cell(value: Value | None, unit: Unit) -> Cell:
+def _cell(value: Value | None, unit: Unit, factor: str) -> Cell:
     if value is not None and value.missing:
         return Cell(f"needs {value.missing:,} more", words=True)
     if value is None or value.number is None:
         return Cell(NOT_AVAILABLE, words=True)
-    return Cell(number(value.number, unit), span(value.interval, unit))
+    return Cell(number(value.number, unit), span(value.interval, unit), factor)

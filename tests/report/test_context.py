@@ -1,15 +1,18 @@
 import math
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from edge_tester.core.errors import OptionError
 from edge_tester.core.figures import Quality
-from edge_tester.core.measurements import Cpu
+from edge_tester.core.measurements import Component, Cpu, Predictions
 from edge_tester.core.statistics import percentile
 from edge_tester.report import render_html, render_text
+from edge_tester.report._baseline import agreement
 from edge_tester.report._figures import Value, measure_all
 from edge_tester.report.context import distinct, report_of
-from tests.report.records import classification, record, unknown
+from tests.report.records import classification, many, record, unknown
 
 
 def test_the_figures_are_those_of_the_record():
@@ -69,6 +72,110 @@ def test_no_run_is_called_the_best(four, tmp_path, suffix):
     text = path.read_text("utf-8")
     for claim in ("fastest", "Fastest", "Smallest", "Most accurate", "more than chance", " *<"):
         assert claim not in text
+
+
+def answers(index, truth, predicted, *, name="run", dataset=None, options=None):
+    """A record with these answers."""
+    one = record(name, predictions=Predictions(index=index, truth=truth, predicted=predicted))
+    parts = [
+        Component(role="dataset", name=dataset or "a.Data", options=options or {"seed": 0}),
+        *(part for part in one.components if part.role != "dataset"),
+    ]
+    return msgspec.structs.replace(one, components=parts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, (3, 4)),
+        # In another order, and with only some of the samples.
+        ({"index": [4, 3, 2], "truth": [0, 1, 0], "predicted": [5, 1, 0]}, (2, 3)),
+        ({"predicted": [0, None, 0, 0]}, (2, 4)),
+        ({"truth": [0, 1, 0, 1]}, None),
+        ({"truth": None}, None),
+        ({"index": [11, 12, 13, 14]}, None),
+        ({"dataset": "other.Data"}, None),
+        ({"options": {"seed": 1}}, None),
+        ({"options": {"seed": 0, "resize": "crop", "limit": 4}}, (3, 4)),
+    ],
+)
+def test_agreement_counts_only_what_is_shown_to_be_the_same_sample(changes, expected):
+    samples = {"index": [1, 2, 3, 4], "truth": [0, 0, 1, 0]}
+    baseline = answers(**samples, predicted=[0, 0, 1, 0])
+    other = answers(**{**samples, "predicted": [0, 0, 0, 0], **changes})
+    assert expected == agreement(other, baseline)
+
+
+def test_no_answer_is_no_same_answer():
+    both = answers([1, 2], [0, 0], [None, 0])
+    assert (1, 2) == agreement(both, both)
+
+
+def test_factors_and_answers_are_those_against_the_baseline():
+    first = answers([1, 2], [0, 0], [0, 0], name="first")
+    second = answers([1, 2], [0, 0], [0, 1], name="second")
+    second = msgspec.structs.replace(
+        second, model=msgspec.structs.replace(second.model, size_bytes=14_028)
+    )
+    for baseline, expected in ((None, ["", "×0.500"]), ("second", ["×2.00", ""])):
+        report = report_of([first, second], baseline=baseline)
+        columns = {column.title: column for column in report.columns}
+        assert expected == [cell.factor for cell in columns["Model size"].cells]
+        assert {"baseline", "1 of 2"} == {cell.text for cell in columns["Same answer"].cells}
+        assert {""} == {cell.factor for cell in columns["Load"].cells}
+
+
+def test_an_unknown_baseline_is_refused(four):
+    with pytest.raises(OptionError, match="--baseline .*got 'int9'; did you mean 'int8'"):
+        report_of(four, baseline="int9")
+
+
+def test_a_baseline_may_be_named_by_its_file(four):
+    sources = [Path(f"{number}.json") for number in "abcd"]
+    assert "other-float32" == report_of(four, sources=sources, baseline="c").baseline
+
+
+def test_what_differs_becomes_columns():
+    records = many(3)
+    records[2] = msgspec.structs.replace(
+        records[2],
+        components=[
+            *records[2].components,
+            Component(role="modelcompiler", name="a.Export", options={"compiled_model_path": "x"}),
+            Component(role="modelcompiler", name="a.Quantize", options={"target": "int8"}),
+        ],
+        target=msgspec.structs.replace(records[2].target, hostname="other"),
+    )
+    assert {
+        "Compiler": ["–", "–", "Export → Quantize"],
+        "num_threads": ["1", "2", "3"],
+        "Target": ["board", "board", "other"],
+    } == {
+        column.title: [cell.text for cell in column.cells] for column in report_of(records).options
+    }
+
+
+def test_top_5_is_shown_where_there_is_one():
+    quality = msgspec.structs.replace(classification(), top5_accuracy=0.9)
+    titles = [figure.title for figure in report_of([record(quality=quality)]).views[0].figures]
+    assert ["Accuracy", "Top-5 accuracy"] == titles[:2]
+    bare = msgspec.structs.replace(quality, top5_accuracy=None)
+    assert "Top-5 accuracy" not in {
+        figure.title for figure in report_of([record(quality=bare)]).views[0].figures
+    }
+
+
+def test_details_say_what_went_into_the_model():
+    quality = msgspec.structs.replace(classification(), threshold=0.25)
+    one = record(
+        quality=quality,
+        dataset_facts={"resized": 3},
+        input_facts={"image": {"saturated": 7}},
+    )
+    tables = {table.title: table.rows for table in report_of([one]).views[0].details}
+    assert [["resized", "3"]] == tables["What the data set did to its samples"]
+    assert [["saturated", "7"]] == tables["What went into image"]
+    assert ["A score means class 1 above", "0.25"] in tables["Run"]
 
 
 def test_unlike_runs_are_told(four):

@@ -35,6 +35,15 @@ def test_a_folder_gives_all_its_records(folder, capsys):
     assert (folder / "all.md").read_text("utf-8").startswith("# 2 runs compared\n")
 
 
+def test_a_baseline_is_named(folder, capsys):
+    render_report.main([str(folder), "--baseline", "two"])
+    text = (folder / "report.html").read_text("utf-8")
+    assert "The baseline is two" in text
+    assert 'href="one.json"' in text
+    with pytest.raises(OptionError, match="--baseline"):
+        render_report.main([str(folder), "--baseline", "three"])
+
+
 def test_restructured_text(folder):
     render_report.main([str(folder / "one.json"), "--output", str(folder / "new" / "one.rst")])
     assert (folder / "new" / "one_plots").is_dir()

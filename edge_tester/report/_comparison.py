@@ -86,7 +86,8 @@ def columns_of(
     baseline : int
         Position of the record with which all are compared.
     """
-    quality, others = [], []
+    quality: list[Column] = []
+    others: list[Column] = []
     for measure in MEASURES:
         numbers = [one.get(measure.key) for one in values]
         if all(value is None for value in numbers):

@@ -82,7 +82,7 @@ def moment(text: str) -> str:
     except ValueError:
         return text
     if time.tzinfo is not None:
-        time = time.astimezone(datetime.UTC)
+        time = time.astimezone(datetime.timezone.utc)
     zone = " UTC" if time.tzinfo else ""
     return f"{time.day} {time:%B %Y, %H:%M}{zone}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,9 @@ def run(arguments: Sequence[str]) -> int | None:
         return 0
     if name not in COMMANDS:
         raise OptionError(f"edge-tester has no command {name!r}{hint(name, COMMANDS)}")
+    # A user's own plugins and networks are named by modules of the folder that one works in. It
+    # comes last, so that a file there never stands for a package.
+    sys.path.append(os.getcwd())
     module = importlib.import_module(f"edge_tester.scenarios.{COMMANDS[name][0]}")
     status: int | None = module.main(rest)
     return status

@@ -118,7 +118,11 @@ def _code(model: Any, operation: Any) -> int:
 def _fix_reshape(
     schema: Any, model: Any, graph: Any, operation: Any, path: Path, needed_by: object
 ) -> None:
-    if len(operation.inputs) < 2 or model.buffers[graph.tensors[operation.inputs[1]].buffer].data:
+    if len(operation.inputs) < 2:
+        return
+    data = model.buffers[graph.tensors[operation.inputs[1]].buffer].data
+    # An array if there is any, of which Python does not say whether it is true.
+    if data is not None and len(data):
         return
     result = graph.tensors[operation.outputs[0]]
     signature = result.shapeSignature

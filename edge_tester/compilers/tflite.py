@@ -218,12 +218,25 @@ class TFLiteCompiler(ModelCompiler):
                     converter.target_spec.supported_ops = [
                         tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8
                     ]
-            output.write_bytes(converter.convert())
+            output.write_bytes(self._converted(converter, model))
         inputs, outputs = model.specs()
         if len(inputs) + len(outputs) > 2:
             # The converter's own order is a random one.
             names = [[spec.name for spec in specs] for specs in (inputs, outputs)]
             output.write_bytes(Flatbuffer.read(output, self).ordered(*names))
+
+    def _converted(self, converter: Any, model: ModelWrapper) -> bytes:
+        try:
+            content: bytes = converter.convert()
+        except Exception as error:  # Its class is none of TensorFlow's public ones.
+            if model.format == "savedmodel" and "TensorListReserve" in str(error):
+                raise CompilationError(
+                    f"TFLiteCompiler: {model.model_path} has loops of recurrent layers, which "
+                    "TensorFlow's converter does not take from a SavedModel; compile the .keras "
+                    "file that it was exported from."
+                ) from error
+            raise
+        return content
 
     def _check_file(self, model: ModelWrapper) -> None:
         model.load()

@@ -75,10 +75,31 @@ def backend(name: str, needed_by: object) -> ModuleType:
         )
     for variable, value in ENVIRONMENT.get(package, {}).items():
         os.environ.setdefault(variable, value)
+    if package == "torchvision":
+        _prepare_torchvision()
     if package in _TALKATIVE and package not in sys.modules:
         with quiet():
             return importlib.import_module(name)
     return importlib.import_module(name)
+
+
+def _prepare_torchvision() -> None:
+    """Let torchvision be imported where its operations are not for this build of PyTorch.
+
+    Its Linux wheels have operations for PyTorch with CUDA; with another build it fails at two of
+    them. Declared, they fail when a network needs them.
+    """
+    if "torchvision" in sys.modules:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        define = vars(importlib.import_module("torch"))["library"].define
+        for name in ("nms", "qnms"):
+            define(
+                f"torchvision::{name}",
+                "(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor",
+            )
 
 
 def install_command(packages: Iterable[str]) -> str:

@@ -18,6 +18,8 @@ from edge_tester.core.tensors import Array
 from edge_tester.core.trial import Result
 
 MINIMUM_CALIBRATION_SAMPLES = 200
+# Converters print whole programs; what is wrong stands at the beginning.
+_LONGEST_REASON = 500
 
 
 class ModelCompiler(Configurable):
@@ -142,8 +144,11 @@ class ModelCompiler(Configurable):
             except EdgeTesterError:
                 raise
             except Exception as error:
+                said = " ".join(str(error).split())
+                reason = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
                 raise CompilationError(
-                    f"{owner} could not compile {model.model_path}: {type(error).__name__}: {error}"
+                    f"{owner} could not compile {model.model_path}: {type(error).__name__}: "
+                    f"{reason}"
                 ) from error
             if self.quantizes and weights.quantized_share == 0:
                 raise CompilationError(

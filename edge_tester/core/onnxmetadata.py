@@ -6,6 +6,7 @@ and a value, field 2.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from pathlib import Path
 from typing import Any
@@ -38,15 +39,17 @@ class Preprocessing(msgspec.Struct):
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the metadata of a file; empty if it has none or is no ONNX file."""
-    try:
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
         with (
-            path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
             memoryview(mapped) as content,
         ):
-            return dict(_entry(value) for field, value in fields(content) if field == _METADATA)
-    except (OSError, ValueError, IndexError):
-        return {}
+            try:
+                return dict(_entry(value) for field, value in fields(content) if field == _METADATA)
+            # Here, where nothing is left of what looked at the content.
+            except (ValueError, IndexError):
+                return {}
+    return {}
 
 
 def _entry(content: memoryview) -> tuple[str, str]:

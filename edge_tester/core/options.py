@@ -43,6 +43,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     target_only: bool = False,
+    gives_way: bool = False,
 ) -> Any:
     """Declare an option; without a default it is required.
 
@@ -61,6 +62,8 @@ def option(
     target_only : bool, default=False
         Only the owner of the target may set it, where the agent is started
         (paths and libraries of the target); a client may not.
+    gives_way : bool, default=False
+        The flag is left out of a command in which another class has it too.
     """
     metadata = {
         "help": help,
@@ -69,6 +72,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "target_only": target_only,
+        "gives_way": gives_way,
     }
     return dataclasses.field(default=default, kw_only=True, metadata={"option": metadata})
 
@@ -99,6 +103,7 @@ class Option:
     minimum: float | None
     maximum: float | None
     target_only: bool
+    gives_way: bool
 
     @property
     def flag(self) -> str:
@@ -267,9 +272,15 @@ def combine(
         Two classes declare the same flag; the message names both.
     """
     owners: dict[str, str] = {}
+    classes = list(classes)
+    hidden = hidden_options(classes)
     for cls in classes:
         part, group = cls.form_argparse()
-        for action in part._actions:
+        for action in list(part._actions):
+            if action.dest in hidden[cls]:
+                part._remove_action(action)
+                group._group_actions.remove(action)
+                continue
             for flag in action.option_strings:
                 if flag in owners:
                     raise OptionError(
@@ -279,6 +290,22 @@ def combine(
                 owners[flag] = cls.__name__
         parser._add_container_actions(part)
     return parser
+
+
+def hidden_options(
+    classes: Iterable[type[Configurable]],
+) -> dict[type[Configurable], set[str]]:
+    """Return, for each class of a command, the options whose flags are another one's there."""
+    classes = list(classes)
+    return {
+        cls: {
+            declared.name
+            for declared in options_of(cls)
+            if declared.gives_way
+            and any(declared.name == d.name for c in classes if c is not cls for d in options_of(c))
+        }
+        for cls in classes
+    }
 
 
 def json_schema(cls: type[Configurable]) -> dict[str, Any]:

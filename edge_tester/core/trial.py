@@ -218,7 +218,8 @@ def run_file(name: str, path: Path, inputs: Runs | None) -> Answers:
     """
     kind = cast(type[Runtime], load_path(name))
     runtime = kind()
-    runtime.prepare()
+    with quiet():
+        runtime.prepare()
     try:
         with quiet():
             wanted, given = runtime.load(path, 1)

@@ -81,18 +81,7 @@ class PyTorchONNXConversion(ONNXConversion):
                 raise ModelError(f"onnx2torch: {error}") from error
 
     def _onnx2torch(self) -> Any:
-        torch = backend("torch", self)
-        try:
-            backend("torchvision", self)
-        except RuntimeError:
-            # Where its operations are not for this build of PyTorch, such as one without CUDA,
-            # torchvision fails at these two. Declared, they fail when a model needs them.
-            define = vars(torch)["library"].define
-            for name in ("nms", "qnms"):
-                define(
-                    f"torchvision::{name}",
-                    "(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor",
-                )
+        backend("torchvision", self)
         return backend("onnx2torch", self)
 
     def _made(self, name: str) -> Any:

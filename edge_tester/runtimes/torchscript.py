@@ -49,6 +49,7 @@ class TorchScriptRuntime(StatePairsRuntime):
         (),
         help="Shape of each input, batch included, such as 1,3,224,224 or 1,16:int64; "
         "needed for files without recorded shapes",
+        gives_way=True,
     )
 
     _torch: ModuleType | None = state()

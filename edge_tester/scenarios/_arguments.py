@@ -114,10 +114,18 @@ def _values(declared: Mapping[int, Option] | None, rest: list[str]) -> list[str]
     while rest and (count < 0 or len(taken) < count):
         if rest[0].startswith("-") and not _is_number(rest[0]):
             break
-        if count < 0 and taken and option.kind in (int, float) and not _is_number(rest[0]):
+        if count < 0 and taken and _ends_list(option, taken[0], rest[0]):
             break
         taken.append(rest.pop(0))
     return taken
+
+
+def _ends_list(option: Option, first: str, word: str) -> bool:
+    """Tell whether a word is no further value of a list, but names a class or a file."""
+    if option.kind in (int, float):
+        return not _is_number(word)
+    named = word.partition(".")[0] in registry.ROLES
+    return named or (Path(word).exists() and not Path(first).exists())
 
 
 def _declared(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,17 @@ _MODEL_FILES = {
     "onnx": ("onnx_file", "model_path"),
     "keras": ("keras_file", "model_path"),
     "torchscript": ("torchscript_file", "model_path"),
+    "torch-exported": ("torch_exported_file", "model_path"),
+    "executorch": ("executorch_file", "model_path"),
+    "coreml": ("coreml_file", "model_path"),
+    "tvm": ("tvm_file", "model_path"),
 }
+# A function that builds a network, such as mynet:make or torchvision:mobilenet_v2.
+_FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class _UnusableFileError(PluginError):
+    """A file that a command names is not what the command takes."""
 
 
 class Chosen(NamedTuple):
@@ -29,9 +40,10 @@ class Chosen(NamedTuple):
 
 
 def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> list[Chosen]:
-    """Find the class for each word; roles come in their order and may be left out.
+    """Find the class for each word; roles may be left out.
 
-    The role ``repeated`` may come several times.
+    Their order tells which role a name is of that several have. The role ``repeated`` may come
+    several times.
 
     Raises
     ------
@@ -44,7 +56,9 @@ def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> li
         if len(words) == len(roles) and not repeated:
             found = _found(word, [roles[position]])
         else:
-            found = _found_in_order(word, remaining, roles)
+            taken = {one.role for one in chosen if one.role != repeated}
+            free = [role for role in roles if role not in taken]
+            found = _found_in_order(word, remaining, free, roles)
         if len(found) > 1:
             found = _by_place(found, words[position + 1 :])
         if len(found) > 1:
@@ -55,20 +69,26 @@ def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> li
             )
         chosen.append(found[0])
         role = found[0].role
-        remaining = remaining[remaining.index(role) + (role != repeated) :]
+        if role in remaining:
+            remaining = remaining[remaining.index(role) + (role != repeated) :]
     return chosen
 
 
-def _found_in_order(word: str, remaining: Sequence[str], roles: Sequence[str]) -> list[Chosen]:
-    try:
-        return _found(word, remaining)
-    except PluginError:
-        if is_class(word, roles):
-            raise PluginError(
-                f"{word!r} comes too late, or is one too many: classes come once and in the "
-                f"order {', '.join(roles)}."
-            ) from None
-        raise
+def _found_in_order(
+    word: str, remaining: Sequence[str], free: Sequence[str], roles: Sequence[str]
+) -> list[Chosen]:
+    """Find a class of a role that comes now; if there is none, of any that was not named yet."""
+    for allowed in (remaining, free):
+        try:
+            return _found(word, allowed)
+        except _UnusableFileError:
+            raise
+        except PluginError:
+            if not is_class(word, roles):
+                raise
+    raise PluginError(
+        f"{word!r} is one too many: of {', '.join(roles)} one class each is named at most."
+    )
 
 
 def _by_place(found: list[Chosen], following: Sequence[str]) -> list[Chosen]:
@@ -84,8 +104,11 @@ def _by_place(found: list[Chosen], following: Sequence[str]) -> list[Chosen]:
 
 
 def is_class(word: str, roles: Sequence[str]) -> bool:
+    """Tell whether a word names a class or a file, be it one that cannot be used."""
     try:
         return bool(_found(word, roles))
+    except _UnusableFileError:
+        return True
     except PluginError:
         return False
 
@@ -112,6 +135,13 @@ def _found(word: str, roles: Sequence[str]) -> list[Chosen]:
     own_file = _own_file(path, roles)
     if own_file is not None:
         return [own_file]
+    if "modelwrappers" in roles and _FACTORY.fullmatch(word):
+        return [_factory(word)]
+    if path.suffix.lower() == ".pth" and "modelwrappers" in roles:
+        raise _UnusableFileError(
+            f"{word} holds the weights of a PyTorch network, not the network: name the function "
+            f"that builds it, such as mynet:make --weights {word} --input-shapes 3,224,224."
+        )
     prefix = word.partition(".")[0]
     if prefix in roles:
         return [Chosen(prefix, registry.load(prefix, word), {})]
@@ -131,6 +161,18 @@ def _found(word: str, roles: Sequence[str]) -> list[Chosen]:
         kinds = " or ".join(role[:-1] for role in roles) or "further class"
         raise PluginError(f"No {kinds} is named {word!r}, nor is it a file{hint(word, known)}")
     return found
+
+
+def _factory(word: str) -> Chosen:
+    """Return the wrapper of a network that a library or a user's own function builds."""
+    module, _, name = word.partition(":")
+    if module in ("keras", "keras.applications"):
+        wrapper = registry.load("modelwrappers", "tensorflow_imagenet")
+        place = {"model_path": f"build/models/{name}.keras", "create": True}
+        return Chosen("modelwrappers", wrapper, {"application": name, **place})
+    return Chosen(
+        "modelwrappers", registry.load("modelwrappers", "torch_factory"), {"factory": word}
+    )
 
 
 def _own_file(path: Path, roles: Sequence[str]) -> Chosen | None:

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from edge_tester.core import registry
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import OptionError
-from edge_tester.core.options import Configurable, combine, hint, json_schema, options_of, path_of
+from edge_tester.core.options import (
+    Configurable,
+    combine,
+    hidden_options,
+    hint,
+    json_schema,
+    options_of,
+    path_of,
+)
 from edge_tester.scenarios._arguments import holds_pictures, parted, refusal_of_flag, role_flags
 from edge_tester.scenarios._choice import Chosen, choose, is_class
 from edge_tester.scenarios._program import Logging
@@ -102,11 +110,17 @@ class Command:
         namespace, unknown = parser.parse_known_args(flags)
         if unknown:
             known = parser._option_string_actions
-            raise OptionError(
-                f"{parser.prog}: {refusal_of_flag(unknown[0], self._roles, [*known, *role_flags(self._roles)])}"
-            )
+            flags = [*known, *role_flags(self._roles)]
+            raise OptionError(f"{parser.prog}: {refusal_of_flag(unknown[0], self._roles, flags)}")
+        hidden = hidden_options([*(c.cls for c in chosen), *self._extras])
         parts = [
-            (c.role, c.cls() if c.cls in plain else c.cls.from_argparse(namespace)) for c in chosen
+            (
+                c.role,
+                c.cls()
+                if c.cls in plain
+                else c.cls.from_argparse(_without(namespace, hidden[c.cls])),
+            )
+            for c in chosen
         ]
         extras = {cls: cls.from_argparse(namespace) for cls in self._extras}
         command_line = ["edge-tester", self.name, *arguments]
@@ -310,6 +324,10 @@ class Parsed(NamedTuple):
     def extra(self, kind: type[Part]) -> Part:
         """Return the instance of one of the extra classes."""
         return cast(Part, self.extras[kind])
+
+
+def _without(namespace: argparse.Namespace, names: set[str]) -> argparse.Namespace:
+    return argparse.Namespace(**{k: v for k, v in vars(namespace).items() if k not in names})
 
 
 def _apply_presets(parser: argparse.ArgumentParser, chosen: Sequence[Chosen]) -> None:

@@ -139,6 +139,10 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
     for role, name in (("runtimeprotocols", "network"), ("datasets", "random_inputs")):
         if role not in by_role:
             by_role[role] = Chosen(role, registry.load(role, name), {})
+    if "compilers" not in by_role:
+        compiler = _default_compiler(by_role["modelwrappers"], by_role.get("runtimes"))
+        if compiler is not None:
+            by_role["compilers"] = compiler
     if "runtimes" not in by_role:
         compiler = by_role.get("compilers")
         if compiler is not None:
@@ -148,6 +152,24 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
         if format:
             by_role["runtimes"] = Chosen("runtimes", runtime_for(format), {})
     return [by_role[role] for role in registry.ROLES if role in by_role]
+
+
+def _default_compiler(model: Chosen, runtime: Chosen | None) -> Chosen | None:
+    """Return what brings a model to the runtime that is named; None if nothing needs to.
+
+    PyTorch's networks, which no runtime runs as they are, go to PyTorch where none is named.
+    """
+    format = getattr(model.cls, "file_format", "") or _format_of(model)
+    wanted = getattr(runtime.cls, "input_formats", ()) if runtime else ()
+    if not format or format in wanted or (runtime is None and format != "torch"):
+        return None
+    wanted = wanted or ("torch-exported",)
+    for name in registry.names("compilers"):
+        cls = registry.loadable("compilers", name)
+        takes, makes = getattr(cls, "input_formats", ()), getattr(cls, "output_format", "")
+        if cls is not None and format in takes and makes in wanted:
+            return Chosen("compilers", cls, {})
+    return None
 
 
 def _format_of(model: Chosen) -> str:

@@ -146,3 +146,10 @@ def test_half_precision_is_quantized_by_way_of_onnx(model_of, tmp_path):
     artifact = compiler.compile(model, dataset)
     assert 1.0 == artifact.weights.quantized_share
     assert 20 < artifact.facts["self_check"]["signal_to_noise_db"]
+
+
+def test_loops_of_a_saved_model_are_refused_with_the_cure(tmp_path):
+    recurrent("LSTM", 7).export(str(tmp_path / "saved"), verbose=False)
+    compiler = TFLiteCompiler(compiled_model_path=tmp_path / "m.tflite")
+    with pytest.raises(CompilationError, match="loops .* SavedModel; compile the .keras file"):
+        compiler.compile(KerasFile(model_path=tmp_path / "saved"), None)

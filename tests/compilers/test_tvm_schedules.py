@@ -218,3 +218,39 @@ def test_tvm_resizes_by_the_scale(tmp_path):
     compiler = TVMCompiler(compiled_model_path=tmp_path / "m.so")
     artifact = compiler.compile(ONNXFile(model_path=tmp_path / "m.onnx"), None)
     assert artifact.facts["self_check"]["largest_difference"] < 1e-4
+
+
+def test_lite_models_that_reshape_to_a_constant_shape_are_imported(tmp_path):
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
+
+    def tensor(name, shape, buffer, kind=schema.TensorType.FLOAT32):
+        made = schema.TensorT()
+        made.name, made.shape, made.buffer, made.type = name, np.int32(shape), buffer, kind
+        return made
+
+    reshape = schema.OperatorT()
+    reshape.inputs, reshape.outputs = np.int32([0, 1]), np.int32([2])
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
+    code.version = 1
+    graph = schema.SubGraphT()
+    graph.tensors = [
+        tensor("x", [1, 2, 3], 0),
+        tensor("shape", [2], 1, schema.TensorType.INT32),
+        tensor("y", [1, 6], 0),
+    ]
+    graph.operators, graph.inputs, graph.outputs = [reshape], np.int32([0]), np.int32([2])
+    model = schema.ModelT()
+    shape = schema.BufferT()
+    shape.data = np.frombuffer(np.int32([1, 6]).tobytes(), np.uint8)
+    model.version, model.subgraphs, model.operatorCodes = 3, [graph], [code]
+    model.buffers = [schema.BufferT(), shape]
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (tmp_path / "m.tflite").write_bytes(bytes(builder.Output()))
+    compiler = TVMCompiler(compiled_model_path=tmp_path / "m.so")
+    artifact = compiler.compile(TFLiteFile(model_path=tmp_path / "m.tflite"), None)
+    assert 0 == artifact.facts["self_check"]["largest_difference"]

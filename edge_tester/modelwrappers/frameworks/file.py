@@ -89,8 +89,8 @@ class FileModel(ModelWrapper):
         ]
 
     def _load_for(self, batch_size: int) -> None:
-        if not self.model_path.is_file():
-            raise ModelError(f"Model file {self.model_path} does not exist or is no file.")
+        if not self.model_path.exists():
+            raise ModelError(f"Model file {self.model_path} does not exist.")
         # A load that fails must not leave the earlier state behind as if it were valid.
         self.runtime = self.loaded_specs = None
         runtime = self.host_runtime()

@@ -45,6 +45,8 @@ class TorchModel(ModelWrapper):
 
     packages = ("torch",)
     distributions = ("torch",)
+    file_format: ClassVar[str] = "torch"
+    """Format of the file: a state dict, whatever its suffix."""
     dynamic_batch: ClassVar[bool] = True
     """Whether exports leave the batch dimension open; if not, it becomes 1."""
     label_smoothing: ClassVar[float] = 0.0
@@ -57,6 +59,14 @@ class TorchModel(ModelWrapper):
         """Shape of one sample per input, without the batch; all are float32."""
         raise NotImplementedError
 
+    @property
+    def input_specs(self) -> list[TensorSpec]:
+        """Specs of the inputs, the batch left open."""
+        return [
+            TensorSpec(f"input_{index}", (None, *shape), "float32")
+            for index, shape in enumerate(self.input_shapes)
+        ]
+
     def build(self) -> Any:
         """Return a new, untrained network that gives logits or values."""
         raise NotImplementedError
@@ -68,7 +78,7 @@ class TorchModel(ModelWrapper):
     @property
     def format(self) -> str:
         """A state dict, whatever its suffix."""
-        return "torch"
+        return self.file_format
 
     def load(self) -> None:
         """Build the network and load its state dict; no code from the file is run."""
@@ -103,6 +113,10 @@ class TorchModel(ModelWrapper):
             ) from error
         except Exception as error:
             raise ModelError(f"{path} is no PyTorch state dict: {one_line(error)}") from error
+        for key in ("state_dict", "model_state_dict", "model"):
+            # What trainings save beside the optimizer's state and the epoch.
+            if isinstance(weights, dict) and isinstance(weights.get(key), dict):
+                weights = weights[key]
         if not isinstance(weights, dict):
             raise ModelError(
                 f"{path} is no PyTorch state dict: it holds a {type(weights).__name__}."
@@ -111,13 +125,11 @@ class TorchModel(ModelWrapper):
 
     def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Return the specs with an open batch dimension; runs the network once."""
-        zeros = [np.zeros((1, *shape), np.float32) for shape in self.input_shapes]
+        specs = self.input_specs
+        zeros = [np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in specs]
         outputs = self._answers(zeros, apart=True)
         return (
-            [
-                TensorSpec(f"input_{index}", (None, *shape), "float32")
-                for index, shape in enumerate(self.input_shapes)
-            ],
+            specs,
             [
                 TensorSpec(name, (None, *output.shape[1:]), str(output.dtype))
                 for name, output in outputs.items()
@@ -139,15 +151,11 @@ class TorchModel(ModelWrapper):
             The inputs do not fit the model.
         """
         self.loaded(self.network)
-        if len(inputs) != len(self.input_shapes):
-            raise InputError(
-                f"{type(self).__name__} takes {len(self.input_shapes)} inputs, got {len(inputs)}."
-            )
+        specs = self.input_specs
+        if len(inputs) != len(specs):
+            raise InputError(f"{type(self).__name__} takes {len(specs)} inputs, got {len(inputs)}.")
         answers = self._answers(
-            [
-                TensorSpec(f"input_{index}", (None, *shape), "float32").conform(values)
-                for index, (shape, values) in enumerate(zip(self.input_shapes, inputs, strict=True))
-            ]
+            [spec.conform(values) for spec, values in zip(specs, inputs, strict=True)]
         )
         return list(answers.values())
 
@@ -298,10 +306,15 @@ class TorchModel(ModelWrapper):
         torch = backend("torch", self)
         # Two samples: torch.export takes a size of 1 for a fixed one.
         batch = 2 if self.dynamic_batch else 1
-        return tuple((make or torch.zeros)((batch, *shape)) for shape in self.input_shapes)
+        examples = []
+        for spec in self.input_specs:
+            shape, dtype = (batch, *spec.shape[1:]), getattr(torch, spec.dtype)
+            # Random numbers are below 1: as integers they are zeros, which every table has.
+            examples.append((make or torch.zeros)(shape).to(dtype))
+        return tuple(examples)
 
     def _dynamic_shapes(self) -> Any:
         if not self.dynamic_batch:
             return None
         batch = backend("torch", self).export.Dim("batch")
-        return tuple({0: batch} for _ in self.input_shapes)
+        return tuple({0: batch} for _ in self.input_specs)

@@ -22,10 +22,10 @@ from edge_tester.core.formats import FORMATS, format_of
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
 from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.modelwrappers.frameworks import keras2
 from edge_tester.modelwrappers.frameworks.training import (
     Stage,
     final_metrics,
-    one_line,
     require_existing,
     require_training_split,
     shuffled_batches,
@@ -76,13 +76,12 @@ class KerasModel(ModelWrapper):
             if format == "savedmodel":
                 self._restore(tensorflow)
             else:
-                # Whatever it was compiled with is of no use for inference.
-                self.network = tensorflow.keras.models.load_model(self.model_path, compile=False)
+                self.network = self._loaded_network(tensorflow)
         except ModelError:
             raise
         except Exception as error:
             raise ModelError(
-                f"{self.model_path} is no model that Keras can load: {one_line(error)}"
+                f"{self.model_path} is no model that Keras can load: {keras2.reason(error)}"
             ) from error
         self._require_sample_shapes()
 
@@ -256,6 +255,15 @@ class KerasModel(ModelWrapper):
         )
         tf2onnx = backend("tf2onnx", self)
         tf2onnx.convert.from_function(function, input_signature=tensors, output_path=str(path))
+
+    def _loaded_network(self, tensorflow: Any) -> Any:
+        try:
+            # Whatever it was compiled with is of no use for inference.
+            return tensorflow.keras.models.load_model(self.model_path, compile=False)
+        except Exception:
+            if self.model_path.is_file() and keras2.is_of_keras_2(self.model_path, self):
+                return keras2.loaded(self)
+            raise
 
     def _restore(self, tensorflow: Any) -> None:
         restored = tensorflow.saved_model.load(str(self.model_path))

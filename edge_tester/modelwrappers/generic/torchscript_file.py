@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from edge_tester.core.artifact import Artifact
 from edge_tester.modelwrappers.frameworks.file import FileModel
 from edge_tester.modelwrappers.frameworks.generic import GenericModel
+from edge_tester.modelwrappers.frameworks.torch_contents import require_contents
 
 
 class TorchScriptFile(GenericModel, FileModel):
@@ -13,3 +15,9 @@ class TorchScriptFile(GenericModel, FileModel):
     distributions = ("torch",)
     file_format = "torchscript"
     runtime_name = "torchscript"
+
+    def artifact(self) -> Artifact:
+        """Describe the file, if it is what its name promises."""
+        artifact = super().artifact()
+        require_contents(self.model_path, self.file_format)
+        return artifact

@@ -1,15 +1,23 @@
 import numpy as np
 import pytest
 
+from edge_tester.compilers.coreml import CoreMLCompiler
+from edge_tester.compilers.executorch import ExecuTorchCompiler
+from edge_tester.compilers.torch_exported import TorchExportedCompiler
 from edge_tester.compilers.torchscript import TorchScriptCompiler
+from edge_tester.compilers.tvm import TVMCompiler
 from edge_tester.core.errors import ModelError
 from edge_tester.core.evaluation import evaluate
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.datasets.random_inputs import RandomDataset
+from edge_tester.modelwrappers.generic.coreml_file import CoreMLFile
+from edge_tester.modelwrappers.generic.executorch_file import ExecuTorchFile
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
+from edge_tester.modelwrappers.generic.torch_exported_file import TorchExportedFile
 from edge_tester.modelwrappers.generic.torchscript_file import TorchScriptFile
+from edge_tester.modelwrappers.generic.tvm_file import TVMFile
 from edge_tester.testing import ModelWrapperConformance
 
 
@@ -55,6 +63,28 @@ class TestTorchScriptFile(ModelWrapperConformance):
         dataset = RandomDataset()
         dataset.bind([TensorSpec("image", (1, 1, 8, 8), "float32")])
         return dataset
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "compiler", "suffix"),
+    [
+        (TorchExportedFile, TorchExportedCompiler, ".pt2"),
+        (ExecuTorchFile, ExecuTorchCompiler, ".pte"),
+        (CoreMLFile, CoreMLCompiler, ".mlpackage"),
+        (TVMFile, TVMCompiler, ".so"),
+    ],
+)
+def test_files_of_compilers_answer_as_their_source(
+    trained_torch, tmp_path, wrapper, compiler, suffix
+):
+    path = tmp_path / f"digits{suffix}"
+    compiler(compiled_model_path=path, self_check=False).compile(trained_torch, None)
+    model = wrapper(model_path=path)
+    model.load()
+    values = np.random.default_rng(0).random((1, 1, 8, 8), np.float32)
+    (expected,), (found,) = trained_torch.run([values]), model.run([values])
+    # Core ML programs are of half precision by default.
+    assert expected == pytest.approx(found, abs=0.05)
 
 
 class TestKerasFile(ModelWrapperConformance):

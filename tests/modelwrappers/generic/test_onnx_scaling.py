@@ -121,3 +121,11 @@ def test_what_is_no_onnx_file_has_no_metadata(tmp_path, content):
     path.write_bytes(content)
     assert {} == read_metadata(path)
     assert {} == read_metadata(tmp_path / "missing.onnx")
+
+
+def test_a_file_that_ends_early_has_no_metadata(made, tmp_path):
+    content = made.read_bytes()
+    path = tmp_path / "m.onnx"
+    for size in (1, len(content) // 3, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        assert {} == read_metadata(path)

@@ -5,7 +5,7 @@ DEMO_ENVIRONMENT := .venv-demo
 TEST_ENVIRONMENT := .venv-test
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-python lint clean
 
 demo: $(DEMO_ENVIRONMENT)/made
 	$(DEMO_ENVIRONMENT)/bin/edge-tester demo
@@ -15,6 +15,10 @@ test: $(TEST_ENVIRONMENT)/made lint
 	$(TEST_ENVIRONMENT)/bin/python -m pytest --numprocesses auto --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 	$(TEST_ENVIRONMENT)/bin/edge-tester demo --directory build/demo-of-test --no-open-browser
+
+# An agent and a client of the built wheel, with every CPython that is here.
+test-python:
+	.ci/pythons
 
 lint: $(TEST_ENVIRONMENT)/made
 	$(TEST_ENVIRONMENT)/bin/ruff check .

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.files import packed, stand_in
+from edge_tester.core.files import hashed, packed, stand_in
 from edge_tester.core.formats import ARCHIVED_ONNX, format_of
 from edge_tester.core.onnxfiles import side_files
 from edge_tester.core.tensors import TensorSpec
@@ -105,7 +105,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
             raise ModelError(f"Model file {path} is {found}.")
         with open_model(path) as file:
             size_bytes = os.fstat(file.fileno()).st_size
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            sha256 = hashed(file, hashlib.sha256()).hexdigest()
         return cls(
             path=path,
             format=format,

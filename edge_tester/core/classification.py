@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from edge_tester.core.errors import DatasetError, InputError
 from edge_tester.core.figures import Quality, per_class, ratio
 from edge_tester.core.quality import Accumulator
 from edge_tester.core.tensors import Array
+
+if TYPE_CHECKING:
+    # In typing only from Python 3.11 on.
+    from typing_extensions import Self
 
 # A single score is the probability of class 1, and class 1 is predicted above this; or, where
 # scores leave 0 to 1, its logit, and class 1 is predicted above that.

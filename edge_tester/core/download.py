@@ -21,7 +21,7 @@ import msgspec
 
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import DatasetError
-from edge_tester.core.files import CHUNK_BYTES
+from edge_tester.core.files import CHUNK_BYTES, extract_data, hashed
 
 TIMEOUT_S = 30.0
 _REDRAW_S = 0.25
@@ -125,7 +125,7 @@ def unpack(archive: Path, folder: Path, names: tuple[str, ...], needed_by: objec
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{archive.stem}-") as temporary:
         try:
             with tarfile.open(archive) as opened:
-                opened.extractall(temporary, filter="data")
+                extract_data(opened, Path(temporary))
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise DatasetError(f"{owner} cannot unpack {archive}: {error}") from error
         missing = [name for name in names if not (Path(temporary) / name).exists()]
@@ -215,7 +215,7 @@ def _digest(path: Path, like: str) -> str:
     algorithm = like.partition(":")[0]
     with path.open("rb", buffering=0) as file:
         # MD5 recognizes what its publishers name by it; it protects from nobody.
-        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+        found = hashed(file, hashlib.new(algorithm, usedforsecurity=False))
     return f"{algorithm}:{found.hexdigest()}"
 
 

@@ -8,9 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from edge_tester.core.errors import ModelError
+
+if TYPE_CHECKING:
+    import hashlib
+    import io
+    import tarfile
 
 CHUNK_BYTES = 1 << 20
 
@@ -88,7 +93,17 @@ def sha256_of(path: Path) -> str:
     import hashlib
 
     with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashed(file, hashlib.sha256()).hexdigest()
+
+
+def hashed(file: BinaryIO | io.RawIOBase, digest: hashlib._Hash) -> hashlib._Hash:
+    """Feed the rest of a file to a hash, in pieces; return it.
+
+    ``hashlib.file_digest`` does it too, but Python 3.10 has none.
+    """
+    while piece := file.read(CHUNK_BYTES):
+        digest.update(piece)
+    return digest
 
 
 def packed(files: Iterable[tuple[str, Path]]) -> BinaryIO:
@@ -127,10 +142,37 @@ def unpacked(archive: Path, folder: Path) -> list[str]:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with tarfile.open(archive) as content:
-            content.extractall(folder, filter="data")
+            extract_data(content, folder)
             return content.getnames()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ModelError(f"{archive} is no archive of a model: {error}") from error
+
+
+def extract_data(archive: tarfile.TarFile, folder: Path) -> None:
+    """Extract an archive that nobody has to trust: plain files and folders inside a folder.
+
+    Notes
+    -----
+    Source: PEP 706, filter ``data``. Python has it from 3.10.12, 3.11.4 and 3.12 on; before
+    that, everything else than plain files and folders is refused, so that no link leads out.
+
+    Raises
+    ------
+    tarfile.TarError
+        It would write elsewhere, or holds something else.
+    """
+    import tarfile
+
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+        return
+    root = folder.resolve()
+    for entry in archive.getmembers():
+        inside = (root / entry.name).resolve().is_relative_to(root)
+        if not inside or not (entry.isfile() or entry.isdir()):
+            raise tarfile.TarError(f"{entry.name!r} is no plain file or folder inside {folder}")
+        entry.mode &= 0o755
+    archive.extractall(folder)
 
 
 def is_archive(path: Path) -> bool:

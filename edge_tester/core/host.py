@@ -121,7 +121,7 @@ class HostRun:
         self._measurement = measurement or Measurement()
         self._observer = observer or Observer()
         self._command_line = list(command_line)
-        self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self._created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         self._artifact = artifact
         self._welcome: Welcome | None = None
         self._specs: tuple[list[TensorSpec], list[TensorSpec]] = ([], [])

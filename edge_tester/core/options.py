@@ -18,9 +18,18 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from edge_tester.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Do nothing: it speaks to type checkers alone, and typing has it from 3.11 on."""
+        return lambda cls: cls
+
 
 Self = TypeVar("Self", bound="Configurable")
 

@@ -7,13 +7,17 @@ of samples, and two of them merge into the one that saw all samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_tester.core.errors import DatasetError, InputError
 from edge_tester.core.figures import Quality, ratio
 from edge_tester.core.tensors import Array
+
+if TYPE_CHECKING:
+    # In typing only from Python 3.11 on.
+    from typing_extensions import Self
 
 
 class Accumulator:

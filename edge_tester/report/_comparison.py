@@ -1,15 +1,23 @@
-"""Compare records: one column per measure, and what is certain enough to be said."""
+"""Compare records: one column per measure, and what makes them unlike each other.
+
+No run is called the best: two runs of one model differ by more than the interval of either
+about as often as not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from edge_tester.core.measurements import RunRecord
-from edge_tester.report._figures import MEASURES, Measure, Value
-from edge_tester.report._words import NOT_AVAILABLE, Unit, amount, number, span, unit_for
+from edge_tester.report._baseline import FACTORS, agreement, factor
+from edge_tester.report._figures import MEASURES, QUALITY, Value
+from edge_tester.report._varying import varying
+from edge_tester.report.words import NOT_AVAILABLE, Unit, number, span, unit_for
 
+SAME_ANSWER: Final = "Same answer"
 Values = dict[str, Value]
 
 
@@ -22,86 +30,77 @@ class Cell(msgspec.Struct, frozen=True):
         Without unit, which stands in the head of the column.
     detail : str
         Its 95 % interval, if it has one.
-    best : bool
-        Whether it is better than all others of its column by more than chance.
+    factor : str
+        How many times the baseline's number it is, where that is told.
     words : bool
         Whether the text says why there is no number.
     """
 
     text: str
     detail: str = ""
-    best: bool = False
+    factor: str = ""
     words: bool = False
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One measure of the comparison, for all records in their order."""
+    """One measure of the comparison, or what differs, for all records in their order."""
 
     title: str
     unit: str
     cells: list[Cell]
 
 
-def columns_of(records: Sequence[Values]) -> list[Column]:
-    """Return the columns of a comparison; tasks that no record has leave none."""
-    columns = []
-    for measure in MEASURES:
-        values = [record.get(measure.key) for record in records]
-        if all(value is None for value in values):
-            continue
-        unit = unit_for(measure.kind, [value.number for value in values if value])
-        best = winner(values, measure)
-        cells = [_cell(value, unit, i == best) for i, value in enumerate(values)]
-        columns.append(Column(measure.title, unit.name, cells))
-    return columns
+def option_columns(records: Sequence[RunRecord]) -> list[Column]:
+    """Return one column for all that differs in how the records were made."""
+    return [
+        Column(title, "", [Cell(value) for value in values]) for title, values in varying(records)
+    ]
 
 
-def winner(values: Sequence[Value | None], measure: Measure) -> int | None:
-    """Return the position of the one value that is certainly the best.
+def _agreement_column(records: Sequence[RunRecord], baseline: int) -> list[Column]:
+    """Return the column of answers that are those of the baseline, none if nobody has any."""
+    compared = [agreement(record, records[baseline]) for record in records]
+    if not any(pair for position, pair in enumerate(compared) if position != baseline):
+        return []
+    cells = [
+        Cell("baseline", words=True)
+        if position == baseline
+        else Cell(NOT_AVAILABLE, words=True)
+        if pair is None
+        else Cell(f"{pair[0]:,} of {pair[1]:,}")
+        for position, pair in enumerate(compared)
+    ]
+    return [Column(SAME_ANSWER, "samples", cells)]
 
-    It must be better than all others by more than chance: no intervals may
-    touch, and nobody may have a number without an interval unless the measure
-    is exact. Who has no number does not take part.
+
+def columns_of(
+    records: Sequence[RunRecord], values: Sequence[Values], baseline: int
+) -> list[Column]:
+    """Return the columns of a comparison; tasks that no record has leave none.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+    values : sequence of dict of str to Value
+        Their figures.
+    baseline : int
+        Position of the record with which all are compared.
     """
-    if not measure.better:
-        return None
-    sign = 1 if measure.better == "lower" else -1
-    bounds: list[tuple[float, float, int]] = []
-    for position, value in enumerate(values):
-        if value is None or value.number is None:
+    quality: list[Column] = []
+    others: list[Column] = []
+    for measure in MEASURES:
+        numbers = [one.get(measure.key) for one in values]
+        if all(value is None for value in numbers):
             continue
-        interval = (value.number, value.number) if measure.exact else value.interval
-        if interval is None:
-            return None
-        low, high = sorted(sign * end for end in interval)
-        bounds.append((low, high, position))
-    bounds.sort()
-    # The best reaches less far than the second begins, so less far than all begin.
-    return bounds[0][2] if len(bounds) > 1 and bounds[0][1] < bounds[1][0] else None
-
-
-def findings_of(labels: Sequence[str], records: Sequence[Values]) -> list[str]:
-    """Say in words which record is the best, where that is more than chance."""
-    findings = []
-    for key, superlative, comparative in (
-        ("accuracy", "Most accurate", "more accurate"),
-        ("p50", "Fastest", "faster"),
-        ("size", "Smallest", "smaller"),
-    ):
-        measure = next(measure for measure in MEASURES if measure.key == key)
-        values = [record.get(key) for record in records]
-        if sum(value is not None and value.number is not None for value in values) < 2:
-            continue
-        best = winner(values, measure)
-        value = None if best is None else values[best]
-        if best is None or value is None:
-            certainly = "" if measure.exact else " by more than chance"
-            findings.append(f"No run is {comparative} than all others{certainly}.")
-        else:
-            told = amount(value.number, measure.kind)
-            what = measure.title[0].lower() + measure.title[1:]
-            findings.append(f"{superlative}: {labels[best]} ({what} {told}).")
-    return findings
+        unit = unit_for(measure.kind, [value.number for value in numbers if value])
+        against = numbers[baseline] if measure.key in FACTORS else None
+        cells = [
+            _cell(value, unit, factor(value, against) if position != baseline else "")
+            for position, value in enumerate(numbers)
+        ]
+        of_quality = measure.key in QUALITY
+        (quality if of_quality else others).append(Column(measure.title, unit.name, cells))
+    return [*quality, *_agreement_column(records, baseline), *others]
 
 
 def cautions_of(records: Sequence[RunRecord]) -> list[str]:
@@ -130,9 +129,9 @@ def cautions_of(records: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def _cell(value: Value | None, unit: Unit, best: bool) -> Cell:
+def _cell(value: Value | None, unit: Unit, factor: str) -> Cell:
     if value is not None and value.missing:
         return Cell(f"needs {value.missing:,} more", words=True)
     if value is None or value.number is None:
         return Cell(NOT_AVAILABLE, words=True)
-    return Cell(number(value.number, unit), span(value.interval, unit), best)
+    return Cell(number(value.number, unit), span(value.interval, unit), factor)

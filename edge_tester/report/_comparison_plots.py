@@ -9,7 +9,6 @@ import numpy as np
 
 from edge_tester.core.tensors import Array
 from edge_tester.report._theme import LIGHT, marker, series_name
-from edge_tester.report._words import Kind, amount, shortened
 from edge_tester.report.context import RecordView
 from edge_tester.report.plots import (
     FONT_SIZE,
@@ -22,12 +21,13 @@ from edge_tester.report.plots import (
     scale,
     style,
 )
+from edge_tester.report.words import Kind, amount, printable
 
 # Fewer values make no density; they are drawn one by one.
 LEAST_FOR_DENSITY: Final = 20
 _ROW = 62
 _LABEL_LENGTH = 22
-# More labels in one plot are shorter.
+# More points, or a longer name, are labelled with the runs' numbers.
 _CROWD = 6
 _BINS = 120
 
@@ -84,20 +84,21 @@ def _trade_off(views: Sequence[RecordView], key: str, name: str, kind: Kind, wha
         scale(axes.xaxis, kind, min(lefts) if wide else 0, max(rights))
         scale(axes.yaxis, "percent", min(bottoms), max(tops))
         name_axes(axes, what[0].upper() + what[1:], "Accuracy")
-        length = _LABEL_LENGTH if len(views) <= _CROWD else _LABEL_LENGTH * 2 // 3
+        numbered = len(views) > _CROWD or any(len(v.label) > _LABEL_LENGTH for v in views)
         place_labels(
             axes,
             points,
-            [shortened(view.label, length) for view in views],
+            [str(view.number) if numbered else printable(view.label) for view in views],
             [LIGHT[series_name(view.position)] for view in views],
             bars,
         )
     logarithmic = f" The axis of {what} is logarithmic." if axes.get_xscale() == "log" else ""
     title = f"Accuracy and {what}"
+    legend = " Numbers are those of the runs in the table." if numbered else ""
     return Drawing(
         name,
         title,
-        f"Up and to the left is better. Bars are 95 % intervals.{logarithmic}",
+        f"Up and to the left is better. Bars are 95 % intervals.{logarithmic}{legend}",
         f"{title} of {len(views)} runs; the numbers are in the table of the comparison.",
         figure,
         WIDTH,
@@ -174,7 +175,7 @@ def _distribution(axes: Any, view: RecordView, values: Array, row: int, edges: A
     axes.text(
         0,
         row + 0.2,
-        shortened(view.label, _LABEL_LENGTH),
+        printable(view.brief if view.brief != view.label else f"{view.number}  {view.label}"),
         color=colour,
         weight="bold",
         transform=transform,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edge_tester.core.measurements import Machine, RunRecord
-from edge_tester.report._words import NOT_AVAILABLE, amount, value_text
+from edge_tester.report.words import NOT_AVAILABLE, amount, value_text
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -22,8 +22,8 @@ class Table(msgspec.Struct, frozen=True):
         Empty for a table of names and values.
     rows : list of lists of str
         At least one.
-    numeric : bool
-        Whether all columns but the first hold numbers.
+    texts : int
+        How many columns hold no numbers, the first ones; all by default.
     note : str
         What must be known to read it.
     """
@@ -31,7 +31,7 @@ class Table(msgspec.Struct, frozen=True):
     title: str
     head: list[str]
     rows: list[list[str]]
-    numeric: bool = False
+    texts: int = 99
     note: str = ""
 
 
@@ -42,6 +42,7 @@ def detail_tables(record: RunRecord) -> list[Table]:
         "Created": record.created,
         "Samples": record.quality.samples,
         "Samples per inference": record.batch_size,
+        **_threshold(record),
         "Version of the record's schema": record.schema_version,
     }
     tables = [_pairs("Run", run), _model(record)]
@@ -50,6 +51,11 @@ def detail_tables(record: RunRecord) -> list[Table]:
     tables.extend(
         _pairs(f"{part.role.capitalize()}: {part.name}", part.options) for part in record.components
     )
+    if record.dataset_facts:
+        tables.append(_pairs("What the data set did to its samples", record.dataset_facts))
+    tables.extend(
+        _pairs(f"What went into {name}", facts) for name, facts in record.input_facts.items()
+    )
     if record.model.compiler_facts:
         tables.append(_pairs("What the compiler did", record.model.compiler_facts))
     if record.runtime_facts:
@@ -57,6 +63,11 @@ def detail_tables(record: RunRecord) -> list[Table]:
     tables.append(_machines(record.target, record.host))
     tables.append(Table("Command", [], [["Command line", shlex.join(record.command_line)]]))
     return tables
+
+
+def _threshold(record: RunRecord) -> dict[str, float]:
+    threshold = record.quality.threshold
+    return {} if threshold is None else {"A score means class 1 above": threshold}
 
 
 def _model(record: RunRecord) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from edge_tester.core.statistics import (
     percentile,
     wilson_interval,
 )
-from edge_tester.report._words import Kind
+from edge_tester.report.words import Kind
 
 
 class Measure(NamedTuple):
@@ -25,35 +25,31 @@ class Measure(NamedTuple):
     title : str
     kind : str
         Of number; decides the units.
-    better : str
-        Which values may be called the best; empty where one observation alone
-        says nothing about chance.
-    exact : bool
-        Whether a repetition gives the same number.
     """
 
     key: str
     title: str
     kind: Kind
-    better: Literal["lower", "higher", ""] = ""
-    exact: bool = False
 
 
 MEASURES = (
-    Measure("accuracy", "Accuracy", "percent", "higher"),
+    Measure("accuracy", "Accuracy", "percent"),
+    Measure("top5", "Top-5 accuracy", "percent"),
     Measure("mse", "Mean squared error", "number"),
     Measure("mae", "Mean absolute error", "number"),
     Measure("r2", "R²", "number"),
-    Measure("p50", "Latency p50", "time", "lower"),
+    Measure("p50", "Latency p50", "time"),
     Measure("p90", "Latency p90", "time"),
     Measure("p99", "Latency p99", "time"),
+    Measure("size", "Model size", "bytes"),
+    Measure("peak", "Peak memory", "bytes"),
     Measure("cpu", "CPU time per inference", "time"),
     Measure("first", "First inference", "time"),
     Measure("load", "Load", "time"),
-    Measure("peak", "Peak memory", "bytes"),
-    Measure("size", "Model size", "bytes", "lower", exact=True),
     Measure("quantized", "Quantized weights", "percent"),
 )
+QUALITY = ("accuracy", "top5", "mse", "mae", "r2")
+"""Keys of the measures of how good the answers are."""
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -82,7 +78,9 @@ def measure_all(record: RunRecord) -> dict[str, Value]:
     quality, latency_ns = record.quality, record.latency.target_ns
     values: dict[str, Value] = {}
     if quality.task == "classification":
-        values["accuracy"] = _accuracy(record)
+        values["accuracy"] = _share(quality.accuracy, quality.samples)
+        if quality.top5_accuracy is not None:
+            values["top5"] = _share(quality.top5_accuracy, quality.samples)
     if quality.task == "regression":
         values["mse"] = Value(quality.mse)
         values["mae"] = Value(quality.mae)
@@ -105,8 +103,7 @@ def measure_all(record: RunRecord) -> dict[str, Value]:
     return values
 
 
-def _accuracy(record: RunRecord) -> Value:
-    accuracy, samples = record.quality.accuracy, record.quality.samples
-    if accuracy is None or samples == 0:
-        return Value(accuracy)
-    return Value(accuracy, wilson_interval(round(accuracy * samples), samples))
+def _share(share: float | None, samples: int) -> Value:
+    if share is None or samples == 0:
+        return Value(share)
+    return Value(share, wilson_interval(round(share * samples), samples))

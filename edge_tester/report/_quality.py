@@ -8,7 +8,7 @@ from edge_tester.core.figures import Quality
 from edge_tester.core.measurements import RunRecord
 from edge_tester.core.tensors import Array
 from edge_tester.report._details import Table
-from edge_tester.report._words import NOT_AVAILABLE
+from edge_tester.report.words import NOT_AVAILABLE
 
 
 def mistake_table(record: RunRecord, limit: int) -> Table | None:
@@ -54,7 +54,7 @@ def class_table(quality: Quality) -> Table | None:
         for one in quality.per_class
     ]
     head = ["Class", "Samples", "Precision (%)", "Recall (%)", "F1 (%)"]
-    return Table("Precision, recall and F1 per class", head, rows, numeric=True)
+    return Table("Precision, recall and F1 per class", head, rows, texts=1)
 
 
 def _percent(share: float | None) -> str:

@@ -12,7 +12,6 @@ from edge_tester.core.tensors import Array
 from edge_tester.report._figures import PERCENTILES
 from edge_tester.report._quality import names_of
 from edge_tester.report._theme import LIGHT, series_name
-from edge_tester.report._words import amount, plural, shortened
 from edge_tester.report.context import RecordView
 from edge_tester.report.plots import (
     FONT_SIZE,
@@ -25,6 +24,7 @@ from edge_tester.report.plots import (
     style,
     tick_label,
 )
+from edge_tester.report.words import amount, plural, shortened
 
 # More points are drawn as an envelope: each point costs 40 bytes of the file.
 MOST_POINTS: Final = 2000

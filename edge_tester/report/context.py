@@ -5,23 +5,45 @@ from __future__ import annotations
 import collections
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from edge_tester.core.measurements import Machine, RunRecord
 from edge_tester.core.statistics import missing_values, percentile
-from edge_tester.report._comparison import Column, cautions_of, columns_of, findings_of
+from edge_tester.report._baseline import position_of
+from edge_tester.report._comparison import (
+    SAME_ANSWER,
+    Cell,
+    Column,
+    cautions_of,
+    columns_of,
+    option_columns,
+)
 from edge_tester.report._details import Table, detail_tables
 from edge_tester.report._figures import MEASURES, PERCENTILES, Measure, Value, measure_all
 from edge_tester.report._quality import class_table, mistake_table
-from edge_tester.report._words import NOT_AVAILABLE, amount, moment, plural, span, unit_for
+from edge_tester.report.words import NOT_AVAILABLE, amount, moment, plural, span, unit_for
 
 SHOWN_MISTAKES: Final = 10
+LONGEST_LABEL: Final = 28
 _HOST_INTERVALS = {
     "flight": "from sending the requests of a sample to having heard all answers",
     "between_oks": "between OK (started) and OK (finished)",
 }
+
+
+_SAME_ANSWER = (
+    "Same answer: how many samples got the class that they got from the baseline, where index, "
+    "truth and options of the data set show that they are the same samples. "
+)
+_INTERVALS = (
+    "Given with a number is its 95 % interval (Wilson's for accuracy, a block bootstrap for p50). "
+    "It speaks of that run alone: another run of the same model may differ by more, so a single "
+    "run of each does not show which is faster. Sizes are exact. Everything else is a single "
+    "observation."
+)
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -39,6 +61,8 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     label : str
         The record's name, numbered if another record has the same.
+    source : Path or None
+        Its file.
     anchor : str
         Unique in the document.
     position : int
@@ -59,6 +83,7 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     label: str
+    source: Path | None
     anchor: str
     position: int
     record: RunRecord
@@ -72,6 +97,16 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     mistakes: Table | None
     classes: Table | None
     details: list[Table]
+
+    @property
+    def number(self) -> int:
+        """What plots call it."""
+        return self.position + 1
+
+    @property
+    def brief(self) -> str:
+        """Its label, or its number where the label is too long for a table or a plot."""
+        return self.label if len(self.label) <= LONGEST_LABEL else f"Run {self.number}"
 
     @property
     def tables(self) -> list[Table]:
@@ -94,10 +129,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     title, when : str
     targets : list of str
         The machines that ran the models.
-    findings, cautions : list of str
+    cautions : list of str
         Sentences; empty for a single record.
     columns : list of Column
         The comparison; empty for a single record.
+    options : list of Column
+        In what the runs differ; empty for a single record.
+    baseline : str
+        The record with which all are compared; empty for a single record.
     views : list of RecordView
     failures : Table or None
         What could not be measured, and why.
@@ -106,9 +145,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     when: str
     targets: list[str]
-    findings: list[str]
     cautions: list[str]
     columns: list[Column]
+    options: list[Column]
+    baseline: str
     views: list[RecordView]
     failures: Table | None
 
@@ -118,22 +158,39 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.views) > 1
 
     @property
+    def footnote(self) -> str:
+        """What must be known to read the comparison."""
+        return (
+            f"The baseline is {self.baseline}; × says how many times its number another one is. "
+            f"{_SAME_ANSWER * any(c.title == SAME_ANSWER for c in self.columns)}{_INTERVALS}"
+        )
+
+    @property
     def comparison_table(self) -> Table:
         """The comparison, for reports in text."""
         head = [f"{c.title} ({c.unit})" if c.unit else c.title for c in self.columns]
         rows = []
         for view in self.views:
             cells = [column.cells[view.position] for column in self.columns]
-            name = f"{view.label} (incomplete)" if view.incomplete else view.label
-            texts = [
-                f"{cell.text}{' *' * cell.best}" + (f" ({cell.detail})" if cell.detail else "")
-                for cell in cells
-            ]
-            rows.append([name, view.record.model.format, *texts])
-        return Table("Comparison", ["Run", "Format", *head], rows, numeric=True)
+            name = f"{view.brief} (incomplete)" if view.incomplete else view.brief
+            options = [column.cells[view.position].text for column in self.options]
+            rows.append([str(view.number), name, *options, *map(_told, cells)])
+        titles = [column.title for column in self.options]
+        return Table("Comparison", ["", "Run", *titles, *head], rows, texts=2 + len(titles))
 
 
-def report_of(records: Sequence[RunRecord], failures: Sequence[tuple[str, str]] = ()) -> Report:
+def _told(cell: Cell) -> str:
+    more = [part for part in (cell.detail, cell.factor) if part]
+    return f"{cell.text} ({', '.join(more)})" if more else cell.text
+
+
+def report_of(
+    records: Sequence[RunRecord],
+    failures: Sequence[tuple[str, str]] = (),
+    *,
+    sources: Sequence[Path] = (),
+    baseline: str | None = None,
+) -> Report:
     """Choose what a report on these records says; the records stay as they are.
 
     Parameters
@@ -142,12 +199,22 @@ def report_of(records: Sequence[RunRecord], failures: Sequence[tuple[str, str]] 
         At least one.
     failures : sequence of (str, str)
         Names of runs that gave no record, and why.
+    sources : sequence of Path
+        The files of the records, or none of them.
+    baseline : str, optional
+        Name of the record with which all are compared; the first by default.
+
+    Raises
+    ------
+    OptionError
+        No record has the name of the baseline.
     """
     labels = distinct([record.name for record in records])
     views = [
-        _view(label, record, position)
+        _view(label, record, position, sources[position] if sources else None)
         for position, (label, record) in enumerate(zip(labels, records, strict=True))
     ]
+    reference = position_of(baseline, labels, [path.stem for path in sources])
     created = sorted({record.created for record in records})
     first, last = moment(created[0]), moment(created[-1])
     single = len(views) == 1
@@ -156,9 +223,10 @@ def report_of(records: Sequence[RunRecord], failures: Sequence[tuple[str, str]] 
         title=labels[0] if single else f"{len(views)} runs compared",
         when=first if first == last else f"{first} to {last}",
         targets=sorted({_machine(record.target) for record in records}),
-        findings=[] if single else findings_of(labels, values),
         cautions=[] if single else cautions_of(records),
-        columns=[] if single else columns_of(values),
+        columns=[] if single else columns_of(records, values, reference),
+        options=[] if single else option_columns(records),
+        baseline="" if single else views[reference].brief,
         views=views,
         failures=_failures_table(failures),
     )
@@ -185,11 +253,12 @@ def distinct(names: Sequence[str]) -> list[str]:
     return labels
 
 
-def _view(label: str, record: RunRecord, position: int) -> RecordView:
+def _view(label: str, record: RunRecord, position: int, source: Path | None) -> RecordView:
     values = measure_all(record)
     reason = record.incomplete_reason or "the record does not say why"
     return RecordView(
         label=label,
+        source=source,
         anchor=f"record-{position + 1}",
         position=position,
         record=record,

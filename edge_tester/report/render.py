@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import urllib.parse
 from collections.abc import Sequence
@@ -15,9 +16,9 @@ from edge_tester.core.measurements import RunRecord
 from edge_tester.report._comparison_plots import comparison_drawings
 from edge_tester.report._record_plots import record_drawings
 from edge_tester.report._theme import DARK, FONTS, LIGHT, series_name
-from edge_tester.report._words import NOT_AVAILABLE
-from edge_tester.report.context import report_of
+from edge_tester.report.context import Report, report_of
 from edge_tester.report.plots import WIDTH, Drawing
+from edge_tester.report.words import NOT_AVAILABLE
 
 TEXT_SUFFIXES = (".rst", ".md")
 
@@ -30,7 +31,12 @@ class Shown(NamedTuple):
 
 
 def render_html(
-    records: Sequence[RunRecord], path: Path, failures: Sequence[tuple[str, str]] = ()
+    records: Sequence[RunRecord],
+    path: Path,
+    failures: Sequence[tuple[str, str]] = (),
+    *,
+    sources: Sequence[Path] = (),
+    baseline: str | None = None,
 ) -> None:
     """Write a report as one HTML file that needs nothing else.
 
@@ -42,13 +48,19 @@ def render_html(
         Missing folders are made.
     failures : sequence of (str, str)
         Names of runs that gave no record, and why.
+    sources : sequence of Path
+        The files of the records, or none of them; the report links them.
+    baseline : str, optional
+        Name of the record with which all are compared; the first by default.
 
     Raises
     ------
+    OptionError
+        No record has the name of the baseline.
     RecordError
         There is no record, or the file cannot be written.
     """
-    report = report_of(_checked(records), failures)
+    report = report_of(_checked(records), failures, sources=sources, baseline=baseline)
 
     def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
         return [Shown(one, one.svg(f"{anchor}-{one.name}-", themed=True)) for one in drawings]
@@ -63,11 +75,18 @@ def render_html(
         WIDTH=WIDTH,
         NOT_AVAILABLE=NOT_AVAILABLE,
         series_name=series_name,
+        links=_links(report, path),
     )
     write(path, text.encode("utf-8", "replace"))
 
 
-def render_text(records: Sequence[RunRecord], path: Path) -> None:
+def render_text(
+    records: Sequence[RunRecord],
+    path: Path,
+    *,
+    sources: Sequence[Path] = (),
+    baseline: str | None = None,
+) -> None:
     """Write a report as reStructuredText or Markdown, with plots beside it.
 
     Parameters
@@ -77,17 +96,21 @@ def render_text(records: Sequence[RunRecord], path: Path) -> None:
     path : Path
         With the suffix ``.rst`` or ``.md``. Plots are written as PNG and SVG
         into the folder ``<stem>_plots`` beside it.
+    sources : sequence of Path
+        The files of the records, or none of them; the report links them.
+    baseline : str, optional
+        Name of the record with which all are compared; the first by default.
 
     Raises
     ------
     OptionError
-        The suffix is another.
+        The suffix is another, or no record has the name of the baseline.
     RecordError
         There is no record, or a file cannot be written.
     """
     if path.suffix not in TEXT_SUFFIXES:
         raise OptionError(f"A report in text ends with .rst or .md, got {path.name!r}.")
-    report = report_of(_checked(records))
+    report = report_of(_checked(records), sources=sources, baseline=baseline)
     folder = path.parent / f"{path.stem}_plots"
 
     def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
@@ -101,6 +124,7 @@ def render_text(records: Sequence[RunRecord], path: Path) -> None:
         report=report,
         comparison=shown(comparison_drawings(report.views) if report.compares else [], "all"),
         plots=[shown(record_drawings(view), view.anchor) for view in report.views],
+        links=_links(report, path),
     )
     write(path, re.sub(r"\n{3,}", "\n\n", text).encode("utf-8", "replace"))
 
@@ -109,6 +133,18 @@ def _checked(records: Sequence[RunRecord]) -> Sequence[RunRecord]:
     if not records:
         raise RecordError("A report needs at least one run record, got none.")
     return records
+
+
+def _links(report: Report, path: Path) -> list[str]:
+    """Return the way from the report to the file of each record, empty if that is not known."""
+    folder = path.resolve().parent
+    sources = [view.source for view in report.views]
+    return [
+        urllib.parse.quote(Path(os.path.relpath(source.resolve(), folder)).as_posix())
+        if source
+        else ""
+        for source in sources
+    ]
 
 
 def template(name: str, *, autoescape: bool) -> Any:
@@ -124,7 +160,7 @@ def template(name: str, *, autoescape: bool) -> Any:
     )
     environment.filters["rst"] = _escaped_rst
     environment.filters["link"] = urllib.parse.quote
-    environment.filters["markdown"] = _escaped_markdown
+    environment.filters["markdown"] = escaped_markdown
     return environment.get_template(name)
 
 
@@ -133,10 +169,25 @@ def _escaped_rst(text: str) -> str:
     return re.sub(r"([\\*`|_<>\[\]:])", r"\\\1", " ".join(text.split())) or "\\ "
 
 
-def _escaped_markdown(text: str) -> str:
-    """Return a text in which Markdown finds neither markup nor HTML."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", " ".join(text.split()))
+def escaped_markdown(text: str) -> str:
+    """Return a text in which Markdown finds neither markup nor HTML.
+
+    Only what would be markup where it stands is escaped, so that the text stays readable
+    as it is: ``num_threads`` and ``(1, 8)`` are none.
+
+    Notes
+    -----
+    Source: GitHub Flavored Markdown Spec 0.29, sections 4 and 6.
+    """
+    text = " ".join(text.split()).replace("\\", "\\\\")
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
+    text = re.sub(r"([`|~]|\](?=[(\[])|!(?=\[))", r"\\\1", text)
+    # Between spaces they are only signs; so are underscores within a word.
+    text = re.sub(r"(?<!\s)\*|\*(?!\s)", r"\\*", text)
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+    # Headings, lists and quotations, where a line begins.
+    text = re.sub(r"^(#{1,6}(?= |$)|[-+*](?= |$)|>|[-=_]{3,}$)", r"\\\1", text)
+    return re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", text)
 
 
 def write(path: Path, content: bytes) -> None:

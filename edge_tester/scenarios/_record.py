@@ -16,10 +16,22 @@ from edge_tester.core.model import ModelWrapper
 from edge_tester.core.observer import Observer
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.statistics import missing_values, percentile
+from edge_tester.report.context import report_of
+from edge_tester.report.words import plural
 from edge_tester.scenarios._command import Parsed
 
-_PERCENTILES = (0.5, 0.9, 0.99)
+# Title of a report's column, and what the narrower terminal calls it.
+_COMPARED = {
+    "Accuracy": "Accuracy",
+    "Mean squared error": "Mean squared error",
+    "Latency p50": "p50",
+    "Latency p99": "p99",
+    "Model size": "Size",
+    "Peak memory": "Memory",
+}
+_OF_SAMPLES = {"Accuracy", "Top-5 accuracy", "Mean squared error"}
+_LEAST_NAME = 20
+_MOST_NUMBER = 9
 
 
 def record_run(
@@ -86,61 +98,32 @@ def show(record: RunRecord, path: Path) -> None:
 
 
 def comparison(records: Sequence[RunRecord]) -> None:
-    """Print the main figures of several records beside each other."""
+    """Print the main figures of several records beside each other, in the report's units."""
     table = backend("rich.table", "edge-tester").Table(
         box=backend("rich.box", "edge-tester").SIMPLE_HEAD, pad_edge=False
     )
-    table.add_column("Run", overflow="fold")
-    for name in ("Accuracy", "p50", "p99", "Size", "Peak memory"):
-        table.add_column(name, justify="right", no_wrap=True)
-    text = backend("rich.text", "edge-tester").Text
-    for record in records:
-        latency_ns, accuracy = record.latency.target_ns, record.quality.accuracy
-        peak_bytes = record.memory.peak_bytes
-        table.add_row(
-            # A user's name may look like rich's markup.
-            text(record.name),
-            "not measured" if accuracy is None else f"{100 * accuracy:.2f} %",
-            *(_percentile(latency_ns, fraction) for fraction in (0.5, 0.99)),
-            f"{record.model.size_bytes / 2**10:,.1f} KiB",
-            "not measured" if peak_bytes is None else f"{peak_bytes / 2**20:,.1f} MiB",
+    report = report_of(records)
+    columns = [one for title in _COMPARED for one in report.columns if one.title == title]
+    # Words such as "needs 239 more" may wrap; names are what a row is found by.
+    table.add_column("Run", overflow="fold", min_width=_LEAST_NAME)
+    for column in columns:
+        table.add_column(
+            f"{_COMPARED[column.title]}\n{column.unit}", justify="right", max_width=_MOST_NUMBER
         )
+    text = backend("rich.text", "edge-tester").Text
+    for view in report.views:
+        # A user's name may look like rich's markup.
+        cells = [column.cells[view.position].text for column in columns]
+        table.add_row(text(view.label), *cells)
     backend("rich.console", "edge-tester").Console().print(table)
 
 
 def figures(record: RunRecord) -> list[tuple[str, str]]:
-    """Return names and values of the main figures, with their units."""
-    quality, latency_ns = record.quality, record.latency.target_ns
+    """Return names and values of the figures, with their units, as a report has them."""
+    (view,) = report_of([record]).views
+    samples = f" of {plural(record.quality.samples, 'sample')}"
     rows = []
-    if quality.accuracy is not None:
-        rows.append(("Accuracy", f"{100 * quality.accuracy:.2f} % of {quality.samples} samples"))
-    if quality.mse is not None:
-        rows.append(("Mean squared error", f"{quality.mse:.6g} over {quality.samples} samples"))
-    for fraction in _PERCENTILES:
-        name = f"Latency on the target, p{100 * fraction:g}"
-        missing = missing_values(len(latency_ns), fraction)
-        rows.append(
-            (
-                name,
-                f"needs {missing} more inferences"
-                if missing
-                else _milliseconds(percentile(latency_ns, fraction)),
-            )
-        )
-    rows.append(("First inference", _milliseconds(record.cold_start.first_inference_ns)))
-    rows.append(("Load", _milliseconds(record.cold_start.load_ns)))
-    rows.append(("Model size", f"{record.model.size_bytes:,} bytes"))
-    if record.model.quantized_weight_share is not None:
-        rows.append(("Quantized weights", f"{100 * record.model.quantized_weight_share:.1f} %"))
-    if record.memory.peak_bytes is not None:
-        rows.append(("Peak memory of the process", f"{record.memory.peak_bytes / 2**20:.1f} MiB"))
+    for one in view.figures:
+        text = f"{one.text}: {one.detail}" if one.detail.startswith("needs") else one.text
+        rows.append((one.title, text + samples * (one.title in _OF_SAMPLES)))
     return rows
-
-
-def _percentile(latency_ns: Sequence[int], fraction: float) -> str:
-    missing = missing_values(len(latency_ns), fraction)
-    return f"needs {missing} more" if missing else _milliseconds(percentile(latency_ns, fraction))
-
-
-def _milliseconds(duration_ns: int | None) -> str:
-    return "not measured" if duration_ns is None else f"{duration_ns / 1e6:.4f} ms"

@@ -92,7 +92,7 @@ def run_demo(directory: Path) -> tuple[list[RunRecord], Path]:
                 )
             )
     report = directory / "report.html"
-    render_html(records, report)
+    render_html(records, report, sources=[directory / f"{name}.json" for name, *_ in runs])
     return records, report
 
 

@@ -101,13 +101,14 @@ class MatrixRun:
                 self._note(one, Outcome("", str(error)))
         return failures
 
-    def records(self) -> list[RunRecord]:
-        """Return the records of all combinations that were measured completely."""
-        found = []
+    def records(self) -> dict[Path, RunRecord]:
+        """Return the records of all combinations that were measured completely, by file."""
+        found = {}
         for one in self._matrix.combinations:
             outcome = self._outcomes.get(one.name)
             if outcome is not None and outcome.failure is None:
-                found.append(read_record(self._record_path(one)))
+                path = self._record_path(one)
+                found[path] = read_record(path)
         return found
 
     def _run_one(self, one: Combination, progress: TerminalProgress) -> None:
@@ -213,9 +214,9 @@ def main(arguments: Sequence[str]) -> int:
         failures = run.run(progress, again=conduct.again)
     records = run.records()
     if records:
-        comparison(records)
+        comparison(list(records.values()))
         report = matrix.report_directory / "report.html"
-        render_html(records, report, list(failures.items()))
+        render_html(list(records.values()), report, list(failures.items()), sources=list(records))
         print(f"Report: {report}")
     if failures:
         print(f"{len(failures)} of {len(matrix.combinations)} failed: {', '.join(failures)}")

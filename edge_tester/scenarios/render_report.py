@@ -15,7 +15,7 @@ from edge_tester.scenarios._program import guard
 _SUFFIXES = (".html", ".rst", ".md")
 
 
-def render(paths: Sequence[Path], output: Path | None = None) -> Path:
+def render(paths: Sequence[Path], output: Path | None = None, baseline: str | None = None) -> Path:
     """Render a report on run records.
 
     Parameters
@@ -26,6 +26,9 @@ def render(paths: Sequence[Path], output: Path | None = None) -> Path:
         Its suffix decides the format: ``.html``, ``.rst`` or ``.md``. Without
         it one record's report stands beside it, ``report.html`` in the folder
         of the first of several.
+    baseline : str, optional
+        Name of the record, or of its file, with which all are compared; the
+        first by default.
 
     Returns
     -------
@@ -46,7 +49,8 @@ def render(paths: Sequence[Path], output: Path | None = None) -> Path:
         first.with_suffix(".html") if len(found) == 1 else first.parent / "report.html"
     )
     draw = render_html if path.suffix == ".html" else render_text
-    draw([record for _, record in found], path)
+    sources, records = zip(*found, strict=True)
+    draw(records, path, sources=sources, baseline=baseline)
     return path
 
 
@@ -85,8 +89,13 @@ def main(arguments: Sequence[str]) -> None:
         metavar="PATH",
         help="report to write: .html, .rst or .md; by default .html beside the first record",
     )
+    parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="name of the record with which all are compared; the first by default",
+    )
     chosen = parser.parse_args(arguments)
-    print(f"Report: {render(chosen.records, chosen.output)}")
+    print(f"Report: {render(chosen.records, chosen.output, chosen.baseline)}")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,21 @@ def record(name="run", *, scale_ns=10_000, count=359, size_bytes=28_056, seed=0,
     return msgspec.structs.replace(complete, **changes)
 
 
+def many(count):
+    """Records with long names that differ in the number of threads."""
+    records = []
+    for threads in range(1, count + 1):
+        one = record(f"tflite-num_threads={threads}-and-what-is-said-for-ever", seed=threads)
+        parts = [
+            msgspec.structs.replace(part, options={**part.options, "num_threads": threads % 8})
+            if part.role == "runtime"
+            else part
+            for part in one.components
+        ]
+        records.append(msgspec.structs.replace(one, components=parts))
+    return records
+
+
 def unknown(name="unknown"):
     """A record in which everything that may be None is None."""
     return record(

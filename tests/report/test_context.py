@@ -1,17 +1,18 @@
 import math
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from edge_tester.core.errors import OptionError
 from edge_tester.core.figures import Quality
-from edge_tester.core.measurements import Cpu
+from edge_tester.core.measurements import Component, Cpu, Predictions
 from edge_tester.core.statistics import percentile
-from edge_tester.report._comparison import winner
-from edge_tester.report._figures import MEASURES, Value, measure_all
+from edge_tester.report import render_html, render_text
+from edge_tester.report._baseline import agreement
+from edge_tester.report._figures import Value, measure_all
 from edge_tester.report.context import distinct, report_of
-from tests.report.records import classification, record, unknown
-
-MEASURE = {measure.key: measure for measure in MEASURES}
+from tests.report.records import classification, many, record, unknown
 
 
 def test_the_figures_are_those_of_the_record():
@@ -64,43 +65,117 @@ def test_processor_time_without_inferences_is_unknown():
     assert measure_all(record(count=0, cpu=Cpu(time_ns=5)))["cpu"].number is None
 
 
+@pytest.mark.parametrize("suffix", [".html", ".md", ".rst"])
+def test_no_run_is_called_the_best(four, tmp_path, suffix):
+    path = tmp_path / f"report{suffix}"
+    (render_html if suffix == ".html" else render_text)(four, path)
+    text = path.read_text("utf-8")
+    for claim in ("fastest", "Fastest", "Smallest", "Most accurate", "more than chance", " *<"):
+        assert claim not in text
+
+
+def answers(index, truth, predicted, *, name="run", dataset=None, options=None):
+    """A record with these answers."""
+    one = record(name, predictions=Predictions(index=index, truth=truth, predicted=predicted))
+    parts = [
+        Component(role="dataset", name=dataset or "a.Data", options=options or {"seed": 0}),
+        *(part for part in one.components if part.role != "dataset"),
+    ]
+    return msgspec.structs.replace(one, components=parts)
+
+
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("changes", "expected"),
     [
-        ([Value(1, (0.9, 1.1)), Value(2, (1.8, 2.2))], 0),
-        ([Value(2, (1.8, 2.2)), Value(1, (0.9, 1.1)), Value(3, (2.1, 4))], 1),
-        ([Value(1, (0.9, 1.9)), Value(2, (1.8, 2.2))], None),
-        # The narrowest is not the best if another one may be.
-        ([Value(1, (0.2, 1.8)), Value(1.2, (1.1, 1.3))], None),
-        ([Value(1, (0.9, 1.1)), Value(2)], None),
-        ([Value(1, (0.9, 1.1)), Value(None), Value(2, (1.8, 2.2))], 0),
-        ([Value(1, (0.9, 1.1)), None], None),
-        ([], None),
+        ({}, (3, 4)),
+        # In another order, and with only some of the samples.
+        ({"index": [4, 3, 2], "truth": [0, 1, 0], "predicted": [5, 1, 0]}, (2, 3)),
+        ({"predicted": [0, None, 0, 0]}, (2, 4)),
+        ({"truth": [0, 1, 0, 1]}, None),
+        ({"truth": None}, None),
+        ({"index": [11, 12, 13, 14]}, None),
+        ({"dataset": "other.Data"}, None),
+        ({"options": {"seed": 1}}, None),
+        ({"options": {"seed": 0, "resize": "crop", "limit": 4}}, (3, 4)),
     ],
 )
-def test_only_an_interval_apart_from_all_others_wins(values, expected):
-    assert expected == winner(values, MEASURE["p50"])
+def test_agreement_counts_only_what_is_shown_to_be_the_same_sample(changes, expected):
+    samples = {"index": [1, 2, 3, 4], "truth": [0, 0, 1, 0]}
+    baseline = answers(**samples, predicted=[0, 0, 1, 0])
+    other = answers(**{**samples, "predicted": [0, 0, 0, 0], **changes})
+    assert expected == agreement(other, baseline)
 
 
-def test_higher_accuracy_wins():
-    values = [Value(0.5, (0.4, 0.6)), Value(0.8, (0.7, 0.9))]
-    assert 1 == winner(values, MEASURE["accuracy"])
+def test_no_answer_is_no_same_answer():
+    both = answers([1, 2], [0, 0], [None, 0])
+    assert (1, 2) == agreement(both, both)
 
 
-def test_equal_sizes_have_no_winner():
-    assert winner([Value(5), Value(5)], MEASURE["size"]) is None
-    assert 1 == winner([Value(5), Value(4)], MEASURE["size"])
+def test_factors_and_answers_are_those_against_the_baseline():
+    first = answers([1, 2], [0, 0], [0, 0], name="first")
+    second = answers([1, 2], [0, 0], [0, 1], name="second")
+    second = msgspec.structs.replace(
+        second, model=msgspec.structs.replace(second.model, size_bytes=14_028)
+    )
+    for baseline, expected in ((None, ["", "×0.500"]), ("second", ["×2.00", ""])):
+        report = report_of([first, second], baseline=baseline)
+        columns = {column.title: column for column in report.columns}
+        assert expected == [cell.factor for cell in columns["Model size"].cells]
+        assert {"baseline", "1 of 2"} == {cell.text for cell in columns["Same answer"].cells}
+        assert {""} == {cell.factor for cell in columns["Load"].cells}
 
 
-def test_single_observations_are_never_best():
-    assert winner([Value(1), Value(100)], MEASURE["load"]) is None
+def test_an_unknown_baseline_is_refused(four):
+    with pytest.raises(OptionError, match="--baseline .*got 'int9'; did you mean 'int8'"):
+        report_of(four, baseline="int9")
 
 
-def test_findings_say_what_is_certain_and_what_is_not(four):
-    findings = report_of(four).findings
-    assert "No run is more accurate than all others by more than chance." == findings[0]
-    assert findings[1].startswith("Fastest: int8 (latency p50 ")
-    assert "Smallest: int8 (model size 9.570 KiB)." == findings[2]
+def test_a_baseline_may_be_named_by_its_file(four):
+    sources = [Path(f"{number}.json") for number in "abcd"]
+    assert "other-float32" == report_of(four, sources=sources, baseline="c").baseline
+
+
+def test_what_differs_becomes_columns():
+    records = many(3)
+    records[2] = msgspec.structs.replace(
+        records[2],
+        components=[
+            *records[2].components,
+            Component(role="modelcompiler", name="a.Export", options={"compiled_model_path": "x"}),
+            Component(role="modelcompiler", name="a.Quantize", options={"target": "int8"}),
+        ],
+        target=msgspec.structs.replace(records[2].target, hostname="other"),
+    )
+    assert {
+        "Compiler": ["–", "–", "Export → Quantize"],
+        "num_threads": ["1", "2", "3"],
+        "Target": ["board", "board", "other"],
+    } == {
+        column.title: [cell.text for cell in column.cells] for column in report_of(records).options
+    }
+
+
+def test_top_5_is_shown_where_there_is_one():
+    quality = msgspec.structs.replace(classification(), top5_accuracy=0.9)
+    titles = [figure.title for figure in report_of([record(quality=quality)]).views[0].figures]
+    assert ["Accuracy", "Top-5 accuracy"] == titles[:2]
+    bare = msgspec.structs.replace(quality, top5_accuracy=None)
+    assert "Top-5 accuracy" not in {
+        figure.title for figure in report_of([record(quality=bare)]).views[0].figures
+    }
+
+
+def test_details_say_what_went_into_the_model():
+    quality = msgspec.structs.replace(classification(), threshold=0.25)
+    one = record(
+        quality=quality,
+        dataset_facts={"resized": 3},
+        input_facts={"image": {"saturated": 7}},
+    )
+    tables = {table.title: table.rows for table in report_of([one]).views[0].details}
+    assert [["resized", "3"]] == tables["What the data set did to its samples"]
+    assert [["saturated", "7"]] == tables["What went into image"]
+    assert ["A score means class 1 above", "0.25"] in tables["Run"]
 
 
 def test_unlike_runs_are_told(four):

@@ -8,7 +8,8 @@ import pytest
 from edge_tester.core.errors import OptionError, RecordError
 from edge_tester.core.figures import Quality
 from edge_tester.report import render_html, render_text
-from tests.report.records import classification, record, unknown
+from edge_tester.report.render import escaped_markdown
+from tests.report.records import classification, many, record, unknown
 
 EVIL = "<script>alert('x')</script> & $a_b$ \x07 `|*"
 
@@ -80,6 +81,67 @@ def test_a_page_needs_nothing_else(four, tmp_path):
     # The namespace of SVG is a name, no address.
     assert {"http://www.w3.org/2000/svg"} == set(re.findall(r"https?://[^\"' <)]+", content))
     assert len(content) < 600_000
+
+
+@pytest.mark.parametrize("suffix", [".html", ".md", ".rst"])
+def test_the_files_of_the_records_are_linked(four, tmp_path, suffix):
+    sources = [tmp_path / "my runs" / f"{one.name}.json" for one in four]
+    path = tmp_path / "reports" / f"report{suffix}"
+    (render_html if suffix == ".html" else render_text)(four, path, sources=sources)
+    content = path.read_text("utf-8")
+    for one in four:
+        assert f"../my%20runs/{one.name}.json" in content
+
+
+def test_a_printed_page_shows_the_details_and_has_no_empty_first_page(tmp_path):
+    """Closed details print nothing unless their content is shown by a rule of its own."""
+    path = tmp_path / "report.html"
+    render_html([record()], path)
+    content = path.read_text("utf-8")
+    printed = content[content.index("@media print") : content.index("</style>")]
+    assert "details::details-content { content-visibility: visible; }" in printed
+    assert "section.alone { break-before: auto; }" in printed
+    assert 'class="record alone"' in content
+
+
+def test_options_that_differ_are_columns(page):
+    words = page(*many(12)).words
+    assert "num_threads" in words[: words.index("Latency on the target, all")]
+    assert "Run 12 tflite 4" in words
+
+
+def test_a_plot_of_many_runs_names_them_by_number(tmp_path):
+    for records, named in ((many(12), False), ([record("one"), record("two")], True)):
+        path = tmp_path / "report.html"
+        render_html(records, path)
+        content = path.read_text("utf-8")
+        plots = re.findall(r"<figure>.*?</figure>", content, re.DOTALL)
+        trade_off = next(p for p in plots if "Accuracy and model size" in p)
+        texts = re.findall(r"<text[^>]*>([^<]*)</text>", trade_off)
+        expected = {one.name for one in records} if named else {str(i) for i in range(1, 13)}
+        assert expected <= set(texts)
+        assert ("Numbers are those of the runs" in trade_off) == (not named)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("num_threads", "num_threads"),
+        ("(1, 8) of -17.5", "(1, 8) of -17.5"),
+        ("2 * 3", "2 * 3"),
+        ("a*b", r"a\*b"),
+        ("_a_", r"\_a\_"),
+        ("a|b`", r"a\|b\`"),
+        ("[a](b)", r"[a\](b)"),
+        ("1. x", r"1\. x"),
+        ("# x", r"\# x"),
+        ("- x", r"\- x"),
+        ("<b>", "&lt;b>"),
+        ("&amp; & b", "&amp;amp; & b"),
+    ],
+)
+def test_markdown_escapes_only_what_is_markup(text, expected):
+    assert expected == escaped_markdown(text)
 
 
 def test_ids_are_unique_and_tags_are_closed(four, page):

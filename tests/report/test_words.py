@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from edge_tester.report._words import (
+from edge_tester.report.words import (
     amount,
     moment,
     number,

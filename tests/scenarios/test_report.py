@@ -3,7 +3,7 @@ import pytest
 from edge_tester.core.errors import OptionError, RecordError
 from edge_tester.core.measurements import write_record
 from edge_tester.scenarios import render_report
-from edge_tester.scenarios._record import comparison
+from edge_tester.scenarios._record import comparison, figures, show
 from tests.report.records import record, unknown
 
 
@@ -33,6 +33,15 @@ def test_a_folder_gives_all_its_records(folder, capsys):
     assert f"Report: {folder / 'all.md'}\n" == printed.out
     assert "other.json is no run record" in printed.err
     assert (folder / "all.md").read_text("utf-8").startswith("# 2 runs compared\n")
+
+
+def test_a_baseline_is_named(folder, capsys):
+    render_report.main([str(folder), "--baseline", "two"])
+    text = (folder / "report.html").read_text("utf-8")
+    assert "The baseline is two" in text
+    assert 'href="one.json"' in text
+    with pytest.raises(OptionError, match="--baseline"):
+        render_report.main([str(folder), "--baseline", "three"])
 
 
 def test_restructured_text(folder):
@@ -70,10 +79,12 @@ def test_the_comparison_on_a_terminal_fits_80_columns(capsys):
     comparison([record("one"), record("[bold]" + "x" * 40, count=60)])
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
-    assert "97.49 %" in text
-    assert "[bold]" in text
-    assert "needs 239 more" in text
-    assert "27.4 KiB" in text
+    assert "97.49" in text
+    assert "needs 239" in text
+    assert "27.40" in text
+    assert "KiB" in text
+    # A name is not folded into fewer letters than a row can be found by.
+    assert "[bold]" + "x" * 14 in text
 
 
 def test_a_comparison_of_unknown_figures_fits_too(capsys):
@@ -81,3 +92,22 @@ def test_a_comparison_of_unknown_figures_fits_too(capsys):
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     assert "None" not in text
+    assert "MiB" in text
+
+
+def test_the_screen_says_what_the_page_says(tmp_path, capsys):
+    one = record("one")
+    show(one, tmp_path / "one.json")
+    screen = capsys.readouterr().out
+    render_report.main([str(_written(one, tmp_path))])
+    page = (tmp_path / "one.html").read_text("utf-8")
+    for name, value in figures(one):
+        assert value in screen
+        number = value.partition(" of ")[0]
+        assert f">{name}</dt><dd>{number}<" in page
+
+
+def _written(one, folder):
+    path = folder / f"{one.name}.json"
+    write_record(one, path)
+    return path

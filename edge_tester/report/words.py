@@ -65,6 +65,11 @@ def span(interval: tuple[float, float] | None, unit: Unit) -> str:
     return "" if interval is None else f"{number(interval[0], unit)}–{number(interval[1], unit)}"
 
 
+def ratio(value: float) -> str:
+    """Return a factor for readers, with at least three significant digits."""
+    return f"×{value:,.0f}" if value >= 100 else f"×{value:#.3g}"
+
+
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun, such as ``1 sample`` or ``359 samples``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
@@ -77,7 +82,7 @@ def moment(text: str) -> str:
     except ValueError:
         return text
     if time.tzinfo is not None:
-        time = time.astimezone(datetime.UTC)
+        time = time.astimezone(datetime.timezone.utc)
     zone = " UTC" if time.tzinfo else ""
     return f"{time.day} {time:%B %Y, %H:%M}{zone}"
 
@@ -97,10 +102,14 @@ def value_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def printable(text: str) -> str:
+    """Return a text without control characters: XML has none, and matplotlib draws none."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
 def shortened(text: str, length: int) -> str:
     """Return a label that fits into a plot: the middle goes, as names differ at both ends."""
-    # Control characters are not allowed in XML, and matplotlib cannot draw them.
-    text = "".join(char if char.isprintable() else "�" for char in text)
+    text = printable(text)
     if len(text) <= length:
         return text
     head = (length - 1) // 2

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from edge_tester.core import registry
 from edge_tester.core.errors import OptionError, PluginError
+from edge_tester.core.flags import prefix_of
 from edge_tester.core.options import Configurable, Option, hint, options_of
 
 # Other names of the flags that name a class by its role.
@@ -148,6 +149,8 @@ def _declared(
         for option in options_of(cls):
             count = 0 if option.kind is bool else -1 if option.repeated else 1
             found.setdefault(option.flag, {count: option})
+            if option.gives_way:
+                found.setdefault(f"--{prefix_of(cls)}{option.flag[2:]}", {count: option})
             if count == 0:
                 found.setdefault(f"--no-{option.flag[2:]}", {0: option})
     return found

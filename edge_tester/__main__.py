@@ -23,7 +23,7 @@ COMMANDS = {
     "onnx-conversion": ("onnx_conversion", "see which models survive the way through ONNX"),
     "run": ("run_file", "run a scenario that a YAML file describes"),
     "list": ("list_plugins", "list the plugins"),
-    "schema": ("print_schema", "print the JSON Schema of scenario files"),
+    "schema": ("print_schema", "print the JSON Schemas of scenarios, matrices and records"),
     "demo": ("demo", "compare the shipped digits models on a target of this machine"),
 }
 

@@ -26,6 +26,7 @@ from edge_tester.core.hostrecord import (
     counters_of,
     model_facts,
     remarks_of,
+    require_recordable,
     thread_remarks,
 )
 from edge_tester.core.interrupts import uninterrupted
@@ -158,6 +159,7 @@ class HostRun:
         if self._compiler is not None and self._compiler.calibrates:
             self._compiler.check_calibration(self._dataset)
         self._evaluation = Evaluation(self._model, self._dataset)
+        require_recordable(self._model, self._dataset, self._protocol, self._evaluation.class_names)
         artifact = self._artifact = self._artifact or self._compiled()
         try:
             self._deploy(artifact)

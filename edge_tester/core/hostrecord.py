@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.measurements import ColdStart, Component, Cpu, Latency, Memory, ModelFacts
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.measurements import (
+    ColdStart,
+    Component,
+    Cpu,
+    Latency,
+    Memory,
+    ModelFacts,
+    require_encodable,
+)
 from edge_tester.core.options import Configurable, path_of
 from edge_tester.core.payloads import Statistics
 from edge_tester.core.registry import ROLES
@@ -36,6 +45,34 @@ def components_of(used: Sequence[Configurable], artifact: Artifact) -> list[Comp
         Component(role="modelcompiler", name=step.producer, options=step.options)
         for step in reversed(made)
     ]
+
+
+def require_recordable(
+    model: Configurable, dataset: Dataset, protocol: Configurable, class_names: Sequence[str]
+) -> None:
+    """See whether what classes of others say of themselves can be kept in a record.
+
+    Heard before the work it costs nothing, at the end it would cost the run.
+
+    Parameters
+    ----------
+    model, protocol : Configurable
+    dataset : Dataset
+        Prepared.
+    class_names : sequence of str
+
+    Raises
+    ------
+    RecordError
+        An option, a class name or a fact is no value of JSON.
+    """
+    used = (model, dataset, protocol)
+    owner = type(dataset).__name__
+    require_encodable(
+        **{f"The options of {type(one).__name__}": one.to_options() for one in used},
+        **{f"The class names of {owner}": list(class_names)},
+        **{f"The facts of {owner}": dataset.facts()},
+    )
 
 
 def model_facts(

@@ -177,25 +177,88 @@ class RunRecord(Part, frozen=True, kw_only=True):
     host: Machine
 
 
-def require_writable(path: Path) -> None:
+_FIELDS = RunRecord.__struct_fields__
+
+
+def require_writable(path: Path) -> RunRecord | None:
     """See whether a record can be written, before the work that it is to keep.
+
+    Returns
+    -------
+    RunRecord or None
+        The earlier record that it would replace.
 
     Raises
     ------
     RecordError
-        It cannot.
+        It cannot, or a file that is no run record is in its place.
     """
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise RecordError(f"The name of a run record must be UTF-8, got {str(path)!a}.") from error
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            return
+        # With the name itself: it may be too long, or hold what no name may.
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        ):
+            pass
     except OSError as error:
         raise RecordError(f"The run record {path} cannot be written: {error.strerror}.") from error
+    except ValueError as error:
+        raise RecordError(f"The run record {str(path)!a} cannot be written: {error}.") from error
+    if not path.exists():
+        return None
+    try:
+        return read_record(path)
+    except RecordError as error:
+        # Somebody's other file is not to be lost.
+        raise RecordError(f"{error}; it would be overwritten: choose another name.") from error
+
+
+def require_encodable(**parts: Any) -> None:
+    """See whether what is to be recorded can be, before the work that it is to keep.
+
+    Raises
+    ------
+    RecordError
+        Something is no value of JSON, such as a number or text of numpy, or no UTF-8.
+    """
+    for name, value in parts.items():
+        try:
+            msgspec.json.encode(value)
+        except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+            raise RecordError(
+                f"{name} cannot be kept in a run record: {error} (got {_misfit(value)!a})."
+            ) from error
+
+
+def _misfit(value: Any) -> Any:
+    """Return the innermost value that JSON cannot say, which may be deep in others."""
+    inner: list[Any] = []
+    if isinstance(value, dict):
+        inner = [*value, *value.values()]
+    elif isinstance(value, list | tuple):
+        inner = list(value)
+    for one in inner:
+        try:
+            msgspec.json.encode(one)
+        except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
+            return _misfit(one)
+    return value
 
 
 def write_record(record: RunRecord, path: Path) -> None:
-    """Write a record atomically; what follows from its raw values is left out."""
+    """Write a record atomically; what follows from its raw values is left out.
+
+    Raises
+    ------
+    RecordError
+        It cannot be written, or holds what JSON cannot say.
+    """
     stored = msgspec.structs.replace(record, quality=record.quality.without_classes())
+    require_encodable(**{f"The field {name!r}": getattr(stored, name) for name in _FIELDS})
     content = _lines(msgspec.to_builtins(stored)).encode()
     try:
         write_atomically(path, content + b"\n")

@@ -99,7 +99,9 @@ def columns_of(
             for position, value in enumerate(numbers)
         ]
         of_quality = measure.key in QUALITY
-        (quality if of_quality else others).append(Column(measure.title, unit.name, cells))
+        # Of nothing known there is no unit.
+        name = unit.name if any(value and value.number is not None for value in numbers) else ""
+        (quality if of_quality else others).append(Column(measure.title, name, cells))
     return [*quality, *_agreement_column(records, baseline), *others]
 
 

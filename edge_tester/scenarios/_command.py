@@ -181,7 +181,7 @@ class Command:
         """Return the JSON Schema of what :meth:`read` takes, and the scenario's name."""
         properties: dict[str, Any] = {"scenario": {"const": self.name}}
         for role in self._roles:
-            one = _role_schema(role)
+            one = role_schema(role)
             several = {"type": "array", "items": one}
             properties[role[:-1]] = {"anyOf": [one, several]} if role == self._repeated else one
         for cls in self._extras:
@@ -342,7 +342,7 @@ def chosen_from(value: object, role: str, where: str) -> Chosen:
     return found._replace(preset={**found.preset, **options})
 
 
-def _role_schema(role: str) -> dict[str, Any]:
+def role_schema(role: str) -> dict[str, Any]:
     """Allow every known plugin with its options, and any dotted path."""
     branches: list[dict[str, Any]] = [{"type": "string"}]
     for name in registry.names(role):

@@ -18,7 +18,7 @@ from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.scenarios._choice import Chosen, runtime_for
 from edge_tester.scenarios._command import chosen_from
-from edge_tester.scenarios._yaml import read_mapping
+from edge_tester.scenarios._yaml import blaming, read_mapping
 
 _KEYS = ("modelwrapper", "dataset", "report_directory", "measurement", "combinations", "targets")
 _COMBINATION_KEYS = ("name", "compiler", "runtime")
@@ -78,6 +78,11 @@ def read_matrix(path: Path) -> Matrix:
         The file cannot be read, or says something that does not exist.
     """
     content = read_mapping(path)
+    with blaming(path):
+        return _understood(content, path)
+
+
+def _understood(content: dict[str, Any], path: Path) -> Matrix:
     _check_keys(content, _KEYS, str(path))
     for key in ("modelwrapper", "combinations"):
         if key not in content:
@@ -134,7 +139,10 @@ def _combinations(entry: object, format: str, where: str) -> Iterator[Combinatio
 
 
 def _variants(chosen: Chosen) -> Iterator[tuple[str, Chosen]]:
-    """Yield a class once for every value of the options that have a list of values."""
+    """Yield a class once for every value of the options that have a list of values.
+
+    What names a variant is what differs, the kind of device by its value alone.
+    """
     several = [
         declared.name
         for declared in options_of(chosen.cls)
@@ -143,7 +151,10 @@ def _variants(chosen: Chosen) -> Iterator[tuple[str, Chosen]]:
     ]
     for values in itertools.product(*(chosen.preset[name] for name in several)):
         pairs = dict(zip(several, values, strict=True))
-        words = [f"{name}={_word(value)}" for name, value in pairs.items()]
+        words = [
+            _word(value) if name == "target" else f"{name}={_word(value)}"
+            for name, value in pairs.items()
+        ]
         yield "-".join(words), chosen._replace(preset={**chosen.preset, **pairs})
 
 

@@ -11,13 +11,18 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.host import HostRun, Measurement
-from edge_tester.core.measurements import RunRecord, require_writable, write_record
+from edge_tester.core.measurements import (
+    RunRecord,
+    require_encodable,
+    require_writable,
+    write_record,
+)
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.observer import Observer
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.report.context import report_of
-from edge_tester.report.words import plural
+from edge_tester.report.words import moment, plural
 from edge_tester.scenarios._command import Parsed
 
 # Title of a report's column, and what the narrower terminal calls it.
@@ -59,7 +64,8 @@ def record_run(
         command_line,
         artifact,
     )
-    require_writable(path)
+    earlier = require_writable(path)
+    require_encodable(**{"The command line": list(command_line)})
     try:
         run.execute()
     # Whatever it is, a defect included: the figures are not to blame, and it is raised again.
@@ -69,11 +75,17 @@ def record_run(
             if not isinstance(error, (EdgeTesterError, KeyboardInterrupt)):
                 reason = f"{type(error).__name__}: {error}"
             write_record(run.record(incomplete_reason=reason), path)
-            (observer or Observer()).tell(f"Incomplete run kept in {path}")
+            (observer or Observer()).tell(f"Incomplete run kept in {path}{_replacing(earlier)}")
         raise
     record = run.record()
     write_record(record, path)
+    if earlier is not None:
+        (observer or Observer()).tell(f"Record written{_replacing(earlier)}")
     return record
+
+
+def _replacing(earlier: RunRecord | None) -> str:
+    return "" if earlier is None else f", in place of the earlier one of {moment(earlier.created)}"
 
 
 def default_report(parsed: Parsed) -> dict[str, str]:

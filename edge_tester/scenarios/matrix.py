@@ -13,15 +13,22 @@ import msgspec
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.chain import way_of
 from edge_tester.core.compilecache import CompileCache, ingredients_of
-from edge_tester.core.errors import EdgeTesterError, OptionError, RecordError
+from edge_tester.core.errors import (
+    BackendMissingError,
+    EdgeTesterError,
+    OptionError,
+    RecordError,
+)
 from edge_tester.core.files import write_atomically
-from edge_tester.core.measurements import RunRecord, read_record
+from edge_tester.core.measurements import RunRecord, read_record, require_writable
 from edge_tester.core.options import Configurable, option, path_of
+from edge_tester.core.requirements import require_packages
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.report import render_html
 from edge_tester.scenarios._command import Command
 from edge_tester.scenarios._local_agent import local_agent
 from edge_tester.scenarios._matrix_file import Combination, Matrix, read_matrix
+from edge_tester.scenarios._matrix_target import Targets
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 from edge_tester.scenarios._record import comparison, record_run
@@ -49,10 +56,21 @@ COMMAND = Command(
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a combination: what it was made from, and why it failed if it did."""
+    """What became of a combination.
+
+    Attributes
+    ----------
+    key : str
+        Hash of what it was made from.
+    failure : str or None
+        Why it failed, if it did.
+    target : str or None
+        The machine that ran it, and the versions there.
+    """
 
     key: str
     failure: str | None = None
+    target: str | None = None
 
 
 class MatrixRun:
@@ -71,6 +89,7 @@ class MatrixRun:
         self._directory = matrix.report_directory
         self._cache = CompileCache(self._directory / "compiled")
         self._outcomes = _read_outcomes(self._directory / _STATE)
+        self._targets = Targets()
 
     def explained(self) -> Iterator[tuple[str, str]]:
         """Yield the name of each combination and what would be done."""
@@ -86,12 +105,16 @@ class MatrixRun:
         Whatever ends it early: what was measured until then is kept, and the next run
         goes on from there.
         """
-        failures = {}
+        failures = self._lacking(progress)
         for number, one in enumerate(self._matrix.combinations, 1):
             where = f"[{number}/{len(self._matrix.combinations)}] {one.name}"
+            if one.name in failures:
+                continue
             try:
                 if not again and self._is_done(one):
-                    progress.tell(f"{where}: done before")
+                    asked = self._targets.identity(one) is not None
+                    unsure = "" if asked else "; its target did not answer whether it has changed"
+                    progress.tell(f"{where}: done before{unsure}")
                     continue
                 progress.tell(where)
                 self._run_one(one, progress)
@@ -111,6 +134,23 @@ class MatrixRun:
                 found[path] = read_record(path)
         return found
 
+    def _lacking(self, progress: TerminalProgress) -> dict[str, str]:
+        """Say what cannot be run here before the first run, not after an hour; return it."""
+        failures = {}
+        for one in self._matrix.combinations:
+            protocol = one.make_protocol()
+            local = protocol is None or protocol.in_process
+            model, dataset = self._matrix.make_model(), self._matrix.make_dataset()
+            runtime = one.make_runtime() if local else None
+            try:
+                require_packages(model, dataset, one.make_compiler(), runtime)
+                require_writable(self._record_path(one))
+            except (BackendMissingError, RecordError) as error:
+                failures[one.name] = str(error)
+                progress.tell(f"{one.name} cannot be run: {error}")
+                self._note(one, Outcome("", str(error)))
+        return failures
+
     def _run_one(self, one: Combination, progress: TerminalProgress) -> None:
         artifact = self._artifact(one, progress)
         compiler = one.make_compiler()
@@ -127,7 +167,7 @@ class MatrixRun:
                 self._command_line,
                 artifact,
             )
-        self._note(one, Outcome(self._key(one)))
+        self._note(one, Outcome(self._key(one), None, self._targets.identity(one)))
 
     def _artifact(self, one: Combination, progress: TerminalProgress) -> Artifact | None:
         compiler = one.make_compiler()
@@ -164,6 +204,8 @@ class MatrixRun:
     def _is_done(self, one: Combination) -> bool:
         outcome = self._outcomes.get(one.name)
         if outcome is None or outcome.failure is not None or outcome.key != self._key(one):
+            return False
+        if self._targets.identity(one) not in (None, outcome.target):
             return False
         try:
             return read_record(self._record_path(one)).complete

@@ -1,4 +1,4 @@
-"""Print the JSON Schema of scenario files: ``edge-tester schema``."""
+"""Print the JSON Schemas of files: ``edge-tester schema``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_tester.core.measurements import record_schema
+from edge_tester.scenarios._matrix_schema import matrix_schema
 from edge_tester.scenarios._program import guard
 from edge_tester.scenarios.run_file import SCENARIOS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_USAGE = """Usage: edge-tester schema [record]
+_USAGE = """Usage: edge-tester schema [scenario | matrix | record]
 
-Print the JSON Schema of scenario files, or of run records."""
+Print the JSON Schema of scenario files (of 'edge-tester run'), of matrix files (of
+'edge-tester matrix'), or of run records."""
 
 
 def scenario_schema() -> dict[str, Any]:
@@ -28,11 +30,12 @@ def scenario_schema() -> dict[str, Any]:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    if list(arguments) not in ([], ["record"]):
+    makers = {"scenario": scenario_schema, "matrix": matrix_schema, "record": record_schema}
+    words = list(arguments) or ["scenario"]
+    if len(words) != 1 or words[0] not in makers:
         print(_USAGE)
         raise SystemExit(0 if {"-h", "--help"} & set(arguments) else 2)
-    schema = {"$schema": _DIALECT, **record_schema()} if arguments else scenario_schema()
-    print(json.dumps(schema, indent=2))
+    print(json.dumps({"$schema": _DIALECT, **makers[words[0]]()}, indent=2))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from edge_tester.scenarios import (
     model_training,
 )
 from edge_tester.scenarios._program import guard
-from edge_tester.scenarios._yaml import read_mapping
+from edge_tester.scenarios._yaml import blaming, read_mapping
 
 SCENARIOS = {
     module.COMMAND.name: module
@@ -38,7 +38,9 @@ def run_file(path: Path) -> None:
     if not isinstance(name, str) or name not in SCENARIOS:
         raise OptionError(f"{path}: there is no scenario {name!r}{hint(str(name), SCENARIOS)}")
     module = SCENARIOS[name]
-    module.conduct(module.COMMAND.read(content, str(path)))
+    with blaming(path):
+        parsed = module.COMMAND.read(content, str(path))
+    module.conduct(parsed)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from edge_tester.core.errors import RecordError
-from edge_tester.core.measurements import read_record, record_schema, write_record
+from edge_tester.core.measurements import (
+    read_record,
+    record_schema,
+    require_encodable,
+    require_writable,
+    write_record,
+)
+from edge_tester.datasets.npz_file import NpzDataset
 from edge_tester.runtimes.echo import EchoRuntime
 from tests.agents import echo_model
 from tests.runs import EchoModel, measured, npz
@@ -81,6 +88,60 @@ def test_records_that_cannot_be_read_or_written(tmp_path, record):
         write_record(record, tmp_path / "file" / "record.json")
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("\udcff.json", "must be UTF-8"),
+        ("a" * 300 + ".json", "File name too long"),
+        ("a\0b.json", "null byte"),
+        ("file/record.json", "cannot be written"),
+        ("file", "would be overwritten"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name, message):
+    (tmp_path / "file").write_text("somebody's other file")
+    with pytest.raises(RecordError, match=message):
+        require_writable(tmp_path / name)
+    assert ["file"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_the_earlier_record_is_known(tmp_path, record):
+    path = tmp_path / "new" / "record.json"
+    assert require_writable(path) is None
+    write_record(record, path)
+    assert record == require_writable(path)
+    assert [path] == list(path.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"a": [1, {"b": np.str_("x")}]}, "np.str_"),
+        ([1.5, np.float32(2)], "float32"),
+        (["good", "bad \udcff"], "bad"),
+        ({"a": object()}, "object"),
+    ],
+)
+def test_what_json_cannot_say_is_refused_when_it_is_heard(value, told):
+    with pytest.raises(RecordError, match=f"The facts cannot be kept .*got .*{told}"):
+        require_encodable(**{"The facts": value})
+    require_encodable(**{"The facts": {"a": [1, None, "ä"]}})
+
+
+def test_a_data_set_that_speaks_numpy_is_refused_before_the_model_is_touched(tmp_path):
+    class Speaking(NpzDataset):
+        """Says what no record can keep."""
+
+        def facts(self):
+            return {"resized": np.int64(3)}
+
+    np.savez(tmp_path / "some.npz", x=np.zeros((3, 4), np.uint8))
+    model = EchoModel(model_path=echo_model(tmp_path).path)
+    dataset = Speaking(dataset_path=tmp_path / "some.npz")
+    with pytest.raises(RecordError, match="The facts of Speaking cannot be kept"):
+        measured(model, dataset, EchoRuntime())
+
+
 def test_records_keep_to_their_schema(record):
     jsonschema.validate(json.loads(msgspec.json.encode(record)), record_schema())
 
@@ -96,7 +157,7 @@ def test_an_earlier_record_stays_if_writing_fails(tmp_path, record):
     write_record(record, path)
     before = path.read_bytes()
     unwritable = msgspec.structs.replace(record, runtime_facts={"what": object()})
-    with pytest.raises(TypeError):
+    with pytest.raises(RecordError, match="The field .runtime_facts. cannot be kept"):
         write_record(unwritable, path)
     assert before == path.read_bytes()
     assert [path] == list(tmp_path.iterdir())

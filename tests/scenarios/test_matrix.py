@@ -7,6 +7,12 @@ import time
 import pytest
 
 from edge_tester.core.measurements import read_record
+from edge_tester.runtimeprotocols.network import NetworkProtocol
+from edge_tester.runtimes.echo import EchoRuntime
+from edge_tester.scenarios._choice import Chosen
+from edge_tester.scenarios._matrix_file import Combination
+from edge_tester.scenarios._matrix_target import Targets
+from tests.agents import running_agent
 
 MATRIX = """
 modelwrapper: m.onnx
@@ -18,6 +24,14 @@ combinations:
   - name: impossible
     runtime: {class: onnxruntime, execution_providers: [NoSuchProvider]}
 """
+NEEDY = '''
+from edge_tester.core.compiler import ModelCompiler
+class Needy(ModelCompiler):
+    """Needs what nobody has."""
+    input_formats = ("onnx",)
+    output_format = "onnx"
+    packages = ("no_such_package",)
+'''
 NAMES = ["onnxruntime-num_threads=1", "onnxruntime-num_threads=2", "onnx-onnxruntime"]
 
 
@@ -72,6 +86,80 @@ def test_what_changed_is_measured_again(user, out):
     assert 21 == read_record(out / f"{NAMES[0]}.json").quality.samples
 
 
+@pytest.mark.parametrize("old", ['\\"hostname\\":\\"', '\\"numpy\\":\\"'], ids=["host", "version"])
+def test_what_ran_elsewhere_or_in_other_versions_is_measured_again(user, out, old):
+    write(user, out)
+    user.run("matrix", "matrix.yml")
+    state = out / "matrix.json"
+    before = state.read_text()
+    assert old in before
+    state.write_text(before.replace(old, old + "other-", 1))
+    _, _, errors = user.run("matrix", "matrix.yml")
+    assert 2 == errors.count("done before")
+
+
+def test_packages_that_are_missing_are_said_before_the_first_run(user, out):
+    (user.folder / "needy.py").write_text(NEEDY)
+    write(user, out, MATRIX.replace("name: impossible", "compiler: needy.Needy"))
+    status, output, errors = user.run("matrix", "matrix.yml")
+    assert 1 == status
+    first = errors.splitlines()[0]
+    assert "cannot be run: Needy needs no_such_package: pip install" in first
+    assert "1 of 4 failed" in output
+
+
+def test_what_is_somebody_else_s_is_not_overwritten(user, out):
+    out.mkdir()
+    (out / f"{NAMES[1]}.json").write_text("{}")
+    write(user, out)
+    _, output, errors = user.run("matrix", "matrix.yml")
+    assert "would be overwritten" in errors.splitlines()[0]
+    assert f"2 of 4 failed: {NAMES[1]}" in output
+    assert "{}" == (out / f"{NAMES[1]}.json").read_text()
+
+
+def test_the_schema_of_matrices_takes_what_the_command_takes(user, out):
+    jsonschema = pytest.importorskip("jsonschema")
+    yaml = pytest.importorskip("yaml")
+    schema = json.loads(user.does("schema", "matrix"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for text in (MATRIX, MATRIX + "targets: {here: null, there: {class: network, port: 1}}\n"):
+        jsonschema.validate(yaml.safe_load(text), schema)
+    for old, new in (
+        ("combinations:", "combination:"),
+        ("num_threads", "num_thread"),
+        ("[1, 2]", "[1, zero]"),
+        ("- compiler", "- compilr"),
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(MATRIX.replace(old, new)), schema)
+
+
+def test_a_remote_target_is_asked_what_it_is(tmp_path):
+    with running_agent(tmp_path) as agent:
+        link = Chosen("runtimeprotocols", NetworkProtocol, {"host": str(agent.host)})
+        one = Combination("a", None, Chosen("runtimes", EchoRuntime, {}), link)
+        asked = Targets().identity(one)
+    here = Targets().identity(one._replace(target=None))
+    assert json.loads(here)["hostname"] == json.loads(asked)["hostname"]
+    assert "python" in json.loads(asked)["versions"]
+    assert Targets().identity(one) is None
+
+
+def test_variants_are_named_by_what_differs(user, out):
+    text = MATRIX.split("  - runtime")[0] + (
+        "  - compiler: {class: onnx, target: [default, int8]}\n"
+        "    runtime: {class: onnxruntime, graph_optimization_level: [all, basic]}\n"
+    )
+    write(user, out, text)
+    explained = user.does("matrix", "matrix.yml", "--explain").splitlines()
+    assert [
+        f"onnx-onnxruntime-{target}-graph_optimization_level={level}"
+        for target in ("default", "int8")
+        for level in ("all", "basic")
+    ] == [line.partition(":")[0] for line in explained]
+
+
 def test_an_interrupted_matrix_goes_on_where_it_was(user, out):
     outputs = out / "outputs"
     text = MATRIX.replace("num_samples: 20", "num_samples: 20000")
@@ -111,6 +199,8 @@ def test_two_targets_are_two_runs(user, out):
             "did you mean 'combinations'",
         ),
         (("num_threads", "num_thread"), "did you mean 'num_threads'"),
+        (("num_threads: [1, 2]", "num_threads: 0"), "matrix.yml, line 6: ONNXRuntime.num_threads"),
+        (("  - compiler: onnx", "    runtime: tflite"), "matrix.yml, line 7: the key 'runtime' is"),
         (("onnxruntime, num", "onnxruntim, num"), "No runtime is named 'onnxruntim'"),
         (("- compiler: onnx", "- compilr: onnx"), "combination 2 has an unknown key 'compilr'"),
         (("name: impossible", "name: onnx-onnxruntime"), "two combinations are named"),

@@ -1,0 +1,58 @@
+"""What a target is, so that a matrix sees when it has become another."""
+
+from __future__ import annotations
+
+import platform
+
+import msgspec
+
+from edge_tester.core.errors import ProtocolError, TargetError
+from edge_tester.core.machine import describe_machine
+from edge_tester.core.measurements import Machine
+from edge_tester.core.options import path_of
+from edge_tester.core.payloads import Hello
+from edge_tester.scenarios._matrix_file import Combination
+
+# What changes from hour to hour decides nothing that is to be measured again for it.
+_PASSING = {"load_average", "boot_id"}
+
+
+class Targets:
+    """Asks each target once for its machine and for the versions of a runtime's packages."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, str | None] = {}
+
+    def identity(self, one: Combination) -> str | None:
+        """Return what tells the target of a combination from others.
+
+        Returns
+        -------
+        str or None
+            None if it cannot be asked now.
+        """
+        runtime, protocol = one.make_runtime(), one.make_protocol()
+        if protocol is None or protocol.in_process:
+            return _told(describe_machine(runtime.distributions))
+        place = (path_of(type(protocol)), protocol.to_options(), path_of(type(runtime)))
+        key = msgspec.json.encode(place, order="deterministic")
+        if key not in self._known:
+            hello = Hello(
+                client=f"edge_tester on {platform.node()}",
+                runtime=path_of(type(runtime)),
+                runtime_options=runtime.chosen_options(),
+                wait=True,
+            )
+            try:
+                welcome = protocol.connect(hello)
+                self._known[key] = _told(msgspec.convert(welcome.machine, Machine))
+            except (ProtocolError, TargetError):
+                self._known[key] = None
+            finally:
+                protocol.disconnect()
+        return self._known[key]
+
+
+def _told(machine: Machine) -> str:
+    facts = {k: v for k, v in msgspec.to_builtins(machine).items() if k not in _PASSING}
+    return msgspec.json.encode(facts, order="deterministic").decode()

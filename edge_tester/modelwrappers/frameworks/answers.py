@@ -53,8 +53,9 @@ class AnsweringModel(ModelWrapper):
         try:
             lines = self.class_names.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise OptionError(
-                f"{type(self).__name__}.class_names: {self.class_names} cannot be read: {error}."
+                f"{type(self).__name__}.class_names: {self.class_names} cannot be read: {reason}."
             ) from error
         names = [line.strip() for line in lines if line.strip()]
         doubled = next((name for name in names if names.count(name) > 1), None)

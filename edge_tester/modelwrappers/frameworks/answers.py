@@ -46,7 +46,7 @@ class AnsweringModel(ModelWrapper):
         Raises
         ------
         OptionError
-            The file cannot be read, or has a name twice.
+            The file cannot be read, or is empty.
         """
         if self.class_names is None:
             return []
@@ -58,10 +58,10 @@ class AnsweringModel(ModelWrapper):
                 f"{type(self).__name__}.class_names: {self.class_names} cannot be read: {reason}."
             ) from error
         names = [line.strip() for line in lines if line.strip()]
-        doubled = next((name for name in names if names.count(name) > 1), None)
-        if doubled is not None or not names:
-            reason = f"names {doubled!r} twice" if names else "names no class"
-            raise OptionError(f"{type(self).__name__}.class_names: {self.class_names} {reason}.")
+        if not names:
+            raise OptionError(
+                f"{type(self).__name__}.class_names: {self.class_names} names no class."
+            )
         return names
 
     def evaluated(self, outputs: Sequence[TensorSpec]) -> TensorSpec | None:

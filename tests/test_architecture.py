@@ -31,7 +31,7 @@ WAIT_LIMIT_S = 30
 LAYERS = (
     "errors interrupts observer quiet readahead target.status",
     "options backends files formats isolation payloads statistics tensors wire",
-    "batches channel download figures onnxfiles outputs registry toolenvironment",
+    "batches channel download figures flags onnxfiles outputs registry toolenvironment",
     "artifact measurements onnxmetadata quality watch",
     "classification machine",
     "dataset onnxconversion runtime runtimeprotocol",

@@ -18,6 +18,12 @@ from edge_tester.core.measurements import read_record
 
 ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 60
+NETWORK = """
+import torch
+
+def make():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+"""
 
 
 class Block(NamedTuple):
@@ -54,6 +60,9 @@ def folder(tmp_path_factory) -> Path:
         path = folder / "images" / str(digits.target[index]) / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((digits.images[index] * 15).astype(np.uint8)).save(path)
+    (folder / "mynet.py").write_text(NETWORK)
+    weights = "import torch, mynet; torch.save(mynet.make().state_dict(), 'net.pt')"
+    subprocess.run([sys.executable, "-c", weights], cwd=folder, check=True)
     return folder
 
 
@@ -142,10 +151,11 @@ def test_every_block_runs(folder, environment):
     }
     expected = {
         *("my-model", "my-images", "latency-only", "my-int8", "digits-native", "digits-int8"),
-        *("from-file", "run", "ahead"),
+        *("from-file", "run", "ahead", "net"),
     }
     assert expected == set(accuracies)
     assert accuracies.pop("latency-only") is None
+    assert accuracies.pop("net") is None
     assert all(accuracy > 0.9 for accuracy in accuracies.values()), accuracies
 
 

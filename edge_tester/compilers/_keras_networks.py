@@ -50,9 +50,8 @@ def prepared(model: ModelWrapper, needed_by: object) -> Prepared:
         for layer in layers
         if type(layer).__name__ in _RECURRENT
     )
-    steps = max(tensor.shape[1] or 0 for tensor in network.inputs if len(tensor.shape) > 1)
-    known = all(tensor.shape[1] for tensor in network.inputs if len(tensor.shape) > 1)
-    unroll = loops and known and steps <= MOST_STEPS
+    lengths = [tensor.shape[1] for tensor in network.inputs if len(tensor.shape) > 1]
+    unroll = loops and all(length and length <= MOST_STEPS for length in lengths)
     facts = {}
     if half:
         facts["computes in"] = "float32, where the Keras model mixes it with half precision"

@@ -53,6 +53,7 @@ class CoreMLCompiler(ModelCompiler):
         "default",
         choices=("default", "int8", "palettized"),
         help="default keeps the precision; int8 quantizes linearly; palettized looks them up",
+        gives_way=True,
     )
     palette_bits: int = option(
         4, minimum=1, maximum=8, help="Bits of an index into the palette: 1, 2, 4, 6 or 8"

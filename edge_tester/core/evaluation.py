@@ -109,6 +109,13 @@ class Evaluation:
         """Return the figures over everything seen so far."""
         return self._accumulator.result()
 
+    def at_chance(self) -> bool:
+        """Tell whether the accuracy is about that of guesses."""
+        figures = self.result()
+        if figures.accuracy is None or not figures.classes:
+            return False
+        return figures.accuracy < min(0.5, 2 / figures.classes)
+
     def remarks(self) -> list[str]:
         """Return what makes the figures doubtful, in words."""
         return [*self._remarks, *self._accumulator.remarks()]

@@ -388,7 +388,7 @@ class HostRun:
             *self._model.remarks(),
             *self._dataset.remarks(),
             *self._remarks,
-            *self._inputs.remarks(),
+            *self._inputs.remarks(at_chance=self._evaluation.at_chance()),
             *self._outputs.remarks(),
             *self._evaluation.remarks(),
             *clock_remarks(self._latency),

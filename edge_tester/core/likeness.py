@@ -128,5 +128,5 @@ def _constant(wanted: Array, found: Array, largest: float) -> bool:
 
 def _varies(values: Array, largest: float) -> bool:
     """Tell whether any column varies by more than a part of the largest value."""
-    spread: Any = np.ptp(np.nan_to_num(values), axis=0).max()
+    spread: Any = np.ptp(np.where(np.isfinite(values), values, 0), axis=0).max()
     return bool(spread > _VARIES * largest)

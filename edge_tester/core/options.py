@@ -63,7 +63,8 @@ def option(
         Only the owner of the target may set it, where the agent is started
         (paths and libraries of the target); a client may not.
     gives_way : bool, default=False
-        The flag is left out of a command in which another class has it too.
+        Where another class of a command has the same flag, this one's begins with the name of
+        its class's module: ``--coreml-weights``.
     """
     metadata = {
         "help": help,
@@ -205,7 +206,7 @@ class Configurable:
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         group = parser.add_argument_group(f"{cls.__name__} ({summary_of(cls)})")
         for declared in options_of(cls):
-            _add_flag(group, declared)
+            add_flag(group, declared)
         return parser, group
 
     @classmethod
@@ -261,53 +262,6 @@ def options_of(cls: type[Configurable]) -> list[Option]:
     return typing.cast("list[Option]", cached)
 
 
-def combine(
-    parser: argparse.ArgumentParser, classes: Iterable[type[Configurable]]
-) -> argparse.ArgumentParser:
-    """Add the flags of several classes to one parser.
-
-    Raises
-    ------
-    OptionError
-        Two classes declare the same flag; the message names both.
-    """
-    owners: dict[str, str] = {}
-    classes = list(classes)
-    hidden = hidden_options(classes)
-    for cls in classes:
-        part, group = cls.form_argparse()
-        for action in list(part._actions):
-            if action.dest in hidden[cls]:
-                part._remove_action(action)
-                group._group_actions.remove(action)
-                continue
-            for flag in action.option_strings:
-                if flag in owners:
-                    raise OptionError(
-                        f"{flag} is declared by both {owners[flag]} and {cls.__name__}; "
-                        "they cannot be used in one command."
-                    )
-                owners[flag] = cls.__name__
-        parser._add_container_actions(part)
-    return parser
-
-
-def hidden_options(
-    classes: Iterable[type[Configurable]],
-) -> dict[type[Configurable], set[str]]:
-    """Return, for each class of a command, the options whose flags are another one's there."""
-    classes = list(classes)
-    return {
-        cls: {
-            declared.name
-            for declared in options_of(cls)
-            if declared.gives_way
-            and any(declared.name == d.name for c in classes if c is not cls for d in options_of(c))
-        }
-        for cls in classes
-    }
-
-
 def json_schema(cls: type[Configurable]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the options of a class."""
     properties = {d.name: _property_schema(d) for d in options_of(cls)}
@@ -351,7 +305,8 @@ def _annotation(cls: type, name: str) -> Any:
     return annotation
 
 
-def _add_flag(group: argparse._ArgumentGroup, declared: Option) -> None:
+def add_flag(group: argparse._ArgumentGroup, declared: Option, prefix: str = "") -> None:
+    """Add the flag of an option to a parser's group, with a prefix if its own name is taken."""
     text = declared.help.replace("%", "%%")
     if declared.unit:
         text += f" [{declared.unit}]"
@@ -360,16 +315,21 @@ def _add_flag(group: argparse._ArgumentGroup, declared: Option) -> None:
     elif declared.default is not None and declared.default is not False and declared.default != ():
         text += f" (default: {_plain(declared.default)})"
     # SUPPRESS keeps "not said" apart from "said"; the class supplies the default.
-    common: dict[str, Any] = {"dest": declared.name, "default": argparse.SUPPRESS, "help": text}
+    common: dict[str, Any] = {
+        "dest": f"{prefix}{declared.name}",
+        "default": argparse.SUPPRESS,
+        "help": text,
+    }
+    flag = f"--{prefix}{declared.flag[2:]}"
     if declared.kind is bool:
         switch = "store_true" if declared.default is False else argparse.BooleanOptionalAction
-        group.add_argument(declared.flag, action=switch, **common)
+        group.add_argument(flag, action=switch, **common)
         return
     if declared.repeated:
         common["nargs"] = "*"
     metavar = None if declared.choices else declared.kind.__name__.upper()
     group.add_argument(
-        declared.flag,
+        flag,
         type=_path if declared.kind is Path else declared.kind,
         choices=declared.choices,
         metavar=metavar,

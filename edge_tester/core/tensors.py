@@ -136,9 +136,12 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
             Shape or dtype do not fit, or values are lost; the message names both sides.
         """
         if not self.accepts(values.shape):
+            batch = self.shape[:1]
+            fixed = len(values.shape) == len(self.shape) and values.shape[1:] == self.shape[1:]
             raise InputError(
                 f"Input {self.name!r} takes {self.described()}, got {tuple(values.shape)} "
                 f"{values.dtype}."
+                + (f" Its batch is fixed: --inference-batch-size {batch[0]}." if fixed else "")
             )
         wanted = np.dtype(self.dtype)
         if self.quantized:

@@ -141,9 +141,10 @@ def _accept(specs: Sequence[TensorSpec]) -> Callable[[Sequence[Array]], bool]:
 
 
 def random_inputs(specs: Sequence[TensorSpec], open_size: int) -> tuple[Runs, str]:
-    """Return some runs of seeded random inputs: floats in 0..1, integers and truth values 0 or 1.
+    """Return some runs of seeded random inputs, and what they are.
 
-    Beside them, what they are.
+    Floats are in 0..1, as pixels and most inputs are, in every second run around 0, since some
+    operations go wrong below it alone; integers and truth values are 0 or 1.
 
     Parameters
     ----------
@@ -158,7 +159,7 @@ def random_inputs(specs: Sequence[TensorSpec], open_size: int) -> tuple[Runs, st
     """
     generator = np.random.default_rng(0)
 
-    def values(spec: TensorSpec) -> Array:
+    def values(spec: TensorSpec, run: int) -> Array:
         dtype = np.dtype(spec.dtype)
         shape = [
             size if size is not None else (open_size if axis else 1)
@@ -166,12 +167,14 @@ def random_inputs(specs: Sequence[TensorSpec], open_size: int) -> tuple[Runs, st
         ]
         if spec.quantized or np.issubdtype(dtype, np.floating):
             kind = np.float32 if spec.quantized else dtype
-            return np.asarray(generator.random(shape), kind)
+            draw = generator.standard_normal if run % 2 else generator.random
+            return np.asarray(draw(shape), kind)
         if dtype.kind not in "iub":
             raise InputError(f"Input {spec.name!r} takes {spec.dtype}, which has no random values.")
         return np.asarray(generator.integers(0, 2, shape), dtype)
 
-    return [[values(spec) for spec in specs] for _ in range(_SAMPLES)], "random inputs"
+    runs = [[values(spec, run) for spec in specs] for run in range(_SAMPLES)]
+    return runs, "random inputs"
 
 
 def run_result(result: Result, inputs: Runs | None) -> tuple[Answers | None, str]:

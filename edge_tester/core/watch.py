@@ -17,6 +17,11 @@ from edge_tester.core.tensors import Array, TensorSpec
 _DOUBTFUL_SATURATION, _DOUBTFUL_OUTSIDE = 0.01, 0.01
 # Pixels as they come from a picture file.
 _BRIGHTEST = 255.0
+_UNSCALED = (
+    "The answers are no better than guesses, and the model was given values of 0 to 255, as "
+    "pictures have them: --preprocessing NAME scales pictures as published models want them, "
+    "--input-scale 0.00392157 to 0 to 1."
+)
 # An input that uses less than this of what a quantized input can hold was made for another one.
 _UNUSED = 1 / 50
 
@@ -65,9 +70,17 @@ class InputWatch:
         """Return ranges and counts of all inputs, by name."""
         return {one.spec.name: one.facts() for one in self._inputs if one.values}
 
-    def remarks(self) -> list[str]:
-        """Return what was lost, in words, and what cures it."""
-        return [text for one in self._inputs for text in one.remarks()]
+    def remarks(self, *, at_chance: bool = False) -> list[str]:
+        """Return what was lost, in words, and what cures it.
+
+        Parameters
+        ----------
+        at_chance : bool, default=False
+            Whether the answers are no better than guesses: then inputs that look like pixels
+            which nobody scaled are worth a word.
+        """
+        found = [text for one in self._inputs for text in one.remarks()]
+        return found + [_UNSCALED for one in self._inputs if at_chance and one.like_pixels()]
 
 
 class _Input:
@@ -100,6 +113,11 @@ class _Input:
             bounds = self.calibrated[0] - slack, self.calibrated[1] + slack
             if low < bounds[0] or high > bounds[1]:
                 self.outside += int(((real < bounds[0]) | (real > bounds[1])).sum())
+
+    def like_pixels(self) -> bool:
+        """Tell whether real values go over the range of pixels, into an input that has no range."""
+        image = len(self.spec.shape) in (3, 4) and not self.held
+        return image and self.low >= 0 and _BRIGHTEST / 2 < self.high <= _BRIGHTEST
 
     def facts(self) -> dict[str, Any]:
         found: dict[str, Any] = {"values": self.values}

@@ -126,16 +126,20 @@ class TFLiteRuntime(StatefulRuntime):
             raise ModelError(
                 f"TFLiteRuntime cannot load {path}{using}: {_one_line(error)}"
             ) from error
+        shapes = None
         try:
             interpreter.allocate_tensors()
+            shapes = [tuple(one["shape"].tolist()) for one in interpreter.get_input_details()]
         except (ValueError, RuntimeError) as error:
             wish = f" with a batch size of {batch_size} instead of {resized}" if resized else ""
-            raise ModelError(
-                f"TFLiteRuntime cannot run {path}{wish}: {_one_line(error)}"
-            ) from error
+            if not _has_open_sizes(interpreter, self.batch_axis):
+                raise ModelError(
+                    f"TFLiteRuntime cannot run {path}{wish}: {_one_line(error)}"
+                ) from error
+            # The sizes in the file only stand for what the first sample has.
         self._inputs = interpreter.get_input_details()
         self._outputs = interpreter.get_output_details()
-        self._shapes = [tuple(detail["shape"].tolist()) for detail in self._inputs]
+        self._shapes = shapes or []
         self._specs = [_spec(detail, path, batch_size, self.batch_axis) for detail in self._inputs]
         outputs = [
             _spec(detail, path, *self._output_batch(interpreter, detail, batch_size))
@@ -293,6 +297,14 @@ def _check_identifier(path: Path) -> None:
             f"{path} is no LiteRT (TensorFlow Lite) model: bytes 4 to 8 must be "
             f"{_IDENTIFIER!r}, got {start[4:]!r}."
         )
+
+
+def _has_open_sizes(interpreter: Any, axis: int | None) -> bool:
+    """Tell whether any size of an input but the batch is open."""
+    signatures = [one["shape_signature"].tolist() for one in interpreter.get_input_details()]
+    return any(
+        size == -1 for sizes in signatures for place, size in enumerate(sizes) if place != axis
+    )
 
 
 def _set_batch_size(interpreter: Any, batch_size: int, axis: int | None) -> int | None:

@@ -187,7 +187,12 @@ class TorchScriptRuntime(StatePairsRuntime):
         ]
         try:
             with torch.inference_mode():
-                return model(*zeros)
+                before = [buffer.clone() for buffer in model.buffers()]
+                results = model(*zeros)
+                # A run moves on what the module keeps from run to run.
+                for buffer, value in zip(model.buffers(), before, strict=True):
+                    buffer.copy_(value)
+                return results
         except RuntimeError as error:
             # Its message is a whole traceback of the script; the last line says why.
             reason = str(error).strip().rpartition("\n")[2]

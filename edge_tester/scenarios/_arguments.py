@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from edge_tester.core import registry
 from edge_tester.core.errors import OptionError, PluginError
+from edge_tester.core.flags import prefix_of
 from edge_tester.core.options import Configurable, Option, hint, options_of
 
 # Other names of the flags that name a class by its role.
@@ -46,7 +47,7 @@ def parted(
     Raises
     ------
     OptionError
-        A class is named twice for one role.
+        A class is named twice for one role, or no class has a flag.
     """
     naming = role_flags(roles)
     declared = _declared(arguments, roles, extras)
@@ -68,6 +69,9 @@ def parted(
                 raise OptionError(f"{name} is given twice: {by_role[role]!r} and another.")
             by_role[role] = value if equals else rest.pop(0)
             continue
+        if name not in declared and name not in ("-h", "--help"):
+            # Its value would be taken for a word.
+            raise OptionError(refusal_of_flag(word, roles, [*declared, *naming]))
         flags.append(word)
         if not equals:
             flags += _values(declared.get(name), rest)
@@ -145,6 +149,8 @@ def _declared(
         for option in options_of(cls):
             count = 0 if option.kind is bool else -1 if option.repeated else 1
             found.setdefault(option.flag, {count: option})
+            if option.gives_way:
+                found.setdefault(f"--{prefix_of(cls)}{option.flag[2:]}", {count: option})
             if count == 0:
                 found.setdefault(f"--no-{option.flag[2:]}", {0: option})
     return found

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from edge_tester.core import registry
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import OptionError
+from edge_tester.core.flags import combine, from_flags
 from edge_tester.core.options import (
     Configurable,
-    combine,
-    hidden_options,
     hint,
     json_schema,
     options_of,
@@ -112,14 +111,9 @@ class Command:
             known = parser._option_string_actions
             flags = [*known, *role_flags(self._roles)]
             raise OptionError(f"{parser.prog}: {refusal_of_flag(unknown[0], self._roles, flags)}")
-        hidden = hidden_options([*(c.cls for c in chosen), *self._extras])
+        together = [*(c.cls for c in chosen if c.cls not in plain), *self._extras]
         parts = [
-            (
-                c.role,
-                c.cls()
-                if c.cls in plain
-                else c.cls.from_argparse(_without(namespace, hidden[c.cls])),
-            )
+            (c.role, c.cls() if c.cls in plain else from_flags(c.cls, namespace, together))
             for c in chosen
         ]
         extras = {cls: cls.from_argparse(namespace) for cls in self._extras}
@@ -324,10 +318,6 @@ class Parsed(NamedTuple):
     def extra(self, kind: type[Part]) -> Part:
         """Return the instance of one of the extra classes."""
         return cast(Part, self.extras[kind])
-
-
-def _without(namespace: argparse.Namespace, names: set[str]) -> argparse.Namespace:
-    return argparse.Namespace(**{k: v for k, v in vars(namespace).items() if k not in names})
 
 
 def _apply_presets(parser: argparse.ArgumentParser, chosen: Sequence[Chosen]) -> None:

@@ -11,7 +11,7 @@ from edge_tester.core import registry
 from edge_tester.core.chain import suffix_of
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.errors import OptionError
+from edge_tester.core.errors import OptionError, UnreachableError
 from edge_tester.core.host import Measurement
 from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
@@ -90,6 +90,21 @@ def measure(
         )
 
 
+def _answers(protocol: RuntimeProtocol) -> bool:
+    """Tell whether something listens where a client would go that was told nothing.
+
+    An address that was given is meant, also if nothing is there.
+    """
+    if protocol.chosen_options():
+        return True
+    try:
+        protocol.start_client()
+    except UnreachableError:
+        return False
+    protocol.disconnect()
+    return True
+
+
 def _beside(record: Path, source: Path, compiler: ModelCompiler) -> Path:
     """Return where a compiled model goes for which no place was named; never its source's."""
     suffix = suffix_of(compiler.output_format)
@@ -104,7 +119,8 @@ def _beside(record: Path, source: Path, compiler: ModelCompiler) -> Path:
 def conduct(parsed: Parsed) -> None:
     """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
-    protocol: RuntimeProtocol | None = parsed.needed(RuntimeProtocol)
+    named = parsed.needed(RuntimeProtocol)
+    protocol: RuntimeProtocol | None = named
     if parsed.extra(Target).start_agent:
         if protocol is not None and protocol.chosen_options():
             raise OptionError(
@@ -112,8 +128,12 @@ def conduct(parsed: Parsed) -> None:
                 f"{', '.join(protocol.chosen_options())}."
             )
         protocol = None
+    elif parsed.left_out("runtimeprotocols") and not _answers(named):
+        protocol = None
     directory, name = Path(parsed.trailing["report_directory"]), parsed.trailing["report_name"]
     with TerminalProgress() as progress:
+        if protocol is None and not parsed.extra(Target).start_agent:
+            progress.tell("No agent runs on this machine: one is started for this run.")
         if parsed.left_out("datasets"):
             progress.tell("No data set is named: random inputs are run, and nothing is evaluated.")
         record = measure(

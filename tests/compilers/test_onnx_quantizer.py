@@ -205,8 +205,9 @@ def test_a_missing_file_of_weights_is_named(tmp_path):
 
 
 def test_a_quantized_file_is_refused_by_name(tmp_path, quantized):
-    model = ONNXFile(model_path=quantized(convolution(tmp_path / "m.onnx", 17)).path)
-    with pytest.raises(CompilationError, match=r"not quantized yet .*int8\.onnx is"):
+    made = quantized(convolution(tmp_path / "m.onnx", 17)).path
+    model = ONNXFile(model_path=made.rename(tmp_path / "earlier.onnx"))
+    with pytest.raises(CompilationError, match=r"not quantized yet .*earlier\.onnx is"):
         quantized(model)
 
 
@@ -232,3 +233,34 @@ def test_half_precision_is_quantized_and_inputs_keep_their_type(tmp_path, quanti
     assert GOOD_DB < ratio(artifact)
     made = onnx.load(artifact.path).graph
     assert [ends] * 2 == [t.type.tensor_type.elem_type for t in (*made.input, *made.output)]
+
+
+@pytest.mark.parametrize("largest_bytes", [100, 1 << 30])
+def test_other_compilers_read_weights_beside_the_file_too(tmp_path, monkeypatch, largest_bytes):
+    from edge_tester.compilers._fixed_batch import fixed_onnx
+
+    monkeypatch.setattr("edge_tester.compilers._onnx_files._LARGEST_BYTES", largest_bytes)
+    (tmp_path / "weights").mkdir()
+    place = "weights/all.bin"
+    path = tmp_path / "m.onnx"
+    convolution(path, 17, save_as_external_data=True, location=place, size_threshold=0)
+    (tmp_path / "scratch").mkdir()
+    fixed = fixed_onnx(path, 2, tmp_path / "scratch", "Test")
+    values = weights(2, 3, 8, 8)
+    expected, actual = (
+        onnxruntime.InferenceSession(model).run(None, {"x": values})[0]
+        for model in (str(path), fixed.SerializeToString())
+    )
+    np.testing.assert_allclose(expected, actual, atol=1e-6)
+
+
+def test_what_is_too_large_for_one_file_is_quantized_all_the_same(tmp_path, quantized, monkeypatch):
+    # 2 GB are too many for a test: the weights of this model are beyond 4 kB as floats alone.
+    nodes = [node("MatMul", ["x", "w"], ["y"])]
+    model = written(tmp_path / "m.onnx", nodes, ["N", 64], {"w": weights(64, 32)})
+    monkeypatch.setattr("edge_tester.compilers._onnx_files._LARGEST_BYTES", 4000)
+    artifact = quantized(model)
+    assert GOOD_DB < ratio(artifact)
+    onnxruntime.InferenceSession(artifact.path.read_bytes())
+    with pytest.raises(CompilationError, match="writes one file, which may have 2 GB in ONNX"):
+        ONNXCompiler(compiled_model_path=tmp_path / "copy.onnx").compile(model, None)

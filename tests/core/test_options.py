@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_tester.core.errors import OptionError
+from edge_tester.core.flags import combine, from_flags
 from edge_tester.core.options import (
     Configurable,
-    combine,
     hint,
     json_schema,
     option,
@@ -185,3 +185,25 @@ def test_hints():
 
 def test_summary_is_the_first_line():
     assert "Has options of all kinds" == summary_of(Everything)
+
+
+def test_a_flag_that_gives_way_is_named_by_its_module():
+    class Yielding(Configurable):
+        """Has an option that another class may have too."""
+
+        size: int = option(1, help="A size", gives_way=True)
+
+    class Owning(Configurable):
+        """Has the same."""
+
+        size: str = option("a", help="Another size")
+
+    Yielding.__module__ = "somewhere.its_file"
+    alone = combine(argparse.ArgumentParser(), [Yielding])
+    assert 5 == from_flags(Yielding, alone.parse_args(["--size", "5"]), [Yielding]).size
+    classes = [Yielding, Owning]
+    flags = combine(argparse.ArgumentParser(), classes).parse_args(
+        ["--size", "b", "--its-file-size", "7"]
+    )
+    assert 7 == from_flags(Yielding, flags, classes).size
+    assert "b" == from_flags(Owning, flags, classes).size

@@ -165,6 +165,12 @@ def test_an_answer_that_jumps_by_itself_is_a_remark(tmp_path, compiled):
     assert "move the model's own answer" in artifact.remarks[0]
 
 
+def test_what_goes_wrong_below_zero_alone_is_seen(tmp_path, compiled):
+    other = written(tmp_path / "other.onnx", [helper.make_node("Relu", ["x"], ["y"])])
+    with pytest.raises(CompilationError, match="output 'y' differs from m.onnx"):
+        compiled(written(tmp_path / "m.onnx", [helper.make_node("Identity", ["x"], ["y"])]), other)
+
+
 def test_a_fixed_batch_is_filled(tmp_path, compiled):
     fixed = product(tmp_path / "other.onnx", shape=(4, 4))
     assert compiled(product(tmp_path / "m.onnx"), fixed).facts["self_check"]["compared"]

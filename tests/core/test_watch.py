@@ -67,6 +67,16 @@ def test_values_outside_of_what_was_calibrated(name):
     assert "50 % of the values of input 'x' are outside" in watch.remarks()[0]
 
 
+def test_pixels_are_spoken_of_where_answers_are_guesses():
+    watch = InputWatch([TensorSpec("x", (1, 8, 8, 1), "float32")])
+    watch.conform([PIXELS.reshape(1, 8, 8, 1)])
+    assert [] == watch.remarks()
+    assert "--preprocessing NAME" in watch.remarks(at_chance=True)[0]
+    scaled = InputWatch([TensorSpec("x", (1, 8, 8, 1), "float32")])
+    scaled.conform([PIXELS.reshape(1, 8, 8, 1) / 255])
+    assert [] == scaled.remarks(at_chance=True)
+
+
 class TestOutputs:
     def watched(self, outputs, inputs=None):
         watch = OutputWatch([TensorSpec("y", (1, 2), "float32")])

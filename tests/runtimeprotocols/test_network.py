@@ -1,9 +1,12 @@
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edge_tester.core.errors import OptionError, UnreachableError
+from edge_tester.core import runtimeprotocol
+from edge_tester.core.errors import OptionError, ProtocolError, UnreachableError
+from edge_tester.core.payloads import Hello
 from edge_tester.core.target.agent import Agent
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.testing import RuntimeProtocolConformance
@@ -207,3 +210,30 @@ def test_a_descriptor_can_be_attached(tmp_path):
     assert b"here" == ours.recv(10)
     protocol.disconnect()
     ours.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "said nothing for too long"),
+        (b"", "connection"),
+        (b"HTTP/1.1 400 Bad", "it sent b'HTTP"),
+    ],
+)
+def test_what_listens_but_is_no_agent_is_named_in_time(monkeypatch, answer, said):
+    monkeypatch.setattr(runtimeprotocol, "HELLO_LIMIT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def answered():
+            connection, _ = listener.accept()
+            if answer is not None:
+                connection.sendall(answer.ljust(24 if answer else 0))
+                connection.close()
+            return connection
+
+        kept = pool.submit(answered)
+        client = NetworkProtocol(port=listener.getsockname()[1])
+        with pytest.raises(ProtocolError, match="no agent of edge_tester answers") as caught:
+            client.connect(Hello(client="a test"))
+        assert said in str(caught.value)
+        kept.result().close()

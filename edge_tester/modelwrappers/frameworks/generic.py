@@ -27,9 +27,20 @@ class GenericModel(AnsweringModel):
         (), help="Divisor after subtracting: one number, or one per channel"
     )
 
+    quantized_samples: bool = option(
+        False,
+        help="Samples are integers as a quantized model takes them; without it, integers are "
+        "real values as any others",
+    )
+
     def __post_init__(self) -> None:
         """Check the options, also against each other."""
         super().__post_init__()
+        if self.quantized_samples and self.normalization:
+            raise OptionError(
+                f"{type(self).__name__}.quantized_samples says that nothing is to be scaled, "
+                f"but {self.normalization} does."
+            )
         if not all(value > 0 for value in self.input_std):
             raise OptionError(
                 f"{type(self).__name__}.input_std must be greater than 0, "
@@ -87,6 +98,8 @@ class GenericModel(AnsweringModel):
             values, first = values[0], 0
         elif self.batch_axis == "1":
             values = np.moveaxis(values, 0, 1)
+        if self.quantized_samples:
+            return self._dequantized(values, spec)
         if not self.normalization or not _is_real(spec):
             return values
         scaled = values.astype(np.float32) * np.float32(self.input_scale)
@@ -95,6 +108,22 @@ class GenericModel(AnsweringModel):
         if self.input_std:
             scaled /= self._per_channel(self.input_std, "input_std", scaled, spec, first)
         return scaled
+
+    def _dequantized(self, values: Array, spec: TensorSpec) -> Array:
+        """Return what quantized samples stand for; quantizing gives the same integers again."""
+        if not spec.quantized or values.dtype.kind not in "iu":
+            raise InputError(
+                f"{type(self).__name__}.quantized_samples is for integers into quantized inputs; "
+                f"input {spec.name!r} takes {spec.described()}"
+                f"{'' if spec.quantized else ', not quantized'}, the samples are {values.dtype}."
+            )
+        limits = np.iinfo(spec.dtype)
+        if values.size and (values.min() < limits.min or values.max() > limits.max):
+            raise InputError(
+                f"Input {spec.name!r} takes quantized values from {limits.min} to {limits.max}, "
+                f"the samples go from {values.min()} to {values.max()}."
+            )
+        return spec.dequantize(values)
 
     def _per_channel(
         self, numbers: tuple[float, ...], name: str, values: Array, spec: TensorSpec, first: int

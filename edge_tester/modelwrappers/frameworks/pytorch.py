@@ -165,7 +165,9 @@ class TorchModel(ModelWrapper):
         Files that say what a network computes, but not what it keeps, would lose them.
         """
         torch = backend("torch", self)
-        return changed_by_a_run(torch, self.loaded(self.network), self._examples(torch.rand))
+        # A single sample, which a state of any shape takes.
+        inputs = tuple(one[:1] for one in self._examples(torch.rand))
+        return changed_by_a_run(torch, self.loaded(self.network), inputs)
 
     def save(self, path: Path) -> None:
         """Save the state dict."""
@@ -299,7 +301,7 @@ class TorchModel(ModelWrapper):
         torch = backend("torch", self)
         network = self.loaded(self.network)
         with torch.inference_mode():
-            answers = copy.deepcopy(network).eval()(*self._examples())
+            answers = copy.deepcopy(network).eval()(*(one[:1] for one in self._examples()))
         return network if is_plain(torch, answers) else flattened(torch, network)
 
     def _examples(self, make: Any = None) -> tuple[Any, ...]:

@@ -152,3 +152,28 @@ def test_a_failed_load_leaves_no_model_behind(resources, tmp_path):
         model.run([np.zeros((2, 8, 8, 1), np.float32)])
     with pytest.raises(ModelError, match="before load"):
         model.specs()
+
+
+class TestQuantizedSamples:
+    SPEC = TensorSpec("q", (1, 256), "int8", scale=0.37, zero_point=-11)
+
+    def test_quantizing_gives_the_same_integers_again(self):
+        samples = np.arange(-128, 128).astype(np.int8)[None]
+        (real,) = wrapper(quantized_samples=True).preprocess([samples], [self.SPEC])
+        assert np.array_equal(samples, self.SPEC.conform(real))
+
+    @pytest.mark.parametrize(
+        ("values", "spec"),
+        [
+            (np.zeros((1, 256), np.float32), SPEC),
+            (np.full((1, 256), 128), SPEC),
+            (np.zeros((1, 256), np.int8), TensorSpec("x", (1, 256), "float32")),
+        ],
+    )
+    def test_others_are_refused(self, values, spec):
+        with pytest.raises(InputError, match="quantized"):
+            wrapper(quantized_samples=True).preprocess([values], [spec])
+
+    def test_nothing_else_may_scale(self):
+        with pytest.raises(OptionError, match="--input-scale does"):
+            wrapper(quantized_samples=True, input_scale=0.5)

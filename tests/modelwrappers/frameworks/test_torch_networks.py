@@ -135,6 +135,18 @@ def test_formats_that_keep_a_state_begin_with_that_of_the_file(tmp_path, format,
         np.testing.assert_allclose(fresh.run([values(seed)])[0], runner.get_outputs()[0], atol=1e-5)
 
 
+def test_a_state_of_one_sample_is_found_where_batches_are_open(tmp_path):
+    class Exact(Leaky):
+        def forward(self, values):
+            self.charge.copy_(self.charge + self.layer(values))
+            return self.charge * 1
+
+    model = wrapped(tmp_path, lambda self: Exact())
+    assert ["charge"] == model.state_names()
+    with pytest.raises(ModelError, match="keeps a state"):
+        ONNXCompiler(compiled_model_path=tmp_path / "made").compile(model, None)
+
+
 def test_looking_at_the_specs_moves_no_state_on(tmp_path):
     model = wrapped(tmp_path, lambda self: Leaky())
     model.specs()

@@ -4,6 +4,9 @@ import pytest
 
 from tests import small_models
 
+# Runs tests inside a test.
+pytest_plugins = ("pytester",)
+
 
 @pytest.fixture(scope="session")
 def small_keras():

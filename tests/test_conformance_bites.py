@@ -77,6 +77,13 @@ class AliasingRuntime(DoublingRuntime):
         self.outputs = self.buffer[: len(self.inputs)]
 
 
+class NumpySpeakingRuntime(DoublingRuntime):
+    """Says of itself what no record can keep."""
+
+    def facts(self):
+        return {"kernels": np.str_("fast")}
+
+
 class InputChangingRuntime(DoublingRuntime):
     """Computes in place, in memory that is not its own."""
 
@@ -306,6 +313,7 @@ def test_good_compiler_passes(name, values):
         (WrongRuntime, "test_answers_right"),
         (DriftingRuntime, "test_answers_the_same_again"),
         (SilentRuntime, "test_has_a_summary"),
+        (NumpySpeakingRuntime, "test_facts_can_be_recorded"),
     ],
 )
 def test_bad_runtime_is_rejected(plugin, name, values):

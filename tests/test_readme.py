@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +46,7 @@ def blocks() -> list[Block]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A new user's folder: a model, data, images and the command."""
+    """A new user's folder: a model, data and images, and nothing of the project."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -62,20 +63,16 @@ def folder(tmp_path_factory) -> Path:
     (folder / "mynet.py").write_text(NETWORK)
     weights = "import torch, mynet; torch.save(mynet.make().state_dict(), 'net.pt')"
     subprocess.run([sys.executable, "-c", weights], cwd=folder, check=True)
-    command = folder / "bin" / "edge-tester"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m edge_tester "$@"\n')
-    command.chmod(0o755)
     return folder
 
 
 @pytest.fixture(scope="module")
 def environment(folder) -> dict[str, str]:
     """The environment of the user's shell."""
-    path = os.pathsep.join(
-        [str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
-    )
-    python_path = os.pathsep.join([str(ROOT), str(folder)])
+    # The script that the installation made, not python -m.
+    script = Path(sysconfig.get_path("scripts")) / "edge-tester"
+    assert script.exists(), "install the package: pip install --editable ."
+    path = os.pathsep.join([str(script.parent), os.environ["PATH"]])
     # What tools need is made once and kept where everything that can be made again is.
     tools, cache = ROOT / "build" / "tools", folder / "cache"
     tools.mkdir(parents=True, exist_ok=True)
@@ -84,7 +81,8 @@ def environment(folder) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": path,
-        "PYTHONPATH": python_path,
+        # What is tested is this checkout, whichever one is installed.
+        "PYTHONPATH": str(ROOT),
         "XDG_CACHE_HOME": str(cache),
     }
 

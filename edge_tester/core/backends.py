@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterable
 from types import ModuleType
@@ -71,7 +72,7 @@ def backend(name: str, needed_by: object) -> ModuleType:
     package = name.partition(".")[0]
     if not available(package):
         raise BackendMissingError(
-            f"{_name_of(needed_by)} needs {package}: {install_command([package])}"
+            f"{_name_of(needed_by)} needs {package}: {install_command([package], needed_by)}"
         )
     for variable, value in ENVIRONMENT.get(package, {}).items():
         os.environ.setdefault(variable, value)
@@ -102,15 +103,60 @@ def _prepare_torchvision() -> None:
             )
 
 
-def install_command(packages: Iterable[str]) -> str:
+def install_command(packages: Iterable[str], needed_by: object = "") -> str:
     """Return the command that installs packages, given by their import names.
 
-    What no extra of this package brings is named as it is.
+    What no extra of this package brings is named as it is. A plugin from elsewhere knows
+    itself what it needs: for it, its own distribution is named, with the extra that brings
+    the packages if it has one.
     """
+    packages = list(packages)
+    if distribution := distribution_of(needed_by):
+        extras = sorted(_extras_of(distribution, packages))
+        return (
+            f"pip install '{distribution}[{','.join(extras)}]'"
+            if extras
+            else (f"pip install {distribution}")
+        )
     extras = sorted({EXTRAS[name] for name in packages if name in EXTRAS})
     others = sorted({name for name in packages if name not in EXTRAS})
     words = [f"'edge_tester[{','.join(extras)}]'"] if extras else []
     return f"pip install {' '.join([*words, *others])}"
+
+
+def distribution_of(needed_by: object) -> str | None:
+    """Return the distribution that a plugin from elsewhere is of; None for this package's own.
+
+    None as well for a module that no distribution installed, such as one in the user's folder.
+    """
+    if isinstance(needed_by, str):
+        return None
+    cls = needed_by if isinstance(needed_by, type) else type(needed_by)
+    package = cls.__module__.partition(".")[0]
+    if package == __name__.partition(".")[0]:
+        return None
+    from importlib import metadata
+
+    for found in metadata.distributions():
+        points = {point.value.partition(":")[0].partition(".")[0] for point in found.entry_points}
+        names = (found.read_text("top_level.txt") or "").split()
+        if package in points or package in names:
+            return found.metadata["Name"]
+    return None
+
+
+def _extras_of(distribution: str, packages: Iterable[str]) -> set[str]:
+    """Return which extras of a distribution require packages that are imported by these names."""
+    from importlib import metadata
+
+    wanted = {re.sub(r"[-_.]+", "-", name).lower() for name in packages}
+    found = set()
+    for line in metadata.requires(distribution) or []:
+        name = re.match(r"[\w.-]+", line)
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", line)
+        if name and extra and re.sub(r"[-_.]+", "-", name[0]).lower() in wanted:
+            found.add(extra[1])
+    return found
 
 
 def available(*names: str) -> bool:

@@ -88,7 +88,9 @@ class ONNXConversion(Configurable):
 
     def import_model(self, path: Path) -> Any:
         """Read an ONNX file; NotImplementedError with the reason if the framework cannot."""
-        raise NotImplementedError(f"{self.framework} has no importer of ONNX files")
+        # A converter that never imports may be asked before it says for which framework.
+        framework = getattr(self, "framework", type(self).__name__)
+        raise NotImplementedError(f"{framework} has no importer of ONNX files")
 
     @property
     def imports(self) -> bool:

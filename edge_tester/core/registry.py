@@ -7,7 +7,9 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import traceback
 from collections.abc import Iterator
+from types import ModuleType
 
 from edge_tester.core.errors import PluginError
 from edge_tester.core.options import Configurable, hint, path_of
@@ -66,8 +68,8 @@ def load(role: str, name: str) -> type[Configurable]:
     Raises
     ------
     PluginError
-        Nothing has this name, or it plays another role. A plugin whose own
-        code fails on import raises that error: it never vanishes.
+        Nothing has this name, it plays another role, or its module cannot be
+        imported: then the message has the reason and its place.
     """
     name = name.removeprefix(f"{role}.")
     if "." in name:
@@ -100,7 +102,8 @@ def broken(role: str, name: str) -> str | None:
         load(role, name)
     # The code of others can fail in any way, also by exiting.
     except (Exception, SystemExit) as error:
-        return f"{type(error).__name__}: {error}".replace("\n", " ")
+        text = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        return text.replace("\n", " ")
     return None
 
 
@@ -113,14 +116,7 @@ def load_path(path: str) -> type[Configurable]:
         There is no such module or class.
     """
     module_name, _, class_name = path.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # Only the named module itself may be "not found"; a plugin's own
-        # missing import is the plugin's defect and shows as such.
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise PluginError(f"{path} does not exist: there is no module {error.name}.") from error
+    module = _imported(module_name, path)
     found = getattr(module, class_name, None)
     if not inspect.isclass(found) or not issubclass(found, Configurable):
         classes = [n for n, c in vars(module).items() if inspect.isclass(c)]
@@ -165,10 +161,34 @@ def _entry_points(role: str) -> Iterator[importlib.metadata.EntryPoint]:  # type
     yield from metadata.entry_points(group=f"edge_tester.{role}")
 
 
+def _imported(name: str, wanted: str) -> ModuleType:
+    """Import the module of a plugin; PluginError says why it cannot be imported."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # Only the named module itself may be "not found"; a plugin's own
+        # missing import is the plugin's defect and shows as such.
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            text = f"{wanted} does not exist: there is no module {error.name}."
+            raise PluginError(text) from error
+        raise _unimportable(name, error) from error
+    # The code of others can fail in any way, also by exiting.
+    except (Exception, SystemExit) as error:
+        raise _unimportable(name, error) from error
+
+
+def _unimportable(name: str, error: BaseException) -> PluginError:
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [one for one in frames if not one.filename.startswith("<frozen")]
+    where = f" ({places[-1].filename}, line {places[-1].lineno})" if places else ""
+    reason = " ".join(str(error).split())
+    return PluginError(f"{name} cannot be imported: {type(error).__name__}: {reason}{where}")
+
+
 def _by_module_or_path(role: str, value: str) -> type[Configurable]:
     if ":" in value:
         return load_path(value.replace(":", "."))
-    module = importlib.import_module(value)
+    module = _imported(value, value)
     base = base_of(role)
     found = [
         cls

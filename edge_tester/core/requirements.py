@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_tester.core.backends import install_command, missing_packages
+from edge_tester.core.backends import distribution_of, install_command, missing_packages
 from edge_tester.core.chain import links_between
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
@@ -45,11 +45,14 @@ def require_packages(
         needs.append((type(compiler), compiler.packages_for(format)))
     if runtime is not None:
         needs.append((type(runtime), runtime.packages))
-    found = {cls.__name__: missing_packages(packages) for cls, packages in needs}
-    lacking = {name: packages for name, packages in found.items() if packages}
+    found = {cls: missing_packages(packages) for cls, packages in needs}
+    lacking = {cls: packages for cls, packages in found.items() if packages}
     if lacking:
         said = "; ".join(
-            f"{name} needs {', '.join(packages)}" for name, packages in lacking.items()
+            f"{cls.__name__} needs {', '.join(packages)}" for cls, packages in lacking.items()
         )
-        every = dict.fromkeys(one for packages in lacking.values() for one in packages)
-        raise BackendMissingError(f"{said}: {install_command(every)}")
+        ours = {cls: packages for cls, packages in lacking.items() if not distribution_of(cls)}
+        every = dict.fromkeys(one for packages in ours.values() for one in packages)
+        commands = [install_command(every)] if every else []
+        commands += [install_command(p, cls) for cls, p in lacking.items() if cls not in ours]
+        raise BackendMissingError(f"{said}: {' && '.join(dict.fromkeys(commands))}")

@@ -27,6 +27,10 @@ _LACKING = {
 class Runtime(Configurable):
     """A subclass must load a model file and run it, and never time itself.
 
+    The agent calls ``prepare`` once, ``load`` for each model, and then, for each inference,
+    ``set_inputs``, ``run`` once or more, and ``get_outputs``; ``facts`` after a load.
+    What comes too early raises ``self.lacking(...)``.
+
     Conformance suite: :class:`edge_tester.testing.RuntimeConformance`.
     """
 
@@ -52,6 +56,8 @@ class Runtime(Configurable):
     def prepare(self) -> None:
         """Import the backend and check what this target must have; loads no model.
 
+        Called once, before all else and outside of all measuring.
+
         Raises
         ------
         BackendMissingError, RuntimeStateError
@@ -59,7 +65,9 @@ class Runtime(Configurable):
         raise NotImplementedError
 
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
-        """Load a model, replacing an earlier one.
+        """Load a model, replacing an earlier one; if that fails, there is none.
+
+        Inputs and outputs of an earlier model count no more. The file is only read.
 
         Parameters
         ----------
@@ -80,20 +88,51 @@ class Runtime(Configurable):
         raise NotImplementedError
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
-        """Give the tensors of the next run; they are views that end with it."""
+        """Give the tensors of the next runs, all of them, before each inference.
+
+        They are views that cannot be written, at any address, and end with the next call of
+        any method but ``run`` and ``get_outputs``.
+
+        Raises
+        ------
+        InputError
+            Count, shape or dtype are not those of the specs; earlier inputs may be lost.
+        RuntimeStateError
+            No model was loaded.
+        """
         raise NotImplementedError
 
     def run(self) -> None:
-        """Run the model once on the inputs that were set, and nothing else."""
+        """Run the model once on the inputs that were set, and nothing else.
+
+        May be called several times on the same inputs (a fast model runs once untimed before
+        it is timed), and gives the same outputs each time unless the model keeps a state.
+        Only this call is timed: whatever can be done before or after it belongs there.
+
+        Raises
+        ------
+        RuntimeStateError
+            No inputs were set since the model was loaded.
+        """
         raise NotImplementedError
 
     def get_outputs(self) -> list[Array]:
-        """Return the outputs of the last run; valid until the next one."""
+        """Return the outputs of the last run, as the specs say.
+
+        They stay as they are when the next model input is set and run, since the caller may
+        still be sending them; what is returned may therefore be no buffer that a run writes to.
+
+        Raises
+        ------
+        RuntimeStateError
+            The model did not run.
+        """
         raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
         """Return what was really used: kernels, delegates, providers, threads.
 
+        Plain values that JSON has, as for a record: texts, numbers of Python, lists, maps.
         ``remarks``, a list of texts, is for what changes the meaning of the figures.
         """
         return {}

@@ -61,7 +61,7 @@ def _row(role: str, name: str, place: str) -> Row:
     if cls is None:
         return Row(role, name, "broken", place, reason=registry.broken(role, name) or "")
     missing = tuple(missing_packages(cls.packages))
-    status, install = ("missing", install_command(missing)) if missing else ("installed", "")
+    status, install = ("missing", install_command(missing, cls)) if missing else ("installed", "")
     return Row(role, name, status, path_of(cls), summary_of(cls), missing, install)
 
 

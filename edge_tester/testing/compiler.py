@@ -18,6 +18,7 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import CompilationError, ModelError
 from edge_tester.core.files import sha256_of
+from edge_tester.core.measurements import require_encodable
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import path_of
 from edge_tester.core.runtime import Runtime
@@ -43,12 +44,12 @@ class CompilerConformance(PluginConformance):
     @pytest.fixture
     def model(self) -> ModelWrapper:
         """Return a wrapper of a model file in one of the input formats."""
-        raise NotImplementedError
+        raise self.lacking("model")
 
     @pytest.fixture
     def dataset(self) -> Dataset:
         """Return a prepared data set with calibration samples for the model."""
-        raise NotImplementedError
+        raise self.lacking("dataset")
 
     @pytest.fixture
     def compiler(self, tmp_path: Path) -> ModelCompiler:
@@ -80,6 +81,7 @@ class CompilerConformance(PluginConformance):
         assert len(content) == artifact.size_bytes > 0
         assert hashlib.sha256(content).hexdigest() == artifact.sha256
         assert path_of(self.cls) == artifact.producer
+        require_encodable(options=artifact.options, facts=artifact.facts)
         assert compiler.to_options() == json.loads(json.dumps(artifact.options))
         assert artifact.tool_versions
         assert artifact.weights is not None

@@ -12,6 +12,7 @@ import pytest
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.figures import Task
+from edge_tester.core.measurements import require_encodable
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.testing.plugin import PluginConformance
 
@@ -98,6 +99,7 @@ class DatasetConformance(PluginConformance):
         dataset.load([0, 1])
         assert all(isinstance(remark, str) and remark for remark in dataset.remarks())
         facts = dataset.facts()
+        require_encodable(facts=facts, class_names=list(dataset.class_names()))
         assert facts == msgspec.json.decode(msgspec.json.encode(facts))
         labels, count = dataset.labels(), dataset.label_count()
         assert (count is None) == (dataset.task != "classification" or labels is None)

@@ -38,12 +38,12 @@ class ModelWrapperConformance(PluginConformance):
     @pytest.fixture
     def model_file(self) -> Path:
         """Return a valid model file or folder."""
-        raise NotImplementedError
+        raise self.lacking("model_file")
 
     @pytest.fixture
     def dataset(self) -> Dataset:
         """Return a prepared data set that fits the model."""
-        raise NotImplementedError
+        raise self.lacking("dataset")
 
     @pytest.fixture
     def model(self, model_file: Path) -> ModelWrapper:

@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from edge_tester.core.backends import EXTRAS
+from edge_tester.core.measurements import require_encodable
 from edge_tester.core.options import Configurable, json_schema, options_of, summary_of
 
 _PROJECT = Path(__file__).parents[2]
 # All that a target agent may rely on.
 _BARE_PACKAGES = ("numpy", "numpy.libs", "msgspec")
+
+
+def _suite_of(test: type) -> str:
+    """Return the first sentence of the suite that a test inherits."""
+    suites = (c for c in test.__mro__ if c.__module__.startswith("edge_tester.testing."))
+    suite = next(suites)
+    return f"{suite.__name__}: {(suite.__doc__ or '').partition('.')[0]}"
 
 
 class PluginConformance:
@@ -26,6 +34,28 @@ class PluginConformance:
     """The plugin."""
     options: ClassVar[Mapping[str, Any]] = {}
     """Options of the instances that the suite makes; the required ones at least."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Say which attribute a test lacks, where it lacks one; only called then."""
+        suite = type(self)
+        if any(name in vars(base).get("__annotations__", {}) for base in suite.__mro__):
+            raise AttributeError(
+                f"{suite.__name__} must set the class attribute {name!r}: {_suite_of(suite)}."
+            )
+        raise AttributeError(f"{suite.__name__!r} has no attribute {name!r}")
+
+    def lacking(self, fixture: str) -> NotImplementedError:
+        """Return the error of a test that gives no such fixture."""
+        suite = type(self)
+        wanted = (inspect.getdoc(getattr(suite, fixture)) or "").partition("\n")[0]
+        return NotImplementedError(
+            f"{suite.__name__} must define the fixture {fixture!r} ({wanted.rstrip('.')}): "
+            f"{_suite_of(suite)}."
+        )
+
+    def test_options_can_be_recorded(self) -> None:
+        """Options go into the record of a run: no numbers or texts of numpy among them."""
+        require_encodable(options=self.cls.from_options(self.options).to_options())
 
     def test_has_a_summary(self) -> None:
         """The first line of the docstring is what help texts and lists show."""

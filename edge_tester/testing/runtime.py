@@ -12,6 +12,7 @@ import pytest
 
 from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
 from edge_tester.core.files import sha256_of
+from edge_tester.core.measurements import require_encodable
 from edge_tester.core.payloads import encode
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import Array, TensorSpec
@@ -38,7 +39,7 @@ class RuntimeConformance(PluginConformance):
     @pytest.fixture
     def model_file(self) -> Path:
         """Return a model file of one of the input formats."""
-        raise NotImplementedError
+        raise self.lacking("model_file")
 
     @pytest.fixture
     def example(self) -> tuple[list[Array], list[Array]]:
@@ -46,7 +47,7 @@ class RuntimeConformance(PluginConformance):
 
         Both are lists of ndarray of shape (1, ...), as the model takes and gives them.
         """
-        raise NotImplementedError
+        raise self.lacking("example")
 
     @pytest.fixture
     def prepared(self) -> Runtime:
@@ -222,6 +223,7 @@ class RuntimeConformance(PluginConformance):
         """Facts travel in a message and go into a JSON file."""
         prepared.load(model_file, 1)
         facts = prepared.facts()
+        require_encodable(facts=facts)
         assert encode(facts)
         assert facts == json.loads(json.dumps(facts))
 

@@ -196,3 +196,9 @@ def test_relative_difference_of_integers_does_not_wrap():
     mine, theirs = [np.uint8([0, 200])], [np.uint8([255, 200])]
     assert 255 / 200 == relative_difference(mine, theirs)
     assert 128 / 128 == relative_difference([np.int8([-128])], [np.int8([0])])
+
+
+def test_a_converter_without_an_importer_says_so():
+    for cls in (ONNXConversion, type("Mute", (ONNXConversion,), {"framework": "Mute"})):
+        with pytest.raises(NotImplementedError, match="(ONNXConversion|Mute) has no importer"):
+            cls().import_model(None)

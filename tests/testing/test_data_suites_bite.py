@@ -49,6 +49,20 @@ class AliasingDataset(GoodDataset):
         return super().load(indices)
 
 
+class NumpySpeakingDataset(GoodDataset):
+    """Says of its samples what no record can keep."""
+
+    def facts(self):
+        return {"rows": np.int64(40)}
+
+
+class NumpyNamingDataset(GoodDataset):
+    """Names its classes in texts of numpy."""
+
+    def class_names(self):
+        return list(np.array(["even", "odd"]))
+
+
 class SortingDataset(GoodDataset):
     """Loads in its own order."""
 
@@ -255,6 +269,8 @@ def test_good_model_passes(name, values):
     ("plugin", "name"),
     [
         (AliasingDataset, "test_samples_belong_to_the_caller"),
+        (NumpySpeakingDataset, "test_what_is_said_of_the_samples_can_be_recorded"),
+        (NumpyNamingDataset, "test_what_is_said_of_the_samples_can_be_recorded"),
         (SortingDataset, "test_loads_what_was_asked_for"),
         (QuietDataset, "test_loading_unprepared_is_refused"),
         (OverlappingDataset, "test_split_is_disjoint_and_in_order"),

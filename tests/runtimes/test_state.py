@@ -189,3 +189,31 @@ def test_the_batch_behind_the_time(tmp_path):
         outputs_directory=tmp_path / "out",
     )
     assert samples.sum(1) == pytest.approx(np.load(tmp_path / "out" / "output_0.npy"), abs=1e-5)
+
+
+def test_pictures_of_open_height_and_width(tmp_path):
+    """The sizes in the file stand for none that its convolution could run with."""
+    import tensorflow as tf
+
+    kernel = tf.constant(np.random.default_rng(0).random((3, 3, 2, 4)), tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 2], tf.float32)])
+    def network(x):
+        return tf.reduce_mean(tf.nn.conv2d(x, kernel, 1, "VALID"), [1, 2])
+
+    module = tf.Module()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [network.get_concrete_function()], module
+    )
+    path = tmp_path / "m.tflite"
+    path.write_bytes(converter.convert())
+    samples = np.random.default_rng(1).random((3, 7, 5, 2)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", x=samples)
+    measured(
+        TFLiteFile(model_path=path),
+        NpzDataset(dataset_path=tmp_path / "d.npz"),
+        TFLiteRuntime(),
+        outputs_directory=tmp_path / "out",
+    )
+    found = np.load(tmp_path / "out" / "output_0.npy")
+    assert network(samples).numpy() == pytest.approx(found, abs=1e-5)

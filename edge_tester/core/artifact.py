@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.files import hashed, packed, stand_in
+from edge_tester.core.files import hashed, impostor, packed
 from edge_tester.core.formats import ARCHIVED_ONNX, format_of
 from edge_tester.core.onnxfiles import side_files
 from edge_tester.core.tensors import TensorSpec
@@ -101,8 +101,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         content_bytes = sum(one.stat().st_size for _, one in files)
         if content_bytes == 0:
             raise ModelError(f"Model file {path} is empty.")
-        if not path.is_dir() and (found := stand_in(path)):
-            raise ModelError(f"Model file {path} is {found}.")
+        if not path.is_dir() and (found := impostor(path)):
+            raise ModelError(f"Model file {path} {found}.")
         with open_model(path) as file:
             size_bytes = os.fstat(file.fileno()).st_size
             sha256 = hashed(file, hashlib.sha256()).hexdigest()

@@ -159,13 +159,31 @@ def accumulator_for(
 
 
 def _place(name: str, known: Sequence[str], model: ModelWrapper) -> int:
-    try:
-        return known.index(name) + model.label_offset
-    except ValueError:
+    """Return the class of the model that has a name, by its letters alone if none has it exactly.
+
+    Lists of ImageNet's classes name two kinds of crane alike, and some give several names.
+    """
+    owner = f"the {len(known)} class names of {type(model).__name__}"
+    places = [index for index, one in enumerate(known) if one == name]
+    if not places:
+        wanted = _plain(name)
+        places = [
+            index
+            for index, one in enumerate(known)
+            if wanted in (_plain(one), *map(_plain, one.split(",")))
+        ]
+    if not places:
+        raise OptionError(f"The data set's class {name!r} is not among {owner}{hint(name, known)}")
+    if len(places) > 1:
         raise OptionError(
-            f"The data set's class {name!r} is not among the {len(known)} class names of "
-            f"{type(model).__name__}{hint(name, known)}"
-        ) from None
+            f"The data set's class {name!r} is {len(places)} of {owner}: numbers "
+            f"{', '.join(map(str, places))}. Give them different names."
+        )
+    return places[0] + model.label_offset
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _shifted(names: Sequence[str], offset: int) -> list[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import tarfile
 
 CHUNK_BYTES = 1 << 20
+# How much of a file is looked at to tell what it is.
+_HEAD_BYTES = 64
 
 
 @contextlib.contextmanager
@@ -182,16 +184,23 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and tarfile.is_tarfile(path)
 
 
-def stand_in(path: Path) -> str | None:
-    """Return what a file is instead of what its name promises, None if nothing is known.
+def impostor(path: Path) -> str | None:
+    """Return what a file is that is not what it seems, in words; None if nothing is known of it.
 
     Downloads that went wrong leave such files: the pointer of a Git LFS file that was not
     fetched (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md), or a web page.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, the real file was not fetched: run 'git lfs pull'"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "a web page (HTML), not the file itself: download it again"
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        return "is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not the file itself; `git lfs pull` fetches that"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, perhaps of a download that failed"
     return None

@@ -276,7 +276,7 @@ def json_schema(cls: type[Configurable]) -> dict[str, Any]:
 
 def hint(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for a misspelt name, or all names that exist."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(
         name.replace("-", "_"), names, n=1
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import traceback
@@ -123,6 +124,11 @@ def load_path(path: str) -> type[Configurable]:
             f"{module_name} has no plugin class {class_name!r}{hint(class_name, classes)}"
         )
     return found
+
+
+def module_exists(name: str) -> bool:
+    """Tell whether there is a top-level module, without importing it."""
+    return importlib.util.find_spec(name) is not None
 
 
 def role_of(cls: type) -> str:

@@ -90,7 +90,7 @@ class ClassFoldersDataset(WholeDataset, ImageFilesDataset):
         tree = Folder(root, self, left_out)
         if not tree.has_pictures:
             told = " ".join(left_out.remarks(root))
-            raise self._refusal(root, f"has no picture in its folders. {told}".strip())
+            raise self._refusal(root, f"has no picture in its folders. {told}".strip().rstrip("."))
         remarks: list[str] = []
         tree = _descended(tree, remarks)
         levels = self._levels(tree)

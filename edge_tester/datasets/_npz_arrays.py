@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from edge_tester.core.files import impostor
 from edge_tester.core.tensors import Array
-from edge_tester.datasets._file_contents import impostor
 
 LOCAL_HEADER_BYTES = 30
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,8 @@ def _found_in_order(
             raise
         except PluginError:
             if not is_class(word, roles):
+                # What could still be named is what may have been meant.
+                _found(word, free or roles)
                 raise
     raise PluginError(
         f"{word!r} is one too many: of {', '.join(roles)} one class each is named at most."
@@ -146,7 +149,7 @@ def _found(word: str, roles: Sequence[str]) -> list[Chosen]:
     if prefix in roles:
         return [Chosen(prefix, registry.load(prefix, word), {})]
     if "." in word:
-        cls = registry.load_path(word)
+        cls = _by_path(word)
         role = registry.role_of(cls)
         if role not in roles:
             raise PluginError(f"{word} is one of the {role}; expected {' or '.join(roles)} here.")
@@ -161,6 +164,22 @@ def _found(word: str, roles: Sequence[str]) -> list[Chosen]:
         kinds = " or ".join(role[:-1] for role in roles) or "further class"
         raise PluginError(f"No {kinds} is named {word!r}, nor is it a file{hint(word, known)}")
     return found
+
+
+def _by_path(word: str) -> type[Configurable]:
+    """Return the class with a dotted path, which may be a misspelt file's name instead."""
+    try:
+        return registry.load_path(word)
+    except PluginError as error:
+        if registry.module_exists(word.partition(".")[0]):
+            raise
+        suffix = Path(word).suffix
+        near = difflib.get_close_matches(suffix, [*FORMATS, ".npz"], n=1)
+        meant = f"; did you mean {Path(word).with_suffix(near[0])}?" if near else "."
+        raise PluginError(
+            f"{word!r} is no class (there is no module {word.partition('.')[0]}) and no model or "
+            f"data file{meant}"
+        ) from error
 
 
 def _factory(word: str) -> Chosen:

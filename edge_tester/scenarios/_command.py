@@ -242,7 +242,11 @@ class Command:
         """Tell the classes from REPORT_DIRECTORY and REPORT_NAME, which may be left out."""
         # A word that ends with a slash is a folder, whatever else has its name.
         named = [not word.endswith("/") and self._names_class(word) for word in words]
-        if len(words) > 1 and not named[-2] and "/" not in words[-1]:
+        if not any(named) and not by_role:
+            # None is a class: let the first be said to be none.
+            return words, []
+        last_is_name = bool(words) and "/" not in words[-1] and not Path(words[-1]).is_file()
+        if len(words) > 1 and not named[-2] and last_is_name:
             folder = Path(words[-2])
             if "datasets" not in by_role and holds_pictures(folder) and not named[-1]:
                 unread = [w for w in words[:-2] if is_class(w, ["datasets"])]

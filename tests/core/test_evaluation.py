@@ -80,10 +80,17 @@ def test_a_class_that_the_model_does_not_name_is_refused(setting):
         setting.evaluation([0], ["dgo"], ["ant", "bee", "cat", "dog"])
 
 
-@pytest.mark.parametrize(("content", "said"), [("a\nb\na", "names 'a' twice"), ("\n", "names no")])
-def test_files_of_names_that_cannot_be_right(setting, content, said):
-    with pytest.raises(OptionError, match=said):
-        setting.evaluation([0], ["a"], content.split("\n"))
+def test_a_file_without_names_is_refused(setting):
+    with pytest.raises(OptionError, match="names no class"):
+        setting.evaluation([0], ["a"], ["", ""])
+
+
+def test_names_are_found_by_their_letters(setting):
+    names = ["crane", "tench, Tinca tinca", "crane", "Egyptian cat"]
+    evaluation = setting.evaluation([0, 1], ["egyptian_cat", "Tench"], names)
+    assert [3, 1] == evaluation.translated(np.array([0, 1])).tolist()
+    with pytest.raises(OptionError, match="'crane' is 2 of .*numbers 0, 2"):
+        setting.evaluation([0], ["crane"], names)
 
 
 def test_another_number_of_classes_is_said(setting):

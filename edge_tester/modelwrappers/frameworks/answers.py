@@ -46,21 +46,22 @@ class AnsweringModel(ModelWrapper):
         Raises
         ------
         OptionError
-            The file cannot be read, or has a name twice.
+            The file cannot be read, or is empty.
         """
         if self.class_names is None:
             return []
         try:
             lines = self.class_names.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise OptionError(
-                f"{type(self).__name__}.class_names: {self.class_names} cannot be read: {error}."
+                f"{type(self).__name__}.class_names: {self.class_names} cannot be read: {reason}."
             ) from error
         names = [line.strip() for line in lines if line.strip()]
-        doubled = next((name for name in names if names.count(name) > 1), None)
-        if doubled is not None or not names:
-            reason = f"names {doubled!r} twice" if names else "names no class"
-            raise OptionError(f"{type(self).__name__}.class_names: {self.class_names} {reason}.")
+        if not names:
+            raise OptionError(
+                f"{type(self).__name__}.class_names: {self.class_names} names no class."
+            )
         return names
 
     def evaluated(self, outputs: Sequence[TensorSpec]) -> TensorSpec | None:

@@ -257,8 +257,7 @@ def _fitted(specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> tuple[int, 
             # Some compilers move the channels.
             moved = [np.moveaxis(values, -1, 1), np.moveaxis(values, 1, -1)]
             values = next((one for one in moved if spec.accepts(one.shape)), values)
-        real = spec.quantized and np.issubdtype(values.dtype, np.floating)
-        tensors.append(spec.conform(spec.quantize(values) if real else values))
+        tensors.append(spec.conform(values))
     return repeated, tensors
 
 

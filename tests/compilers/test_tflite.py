@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edge_tester
 import edge_tester.resources
 from edge_tester.compilers._flatbuffer import Flatbuffer
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import CompilationError, ModelError, OptionError
+from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from tests import small_models
@@ -218,3 +220,19 @@ def test_file_needs_no_framework(tmp_path):
     command = [sys.executable, "-c", script, RESOURCES / "digits.tflite", tmp_path]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "set()" == finished.stdout.strip()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+def test_integer_inputs_and_outputs_are_checked_by_what_they_stand_for(tmp_path, dtype):
+    source = Path(edge_tester.__file__).parent / "resources" / "digits.tflite"
+    dataset = DigitsDataset()
+    dataset.prepare()
+    compiler = TFLiteCompiler(
+        compiled_model_path=tmp_path / "int8.tflite",
+        target="int8",
+        inference_input_type=dtype,
+        inference_output_type=dtype,
+    )
+    artifact = compiler.compile(TFLiteFile(model_path=source), dataset)
+    assert artifact.facts["self_check"]["signal_to_noise_db"] > 30
+    assert () == artifact.remarks

@@ -15,6 +15,8 @@ from edge_tester.core.errors import (
     ModelError,
 )
 from edge_tester.core.options import state
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.wire import Type
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
@@ -289,3 +291,29 @@ def test_too_few_calibration_samples(tmp_path):
     with pytest.raises(CompilationError, match="at least 200 calibration samples"):
         measured(model, dataset, TFLiteRuntime(), compiler)
     assert [] == list(tmp_path.iterdir())
+
+
+def test_the_untimed_inference_is_before_the_host_s_interval(tmp_path, monkeypatch):
+    """Between the two OKs of PROCESS the host times one inference, not two."""
+    events = []
+
+    class Logged(EchoRuntime):
+        """Tells when it runs."""
+
+        def run(self):
+            events.append("run")
+            super().run()
+
+    def told(self, request, payload=(), flags=0):
+        if request.type == Type.PROCESS:
+            events.append("OK")
+        answer(self, request, payload, flags)
+
+    answer = RuntimeProtocol.report_success
+    monkeypatch.setattr(RuntimeProtocol, "report_success", told)
+    model = EchoModel(model_path=echo_model(tmp_path).path)
+    dataset = npz(tmp_path, x=np.zeros((2, 4), np.uint8))
+    record = measured(model, dataset, Logged(), conversation="classical")
+    assert record.latency.warmed
+    cold, sample = ["OK", "run", "OK"], ["run", "OK", "run", "OK"]
+    assert 2 * cold + 2 * sample == events

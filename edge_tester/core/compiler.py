@@ -25,6 +25,12 @@ _LONGEST_REASON = 500
 class ModelCompiler(Configurable):
     """A subclass must convert a model file and tell what its weights became.
 
+    * ``convert`` writes to the path that it is given and nowhere else, leaves the model's file as
+      it is, and raises where the result is not what the options ask for.
+    * Inputs and outputs keep the order of the model, and their names where the format has names.
+    * Equal options, model and samples make a file that answers alike.
+    * Samples are consumed one by one; none is kept.
+
     Conformance suite: :class:`edge_tester.testing.CompilerConformance`.
     """
 

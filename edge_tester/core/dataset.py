@@ -76,8 +76,14 @@ def chosen_evenly(indices: Array, labels: Array | None, count: int, seed: int) -
 class Dataset(Configurable):
     """A subclass must prepare itself, tell its size and load samples by index.
 
-    It keeps no more in memory than its source forces it to. Conformance suite:
-    :class:`edge_tester.testing.DatasetConformance`.
+    * ``prepare`` is called once and first; it raises where something is missing or unreadable.
+    * ``load`` gives the same samples for the same indices, in any order, as often as it is called,
+      also from another thread than the one that prepared; what it returned belongs to the caller.
+    * ``bind`` may be called several times, with the inputs of the source and of what it became.
+    * Equal options are an equal data set, in this process and in another one.
+    * It keeps no more in memory than its source forces it to.
+
+    Conformance suite: :class:`edge_tester.testing.DatasetConformance`.
     """
 
     inference_batch_size: int = option(1, minimum=1, help="Samples that one inference takes")

@@ -33,6 +33,12 @@ class TrainingPlan(Configurable):
 class ModelWrapper(Configurable):
     """A subclass must load, run, save, train and export one model.
 
+    * Nothing is imported or read before ``load``, which may be called again and then does nothing.
+    * ``run`` leaves its inputs as they are, answers equal inputs alike, and gives arrays that the
+      caller owns; ``specs`` names inputs and outputs in the order of ``run``.
+    * ``preprocess`` and ``postprocess`` look at nothing but what they are given, and the options.
+    * Equal options and an equal file are an equal model, in this process and in another one.
+
     Conformance suite: :class:`edge_tester.testing.ModelWrapperConformance`.
     """
 

@@ -67,6 +67,11 @@ class Answer(NamedTuple):
 class RuntimeProtocol(Configurable):
     """A subclass must make and end connections: the four methods below, and nothing else.
 
+    * A connection gives bytes whole and in order, or fails with OSError; ``checksums`` says if not.
+    * ``disconnect`` may be called twice, and before anything was connected.
+    * ``limit_wait`` bounds each send and receive from then on, where the link can stall.
+    * The same class serves both sides; an agent rebuilds it from its options in another process.
+
     The conversation itself exists once, in this class: requests of the host
     here, answers of the target in :mod:`edge_tester.core.target`. Conformance
     suite: :class:`edge_tester.testing.RuntimeProtocolConformance`.

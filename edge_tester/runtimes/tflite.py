@@ -193,7 +193,7 @@ class TFLiteRuntime(StatefulRuntime):
         there if delegates were asked for.
         """
         interpreter = self._interpreter or _not_loaded()
-        facts = {
+        facts: dict[str, Any] = {
             "package": self._package,
             "version": backend(self._package, self).__version__ if self._package else None,
             "num_threads": self.num_threads,
@@ -201,6 +201,15 @@ class TFLiteRuntime(StatefulRuntime):
             "delegate_options": list(self.delegate_options),
             "xnnpack": self.xnnpack,
         }
+        details = interpreter.get_tensor_details()
+        halves = any(_dtype_name(detail["dtype"]) == "float16" for detail in details)
+        if halves and not self.delegates_list:
+            # XNNPACK and the built-in kernels turn such weights into float32 before use.
+            facts["computed_as"] = {"float16": "float32"}
+            facts["remarks"] = [
+                "LiteRT computes the float16 weights of this file as float32: they save memory on "
+                "disk, not time."
+            ]
         if self._kept_in is not None:
             facts |= {"state": self.state, "state_kept_in": self._kept_in}
         names = ("delegated_operations", "xnnpack_operations", "builtin_operations")
@@ -279,6 +288,11 @@ class TFLiteRuntime(StatefulRuntime):
             self._interpreter.resize_tensor_input(detail["index"], values.shape)
         self._interpreter.allocate_tensors()
         self._shapes = [values.shape for values in inputs]
+
+
+def _dtype_name(dtype: Any) -> str:
+    """Return numpy's name of a type as the interpreter gives it."""
+    return str(getattr(dtype, "__name__", dtype))
 
 
 def _one_line(error: Exception) -> str:

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edge_tester
+from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
+from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from edge_tester.runtimes.tflite import TFLiteRuntime
 from edge_tester.testing import RuntimeConformance
 from tests import small_models
@@ -84,6 +87,17 @@ def test_specs_tell_quantization_and_layout(quantized_tflite):
 def test_float_specs_are_not_quantized(small_tflite):
     _, ((spec,), _) = load(small_tflite)
     assert (None, None) == (spec.scale, spec.zero_point)
+
+
+def test_weights_of_half_precision_are_said_to_be_computed_as_floats(tmp_path):
+    source = Path(edge_tester.__file__).parent / "resources" / "digits.tflite"
+    path = tmp_path / "half.tflite"
+    compiler = TFLiteCompiler(compiled_model_path=path, target="float16", self_check=False)
+    compiler.compile(TFLiteFile(model_path=source), None)
+    facts = load(path)[0].facts()
+    assert {"float16": "float32"} == facts["computed_as"]
+    assert "as float32" in facts["remarks"][0]
+    assert "computed_as" not in load(source)[0].facts()
 
 
 def test_facts_tell_what_xnnpack_took(small_tflite):

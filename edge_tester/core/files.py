@@ -202,5 +202,5 @@ def impostor(path: Path) -> str | None:
     if head.startswith(b"version https://git-lfs"):
         return "is a Git LFS pointer, not the file itself; `git lfs pull` fetches that"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is a web page, perhaps of a download that failed"
+        return "is a web page (HTML), perhaps of a download that failed"
     return None

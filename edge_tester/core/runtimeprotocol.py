@@ -353,7 +353,7 @@ class RuntimeProtocol(Configurable):
     def _answer(self, sequence: int) -> Message:
         message = self.channel.receive()
         if message is None:
-            raise UnreachableError(f"{self.address} closed the connection.")
+            raise UnreachableError(f"The other side, {self.address}, closed the connection.")
         if message.type != Type.OK:
             failure = payloads.decode(message.payload, Failure)
             raise TargetError(failure.code, failure.message)

@@ -8,7 +8,6 @@ import pytest
 
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import (
-    CompilationError,
     DatasetError,
     EdgeTesterError,
     InputError,
@@ -285,12 +284,22 @@ def test_a_runtime_for_another_format():
         measured(ONNXFile(model_path=DIGITS_ONNX), DigitsDataset(), TFLiteRuntime())
 
 
-def test_too_few_calibration_samples(tmp_path):
+def test_calibration_samples_are_set_apart_where_there_are_too_few(tmp_path):
     compiler = TFLiteCompiler(compiled_model_path=tmp_path / "m.tflite", target="int8")
     model, dataset = TFLiteFile(model_path=DIGITS_TFLITE), DigitsDataset(calibration_fraction=0.1)
-    with pytest.raises(CompilationError, match="at least 200 calibration samples"):
-        measured(model, dataset, TFLiteRuntime(), compiler)
-    assert [] == list(tmp_path.iterdir())
+    record = measured(model, dataset, TFLiteRuntime(), compiler)
+    assert "set apart for calibration" in record.remarks[0]
+    split = dataset.split()
+    assert 200 == len(split.calibration)
+    assert not set(split.calibration) & set(record.predictions.index)
+
+
+def test_too_few_samples_to_set_any_apart(tmp_path):
+    compiler = TFLiteCompiler(compiled_model_path=tmp_path / "m.tflite", target="int8")
+    dataset = npz(tmp_path, x=np.zeros((300, 8, 8, 1), np.float32))
+    with pytest.raises(DatasetError, match="200 are needed"):
+        measured(TFLiteFile(model_path=DIGITS_TFLITE), dataset, TFLiteRuntime(), compiler)
+    assert not (tmp_path / "m.tflite").exists()
 
 
 def test_the_untimed_inference_is_before_the_host_s_interval(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def test_the_version(user):
         ("client m.tflite --datset data.npz r n", "did you mean '--dataset'?"),
         ("client m.tflite --dataset", "--dataset must be followed by the name"),
         ("client m.tflite data.npz --dataset digits r n", "names one of the datasets too"),
-        ("client r n", "is named 'r', nor is it a file"),
+        ("client rr n", "is named 'rr', nor is it a file"),
         ("client m.tflit data.npz", "did you mean m.tflite?"),
         ("client m.tflit data.npz r n", "did you mean m.tflite?"),
         ("train digits", "needs one of the modelwrappers"),

@@ -124,13 +124,13 @@ def test_the_next_client_is_served_after_one_that_left(user):
 def test_a_record_that_does_not_fit_the_disk(user):
     """An earlier one stays, and no part of the new one."""
     path = user.folder / "r" / "full.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("an earlier record")
     with user.agent() as (_, port):
+        user.does(*f"client m.tflite data.npz r full --limit 9 --port {port}".split())
+        earlier = path.read_bytes()
         words = f"client m.tflite data.npz r full --port {port}"
         message = user.refused(*words.split(), preexec_fn=enough_disk_for(20_000))
     assert "The run record r/full.json cannot be written: File too large." == message
-    assert "an earlier record" == path.read_text()
+    assert earlier == path.read_bytes()
     assert not [p for p in path.parent.iterdir() if p.suffix != ".json"]
 
 

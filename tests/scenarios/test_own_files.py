@@ -147,7 +147,7 @@ def broken(user):
         ("text-m.onnx data.npz", "Protobuf parsing failed"),
         ("m.tflite nothing.npz", "nothing.npz does not exist"),
         ("m.tflite half-data.npz", "half-data.npz is no readable .npz file"),
-        ("m.tflite empty-data.npz", "empty-data.npz is empty"),
+        ("m.tflite empty-data.npz", "empty-data.npz is no readable .npz file: it is empty"),
         ("m.tflite text-data.npz", "text-data.npz is no readable .npz file"),
         ("m.tflite damaged-data.npz", "damaged-data.npz is no readable .npz file"),
         ("m.tflite objects.npz", "holds Python objects"),

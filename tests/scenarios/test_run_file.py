@@ -93,7 +93,6 @@ def test_train(user, schema):
     [
         ({"modelwraper": "m.tflite"}, "unknown key 'modelwraper'; did you mean 'modelwrapper'?"),
         ({"modelwrapper": None}, "needs one of the modelwrappers"),
-        ({"report_name": None}, "report_name must be a text, got None"),
         ({"report_name": 7}, "report_name must be a text, got 7"),
         ({"dataset": {"class": "digits", "limt": 2}}, "no option 'limt'; did you mean 'limit'?"),
         ({"dataset": {"class": "digits", "limit": "2"}}, "limit must be of type int, got '2'"),
@@ -145,3 +144,12 @@ def test_files_that_cannot_be_read(user):
     assert "no.yml cannot be read: No such file" in user.refused("run", "no.yml")
     assert "cannot be read: Is a directory" in user.refused("run", user.folder)
     assert "m.onnx is no YAML" in user.refused("run", "m.onnx")
+
+
+def test_a_file_without_a_report_is_reported_by_the_name_of_its_model(user, schema):
+    path, mapping = written(user, CLIENT)
+    mapping = {key: value for key, value in mapping.items() if not key.startswith("report_")}
+    schema.validate(mapping)
+    (user.folder / path).write_text(yaml.safe_dump(mapping))
+    user.does("run", path)
+    assert (user.folder / "build" / "report" / "m.json").exists()

@@ -292,6 +292,10 @@ def test_calibration_samples_are_set_apart_where_there_are_too_few(tmp_path):
     split = dataset.split()
     assert 200 == len(split.calibration)
     assert not set(split.calibration) & set(record.predictions.index)
+    # What was calibrated with is what the measured values are held against.
+    (facts,) = record.input_facts.values()
+    assert [0, 1] == facts["calibrated"]
+    assert 0 == facts["outside_calibration"]
 
 
 def test_too_few_samples_to_set_any_apart(tmp_path):

@@ -5,8 +5,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_tester.core.classification import ClassificationAccumulator
 from edge_tester.core.errors import RecordError
 from edge_tester.core.measurements import (
+    Predictions,
     read_record,
     record_schema,
     require_encodable,
@@ -161,3 +163,22 @@ def test_an_earlier_record_stays_if_writing_fails(tmp_path, record):
         write_record(unwritable, path)
     assert before == path.read_bytes()
     assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_file_leaves_out_what_follows_from_its_predictions(tmp_path, record):
+    """A thousand classes would otherwise be a million counts, nearly all of them zero."""
+    truth = np.arange(300) * 3
+    scores = np.eye(1000)[np.where(truth % 5, truth, truth + 1)]
+    scores[7] = np.nan
+    accumulator = ClassificationAccumulator([])
+    accumulator.update(scores, truth)
+    kept = Predictions(
+        index=list(range(300)), truth=truth.tolist(), predicted=accumulator.predicted(scores)
+    )
+    quality = accumulator.result()
+    whole = msgspec.structs.replace(record, quality=quality, predictions=kept, class_names=[])
+    write_record(whole, tmp_path / "r.json")
+    stored = json.loads((tmp_path / "r.json").read_bytes())["quality"]
+    assert (None, None) == (stored["confusion_matrix"], stored["per_class"])
+    assert (tmp_path / "r.json").stat().st_size < 20_000
+    assert quality == read_record(tmp_path / "r.json").quality

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from edge_tester.core.errors import ModelError, RuntimeStateError
@@ -45,3 +46,34 @@ def test_facts_tell_what_is_in_use(tmp_path):
         facts[name] for name in ("devices", "num_threads", "inference_precision")
     )
     assert any(kernel.startswith("FullyConnected") for kernel in facts["kernels"])
+
+
+def test_tensors_that_are_not_aligned_live_until_they_were_run(tmp_path):
+    """A copy of them is what OpenVINO reads from; whatever takes its memory would be run."""
+    runtime, _ = load(small_models.write_onnx(tmp_path / "small.onnx"))
+    values = small_models.sample((64,))
+    unaligned = np.frombuffer(b"\0" + values.tobytes(), np.float32, offset=1).reshape(values.shape)
+    assert not unaligned.flags.aligned
+    runtime.set_inputs([unaligned])
+    others = [np.full(values.shape, 1e9, np.float32) for _ in range(50)]
+    runtime.run()
+    assert small_models.answer(values) == pytest.approx(runtime.get_outputs()[0], abs=1e-4)
+    assert 50 == len(others)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [("INT64", {"int64": "int32"}), ("DOUBLE", {"float64": "float32"}), ("FLOAT", None)],
+)
+def test_types_that_the_plugin_narrows_are_said(tmp_path, dtype, said):
+    from onnx import TensorProto, helper
+
+    kind = getattr(TensorProto, dtype)
+    x, y = (helper.make_tensor_value_info(name, kind, [1, 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "g", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    facts = load(path)[0].facts()
+    assert said == facts.get("computed_as")
+    assert bool(said) == ("remarks" in facts)

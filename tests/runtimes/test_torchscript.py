@@ -177,3 +177,24 @@ def test_output_that_is_no_tensor_is_refused(tmp_path):
         torch.jit.script(Named()).save(str(path))
     with pytest.raises(ModelError, match="Output 'y' of .* got int"):
         load(path, input_shapes=("1,2",))
+
+
+def test_loading_moves_on_no_state_of_the_module(tmp_path):
+    """The run on zeros that tells the outputs' shapes leaves no trace."""
+    import torch
+
+    class Counts(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("runs", torch.zeros(1))
+
+        def forward(self, x: torch.Tensor):
+            self.runs += 1
+            return x + self.runs
+
+    path = tmp_path / "counts.pt"
+    torch.jit.script(Counts()).save(str(path))
+    runtime, _ = load(path, input_shapes=("1,2",))
+    runtime.set_inputs([np.zeros((1, 2), np.float32)])
+    runtime.run()
+    assert [[1, 1]] == runtime.get_outputs()[0].tolist()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +111,21 @@ def test_an_agent_that_ends_in_mid_run(user, number):
     assert error.startswith("error: The ")
     assert_incomplete(user, name, error.removeprefix("error: "))
     user.assert_clean()
+
+
+def test_a_target_that_falls_silent(user):
+    """Neither side is gone and nothing is closed: only the host's deadline ends the wait."""
+    with user.agent() as (agent, port):
+        process = start_endless(user, "silent", "--port", port, "--answer-limit-s", "5")
+        children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGSTOP)
+        _, errors = process.communicate(timeout=WAIT_LIMIT_S)
+        for child in children:
+            os.kill(int(child), signal.SIGCONT)
+    assert 2 == process.returncode
+    assert "said nothing for too long" in errors.splitlines()[-1]
+    assert_incomplete(user, "silent", errors.splitlines()[-1].removeprefix("error: "))
 
 
 def test_the_next_client_is_served_after_one_that_left(user):

@@ -193,6 +193,15 @@ class ONNXRuntime(StatePairsRuntime):
             "execution_providers": session.get_providers(),
             "graph_optimization_level": self.graph_optimization_level,
         }
+        ports = [*session.get_inputs(), *session.get_outputs()]
+        if _CPU in session.get_providers() and any(_dtype(one) == "float16" for one in ports):
+            # Source: onnxruntime/core/optimizer/insert_cast_transformer.cc.
+            facts["computed_as"] = {"float16": "float32 where the CPU has no kernel for it"}
+            facts["remarks"] = [
+                "ONNX Runtime's CPU provider computes float16 operations that it has no kernels "
+                "for as float32, between casts: neither answers nor times need be those of a "
+                "processor with float16."
+            ]
         if self.state_pairs:
             facts["state"] = self.state
         if self._left_out:

@@ -135,3 +135,17 @@ def test_integers_run_as_they_are(tmp_path):
     assert [[6, -8]] == runtime.get_outputs()[0].tolist()
     with pytest.raises(RuntimeStateError, match="no outputs"):
         load(path)[0].get_outputs()
+
+
+@pytest.mark.parametrize(("kind", "said"), [("FLOAT16", True), ("FLOAT", False)])
+def test_half_precision_is_said_to_be_computed_as_floats(tmp_path, kind, said):
+    from onnx import TensorProto, helper
+
+    x, y = (helper.make_tensor_value_info(n, getattr(TensorProto, kind), [1, 3]) for n in "xy")
+    path = write(tmp_path / "m.onnx", [helper.make_node("Add", ["x", "x"], ["y"])], [x], [y])
+    runtime = ONNXRuntime()
+    runtime.prepare()
+    runtime.load(path, 1)
+    facts = runtime.facts()
+    assert said == ("float16" in facts.get("computed_as", {}))
+    assert said == ("remarks" in facts)

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edge_tester.core.payloads import Hello
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
 AGENT = """

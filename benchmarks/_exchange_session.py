@@ -4,7 +4,7 @@ import sys
 
 from edge_tester.core.target.session import Session
 from edge_tester.core.target.session_process import main
-from edge_tester.core.wire import Message
+from edge_tester.core.wire.frames import Message
 
 REPLY = bytes(4096)
 

@@ -28,7 +28,7 @@ FIRST_INFERENCE = """
 import sys
 from pathlib import Path
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.payloads import Hello
+from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 import numpy as np
 client = NetworkProtocol(port=int(sys.argv[1]))

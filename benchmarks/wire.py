@@ -25,7 +25,7 @@ from _common import agent, interleave, median_us, on_cpu, scratch, timed
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.wire import Type
+from edge_tester.core.wire.frames import Type
 
 SIZES_BYTES = (64, 150_528, 602_112)
 REPLY_BYTES = 4096

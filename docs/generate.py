@@ -7,9 +7,15 @@ import json
 from pathlib import Path
 
 from edge_tester.core.measurements import record_schema
-from edge_tester.core.wire import AFTER_FAILURE, ERROR_CODES, FATAL_CODES, TRANSITIONS, TYPE_NAMES
+from edge_tester.core.wire.frames import (
+    AFTER_FAILURE,
+    ERROR_CODES,
+    FATAL_CODES,
+    TRANSITIONS,
+    TYPE_NAMES,
+)
 
-_NOTICE = ".. Made by docs/generate.py from edge_tester/core/wire.py; do not edit.\n\n"
+_NOTICE = ".. Made by docs/generate.py from edge_tester/core/wire/frames.py; do not edit.\n\n"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

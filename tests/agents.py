@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.payloads import Hello
+from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
 ECHO = "edge_tester.runtimes.echo.EchoRuntime"

@@ -43,12 +43,12 @@ from edge_tester.core.model import ModelWrapper
 from edge_tester.core.observer import Observer
 from edge_tester.core.options import Configurable, option, path_of
 from edge_tester.core.outputs import OutputFiles
-from edge_tester.core.payloads import Hello, Statistics, Welcome
 from edge_tester.core.readahead import read_ahead
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import Answer, RuntimeProtocol
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.core.watch import InputWatch, OutputWatch
+from edge_tester.core.wire.payloads import Hello, Statistics, Welcome
 
 # A pause between two inferences lets caches and branch predictors go cold, which was
 # seen to add up to 0.03 ms to an inference: above this time, less than one percent.

@@ -17,9 +17,9 @@ from edge_tester.core.measurements import (
     require_encodable,
 )
 from edge_tester.core.options import Configurable, path_of
-from edge_tester.core.payloads import Statistics
 from edge_tester.core.registry import ROLES
 from edge_tester.core.tensors import TensorSpec
+from edge_tester.core.wire.payloads import Statistics
 
 # Base class -> role as records name it; a class of none is named as it is.
 _ROLE_NAMES = {name: name.lower() for _, name in ROLES.values()}

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol
 
-from edge_tester.core import payloads, wire
-from edge_tester.core.channel import Channel, Connection, lost, write
 from edge_tester.core.errors import (
     EdgeTesterError,
     LocalProtocolError,
@@ -24,8 +22,19 @@ from edge_tester.core.errors import (
 )
 from edge_tester.core.files import CHUNK_BYTES
 from edge_tester.core.options import Configurable, state
-from edge_tester.core.payloads import Failure, Hello, Loaded, Queued, Statistics, Timing, Welcome
-from edge_tester.core.wire import Buffer, Flag, Message, Type
+from edge_tester.core.wire import frames as wire
+from edge_tester.core.wire import payloads
+from edge_tester.core.wire.channel import Channel, Connection, lost, write
+from edge_tester.core.wire.frames import Buffer, Flag, Message, Type
+from edge_tester.core.wire.payloads import (
+    Failure,
+    Hello,
+    Loaded,
+    Queued,
+    Statistics,
+    Timing,
+    Welcome,
+)
 
 # Whoever answers within this time may take longer for what it then does.
 HELLO_LIMIT_S = 10.0

@@ -13,7 +13,7 @@ from edge_tester.core.errors import LocalProtocolError, ModelError, UnreachableE
 from edge_tester.core.options import state
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
-from edge_tester.core.wire import Buffer
+from edge_tester.core.wire.frames import Buffer
 
 if TYPE_CHECKING:
     from edge_tester.core.target.session import Session

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edge_tester.core.channel import lost
 from edge_tester.core.errors import ModelError, UnreachableError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
+from edge_tester.core.wire.channel import lost
 
 _CONNECT_LIMIT_S = 5.0
 _SENDFILE_BYTES = 1 << 20

@@ -10,7 +10,7 @@ from edge_tester.core.errors import ProtocolError, TargetError
 from edge_tester.core.machine import describe_machine
 from edge_tester.core.measurements import Machine
 from edge_tester.core.options import path_of
-from edge_tester.core.payloads import Hello
+from edge_tester.core.wire.payloads import Hello
 from edge_tester.scenarios._matrix_file import Combination
 
 # What changes from hour to hour decides nothing that is to be measured again for it.

@@ -13,9 +13,9 @@ import pytest
 from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
 from edge_tester.core.files import sha256_of
 from edge_tester.core.measurements import require_encodable
-from edge_tester.core.payloads import encode
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.core.wire.payloads import encode
 from edge_tester.testing.plugin import PluginConformance
 
 

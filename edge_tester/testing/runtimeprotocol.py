@@ -12,10 +12,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pytest
 
-from edge_tester.core.channel import write
 from edge_tester.core.errors import LocalProtocolError, ModelError, UnreachableError
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.wire import Flag, Type, encode_header
+from edge_tester.core.wire.channel import write
+from edge_tester.core.wire.frames import Flag, Type, encode_header
 from edge_tester.testing.plugin import PluginConformance
 
 _LIMITS = {Type.DATA: 1 << 40}

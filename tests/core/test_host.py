@@ -15,7 +15,7 @@ from edge_tester.core.errors import (
 )
 from edge_tester.core.options import state
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.wire import Type
+from edge_tester.core.wire.frames import Type
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile

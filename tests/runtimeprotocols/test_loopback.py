@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edge_tester.core.errors import LocalProtocolError, TargetError
-from edge_tester.core.payloads import Hello
+from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
 from edge_tester.runtimes.echo import EchoRuntime
 from edge_tester.testing import RuntimeProtocolConformance

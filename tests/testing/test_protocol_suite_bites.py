@@ -5,8 +5,8 @@ import inspect
 
 import pytest
 
-from edge_tester.core.channel import write
 from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.wire.channel import write
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.testing import RuntimeProtocolConformance
 

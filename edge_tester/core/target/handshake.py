@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import time
 
-from edge_tester.core import payloads, wire
 from edge_tester.core.errors import RemoteProtocolError
-from edge_tester.core.payloads import Failure, Hello
-from edge_tester.core.wire import HEADER_BYTES, Type
+from edge_tester.core.wire import frames as wire
+from edge_tester.core.wire import payloads
+from edge_tester.core.wire.frames import HEADER_BYTES, Type
+from edge_tester.core.wire.payloads import Failure, Hello
 
 TIME_LIMIT_S = 5.0
 

@@ -23,10 +23,10 @@ from typing import Any
 
 import msgspec
 
-from edge_tester.core import payloads
 from edge_tester.core.errors import RemoteProtocolError, UnreachableError
 from edge_tester.core.target import status as status_module
 from edge_tester.core.target.status import Activity, Status
+from edge_tester.core.wire import payloads
 
 _DOING = {
     Activity.STARTING: "while it started",

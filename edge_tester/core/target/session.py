@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from edge_tester.core import payloads, wire
 from edge_tester.core.errors import (
     BackendMissingError,
     EdgeTesterError,
@@ -23,13 +22,15 @@ from edge_tester.core.errors import (
 )
 from edge_tester.core.machine import peak_memory_bytes, reset_peak_memory, resident_bytes
 from edge_tester.core.options import options_of, path_of
-from edge_tester.core.payloads import Failure, Hello, Loaded, Statistics, Timing, Welcome
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.target.status import Activity, Status
 from edge_tester.core.target.storage import Stream, store
 from edge_tester.core.tensors import TensorCodec, TensorSpec
-from edge_tester.core.wire import TRANSITIONS, TYPE_NAMES, Flag, Message, State, Type
+from edge_tester.core.wire import frames as wire
+from edge_tester.core.wire import payloads
+from edge_tester.core.wire.frames import TRANSITIONS, TYPE_NAMES, Flag, Message, State, Type
+from edge_tester.core.wire.payloads import Failure, Hello, Loaded, Statistics, Timing, Welcome
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,9 @@ from pathlib import Path
 import msgspec
 
 import edge_tester
-from edge_tester.core import payloads
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.machine import describe_machine
 from edge_tester.core.options import path_of
-from edge_tester.core.payloads import Welcome
 from edge_tester.core.registry import load
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
@@ -31,6 +29,8 @@ from edge_tester.core.target.process import (
 )
 from edge_tester.core.target.session import Session
 from edge_tester.core.target.status import Activity, Status
+from edge_tester.core.wire import payloads
+from edge_tester.core.wire.payloads import Welcome
 
 SessionFactory = Callable[
     [RuntimeProtocol, list[Runtime], Callable[[Runtime], Welcome], Path, Status | None], Session

@@ -13,8 +13,8 @@ import msgspec
 
 from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError
 from edge_tester.core.files import CHUNK_BYTES, atomic_path
-from edge_tester.core.payloads import ModelDescription, decode
-from edge_tester.core.wire import DESCRIPTION_LIMIT_BYTES
+from edge_tester.core.wire.frames import DESCRIPTION_LIMIT_BYTES
+from edge_tester.core.wire.payloads import ModelDescription, decode
 
 
 class Stream(msgspec.Struct):

@@ -10,14 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from edge_tester.core import payloads, wire
 from edge_tester.core.errors import EdgeTesterError, RuntimeStateError, UnreachableError
-from edge_tester.core.payloads import Failure, Queued
 from edge_tester.core.runtimeprotocol import Listener
 from edge_tester.core.target.handshake import Peer
 from edge_tester.core.target.process import Failed, Ready, SessionProcess
 from edge_tester.core.target.status import Activity
-from edge_tester.core.wire import Type
+from edge_tester.core.wire import frames as wire
+from edge_tester.core.wire import payloads
+from edge_tester.core.wire.frames import Type
+from edge_tester.core.wire.payloads import Failure, Queued
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_tester.core import wire
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.errors import RemoteProtocolError, TargetError, UnreachableError
-from edge_tester.core.payloads import Hello, ModelDescription, encode
-from edge_tester.core.wire import Type
+from edge_tester.core.wire import frames as wire
+from edge_tester.core.wire.frames import Type
+from edge_tester.core.wire.payloads import Hello, ModelDescription, encode
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from tests.agents import ECHO, FAULTY, echo_model, running_agent, sample
 

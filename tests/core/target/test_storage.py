@@ -7,8 +7,8 @@ import pytest
 
 from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError
 from edge_tester.core.files import CHUNK_BYTES
-from edge_tester.core.payloads import ModelDescription, encode
 from edge_tester.core.target.storage import Stream, store
+from edge_tester.core.wire.payloads import ModelDescription, encode
 
 
 def payload(content: bytes, **changes) -> bytes:

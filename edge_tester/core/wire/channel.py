@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from edge_tester.core.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
-from edge_tester.core.wire import (
+from edge_tester.core.wire.frames import (
     CHECKSUM_BYTES,
     HEADER_BYTES,
     TYPE_NAMES,

@@ -5,9 +5,9 @@ import struct
 
 import pytest
 
-from edge_tester.core import wire
 from edge_tester.core.errors import RemoteProtocolError
-from edge_tester.core.wire import TRANSITIONS, Flag, State, Type
+from edge_tester.core.wire import frames as wire
+from edge_tester.core.wire.frames import TRANSITIONS, Flag, State, Type
 
 # Written down by hand from the table in the module's docstring, the checksum left out.
 GOLDEN_FIELDS = bytes.fromhex(

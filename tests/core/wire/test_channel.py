@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_tester.core import wire
-from edge_tester.core.channel import Channel
 from edge_tester.core.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
-from edge_tester.core.wire import TRANSITIONS, TYPE_NAMES, Flag, Message, State, Type
+from edge_tester.core.wire import frames as wire
+from edge_tester.core.wire.channel import Channel
+from edge_tester.core.wire.frames import TRANSITIONS, TYPE_NAMES, Flag, Message, State, Type
 
 STATES = [State.NEW, State.READY, State.LOADED, State.FED, State.DONE]
 ANY_SIZE = dict.fromkeys(TYPE_NAMES, 1 << 20)

@@ -1,0 +1,1 @@
+"""What passes between host and target: frames, states, payloads, and messages over a connection."""

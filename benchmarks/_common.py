@@ -18,8 +18,8 @@ from edge_tester.runtimeprotocols.network import NetworkProtocol
 AGENT = """
 import sys
 from edge_tester.core.registry import load
-from edge_tester.core.target.agent import Agent
-from edge_tester.core.target.process import SESSION_COMMAND
+from edge_tester.core.agent.agent import Agent
+from edge_tester.core.agent.process import SESSION_COMMAND
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
 protocol = NetworkProtocol(port=0)

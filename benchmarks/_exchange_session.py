@@ -2,8 +2,8 @@
 
 import sys
 
-from edge_tester.core.target.session import Session
-from edge_tester.core.target.session_process import main
+from edge_tester.core.agent.session import Session
+from edge_tester.core.agent.session_process import main
 from edge_tester.core.wire.frames import Message
 
 REPLY = bytes(4096)

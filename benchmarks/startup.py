@@ -21,7 +21,7 @@ from _common import agent, interleave, median_us, scratch
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.errors import TargetError
-from edge_tester.core.machine import resident_bytes
+from edge_tester.core.system.machine import resident_bytes
 
 UPLOAD_BYTES = 500_000_000
 FIRST_INFERENCE = """

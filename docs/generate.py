@@ -6,7 +6,7 @@ Run: ``python docs/generate.py``. A test checks that they are up to date.
 import json
 from pathlib import Path
 
-from edge_tester.core.measurements import record_schema
+from edge_tester.core.record import record_schema
 from edge_tester.core.wire.frames import (
     AFTER_FAILURE,
     ERROR_CODES,

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from edge_tester.core.host import HostRun, Measurement
-from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.record import RunRecord
+from edge_tester.core.run.host import HostRun, Measurement
 from edge_tester.datasets.npz_file import NpzDataset
 from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
 

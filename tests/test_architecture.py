@@ -29,23 +29,25 @@ WAIT_LIMIT_S = 30
 
 # Modules of edge_tester.core; each may import those of earlier lines only.
 LAYERS = (
-    "errors interrupts observer quiet readahead target.status",
-    "options backends files formats isolation statistics tensors wire.frames wire.payloads",
-    "batches download figures flags onnxfiles outputs registry toolenvironment wire.channel",
-    "artifact measurements onnxmetadata quality watch",
-    "classification machine",
+    "errors system.interrupts run.observer system.quiet run.readahead agent.status",
+    "options backends system.files formats making.isolation statistics tensors",
+    "wire.frames wire.payloads",
+    "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel",
+    "making.toolenvironment",
+    "artifact record system.onnxmetadata quality run.watch",
+    "classification system.machine",
     "dataset onnxconversion runtime runtimeprotocol",
-    "model statefulruntime",
-    "evaluation likeness",
-    "trial",
-    "selfcheck",
+    "model",
+    "run.evaluation making.likeness",
+    "making.trial",
+    "making.selfcheck",
     "compiler",
-    "hostruntime",
-    "chain hostrecord",
-    "compilecache requirements",
-    "host target.handshake target.process target.storage",
-    "target.session target.supervisor",
-    "target.agent target.session_process",
+    "run.hostruntime",
+    "making.chain run.recording",
+    "making.cache run.requirements",
+    "run.host agent.handshake agent.process agent.storage",
+    "agent.session agent.supervisor",
+    "agent.agent agent.session_process",
 )
 RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 PACKAGES = {"edge_tester.core", *(name.rpartition(".")[0] for name in RANKS)}
@@ -295,7 +297,7 @@ def test_the_session_of_a_target_imports_the_runtime_and_little_else(tmp_path):
     session.write_text(
         "import json, pathlib, sys\n"
         "before = set(sys.modules)\n"
-        "from edge_tester.core.target.session_process import main\n"
+        "from edge_tester.core.agent.session_process import main\n"
         "main(sys.argv[1:])\n"
         "names = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "names = sorted(names - set(sys.stdlib_module_names))\n"
@@ -305,7 +307,7 @@ def test_the_session_of_a_target_imports_the_runtime_and_little_else(tmp_path):
     )
     agent.write_text(
         "import sys\n"
-        "from edge_tester.core.target.agent import Agent\n"
+        "from edge_tester.core.agent.agent import Agent\n"
         "from edge_tester.runtimeprotocols.network import NetworkProtocol\n"
         "from edge_tester.runtimes.tflite import TFLiteRuntime\n"
         f"command = (sys.executable, {str(session)!r})\n"

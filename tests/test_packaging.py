@@ -14,7 +14,7 @@ import tomllib
 
 import edge_tester
 from edge_tester.core.backends import EXTRAS
-from edge_tester.core.files import extract_data
+from edge_tester.core.system.files import extract_data
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from edge_tester.core.measurements import read_record
+from edge_tester.core.record import read_record
 
 ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 60

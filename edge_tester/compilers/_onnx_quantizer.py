@@ -18,7 +18,7 @@ from edge_tester.compilers._onnx_files import loaded, saved
 from edge_tester.compilers._onnx_half import in_float32
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 
 # Scales per channel came with this one.

@@ -16,7 +16,7 @@ from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import hint
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 
 # Samples that the quantizer is given at a time; it holds them all in memory.
 _CALIBRATION_CHUNK = 32

@@ -20,7 +20,7 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 
 # Operations that turn compressed weights into floats -> their input with the integers.
 _COMPRESSED = {

@@ -18,7 +18,7 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 
 # Element types of XNNPACK's values -> dtype; those of 32 bits are biases.
 # Source: executorch, backends/xnnpack/serialization/schema.fbs, XNNDatatype.

@@ -13,10 +13,10 @@ from edge_tester.compilers._flatbuffer import Flatbuffer
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.making.toolenvironment import default_tools_folder, run_python, tool_python
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
-from edge_tester.core.quiet import quiet
-from edge_tester.core.toolenvironment import default_tools_folder, run_python, tool_python
+from edge_tester.core.system.quiet import quiet
 
 _TOOL = "litert-torch"
 _TOOL_VERSION = "0.10.0"

@@ -17,8 +17,8 @@ from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.onnxmetadata import PREPROCESSING, Preprocessing
 from edge_tester.core.options import option
+from edge_tester.core.system.onnxmetadata import PREPROCESSING, Preprocessing
 
 _FLOATS = {"float": "float32", "double": "float64", "float16": "float16", "bfloat16": "bfloat16"}
 _INTEGERS = ("int4", "uint4", "int8", "uint8", "int16", "uint16")

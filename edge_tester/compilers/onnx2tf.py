@@ -15,9 +15,9 @@ from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import BackendMissingError, CompilationError
+from edge_tester.core.making.toolenvironment import default_tools_folder, run_python, tool_python
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
-from edge_tester.core.toolenvironment import default_tools_folder, run_python, tool_python
 
 _TOOL = "onnx2tf"
 # The newest one for Python 3.11; it pins all that it needs itself.

@@ -24,7 +24,7 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 
 _TYPES = ("float32", "int8", "uint8")

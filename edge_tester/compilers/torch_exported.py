@@ -11,7 +11,7 @@ from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 
 
 class TorchExportedCompiler(ModelCompiler):

@@ -14,7 +14,7 @@ from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 
 # File inside the archive with the specs, which TorchScript does not keep.
 RECORDED_SPECS = "edge_tester.json"

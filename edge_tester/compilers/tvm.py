@@ -16,7 +16,7 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 
 
 class TVMCompiler(ModelCompiler):

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 import msgspec
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.files import hashed, impostor, packed
 from edge_tester.core.formats import ARCHIVED_ONNX, format_of
-from edge_tester.core.onnxfiles import side_files
+from edge_tester.core.system.files import hashed, impostor, packed
+from edge_tester.core.system.onnxfiles import side_files
 from edge_tester.core.tensors import TensorSpec
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from edge_tester.core.errors import BackendMissingError
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 
 # Import name -> extra of this package that installs it.
 EXTRAS = {

@@ -10,12 +10,12 @@ from edge_tester.core.artifact import Artifact, Weights
 from edge_tester.core.backends import version
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import CompilationError, EdgeTesterError
-from edge_tester.core.files import atomic_folder, atomic_path, is_empty
+from edge_tester.core.making.selfcheck import Findings, checked
+from edge_tester.core.making.trial import Result
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option, path_of, state
-from edge_tester.core.selfcheck import Findings, checked
+from edge_tester.core.system.files import atomic_folder, atomic_path, is_empty
 from edge_tester.core.tensors import Array
-from edge_tester.core.trial import Result
 
 MINIMUM_CALIBRATION_SAMPLES = 200
 # Converters print whole programs; what is wrong stands at the beginning.

@@ -159,3 +159,18 @@ class Runtime(Configurable):
                 f"{type(self).__name__}: the batch size of {path} is fixed at {fixed}, "
                 f"got {batch_size}."
             )
+
+
+class StatefulRuntime(Runtime):
+    """A subclass must begin each sample anew, or carry the state over, when inputs are set.
+
+    Its facts have ``state``, the value of the option, for a model that keeps one; such a model
+    is never run twice for one sample.
+    """
+
+    state: str = option(
+        "reset",
+        choices=("reset", "carry"),
+        help="State that a model keeps between inferences: begin each sample anew, or carry it "
+        "over from the sample before",
+    )

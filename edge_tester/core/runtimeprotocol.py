@@ -20,8 +20,8 @@ from edge_tester.core.errors import (
     TargetError,
     UnreachableError,
 )
-from edge_tester.core.files import CHUNK_BYTES
 from edge_tester.core.options import Configurable, state
+from edge_tester.core.system.files import CHUNK_BYTES
 from edge_tester.core.wire import frames as wire
 from edge_tester.core.wire import payloads
 from edge_tester.core.wire.channel import Channel, Connection, lost, write
@@ -82,7 +82,7 @@ class RuntimeProtocol(Configurable):
     * The same class serves both sides; an agent rebuilds it from its options in another process.
 
     The conversation itself exists once, in this class: requests of the host
-    here, answers of the target in :mod:`edge_tester.core.target`. Conformance
+    here, answers of the target in :mod:`edge_tester.core.agent`. Conformance
     suite: :class:`edge_tester.testing.RuntimeProtocolConformance`.
     """
 

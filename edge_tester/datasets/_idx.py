@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from edge_tester.core.download import PublishedFile
 from edge_tester.core.errors import DatasetError
+from edge_tester.core.system.download import PublishedFile
 from edge_tester.core.tensors import Array
 from edge_tester.datasets._small_images import SmallImagesDataset
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from edge_tester.core.files import impostor
+from edge_tester.core.system.files import impostor
 from edge_tester.core.tensors import Array
 
 LOCAL_HEADER_BYTES = 30

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_tester.core.backends import backend
-from edge_tester.core.files import impostor
+from edge_tester.core.system.files import impostor
 
 # Files with these are pictures by their name; all others are looked into.
 SUFFIXES = frozenset(

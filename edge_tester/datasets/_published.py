@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_tester.core.dataset import Dataset, Split
-from edge_tester.core.download import PublishedFile, download
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.options import option, state
+from edge_tester.core.system.download import PublishedFile, download
 from edge_tester.core.tensors import Array
 
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edge_tester.core.download import PublishedFile, unpack
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.options import state
+from edge_tester.core.system.download import PublishedFile, unpack
 from edge_tester.core.tensors import Array
 from edge_tester.datasets._small_images import SmallImagesDataset
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_tester.core.download import PublishedFile
+from edge_tester.core.system.download import PublishedFile
 from edge_tester.datasets._idx import IdxDataset
 
 # The first two are complete mirrors; the authors' own place has not always answered.

@@ -7,9 +7,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from edge_tester.core.download import PublishedFile, unpack
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.options import option, state
+from edge_tester.core.system.download import PublishedFile, unpack
 from edge_tester.core.tensors import Array
 from edge_tester.datasets._image_files import ImageFilesDataset
 from edge_tester.datasets._published import PublishedDataset

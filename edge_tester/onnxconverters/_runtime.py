@@ -10,9 +10,9 @@ from typing import ClassVar, cast
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.onnxconversion import ONNXConversion
-from edge_tester.core.quiet import quiet
 from edge_tester.core.registry import load
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 
 

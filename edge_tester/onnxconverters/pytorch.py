@@ -12,7 +12,7 @@ import numpy as np
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError
 from edge_tester.core.onnxconversion import ModelEntry, ONNXConversion
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 from edge_tester.onnxconverters._torch_models import MODELS
 

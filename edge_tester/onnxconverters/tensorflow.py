@@ -12,8 +12,8 @@ import numpy as np
 
 from edge_tester.core.backends import backend
 from edge_tester.core.onnxconversion import ModelEntry
-from edge_tester.core.quiet import quiet
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 from edge_tester.onnxconverters._runtime import RuntimeConversion
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from edge_tester.core.errors import OptionError
-from edge_tester.core.measurements import Component, RunRecord
 from edge_tester.core.options import hint
+from edge_tester.core.record import Component, RunRecord
 from edge_tester.report._figures import Value
 from edge_tester.report.words import ratio
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from edge_tester.core.measurements import RunRecord
+from edge_tester.core.record import RunRecord
 from edge_tester.report._baseline import FACTORS, agreement, factor
 from edge_tester.report._figures import MEASURES, QUALITY, Value
 from edge_tester.report._varying import varying

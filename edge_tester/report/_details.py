@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from edge_tester.core.measurements import Machine, RunRecord
+from edge_tester.core.record import Machine, RunRecord
 from edge_tester.report.words import NOT_AVAILABLE, amount, value_text
 
 

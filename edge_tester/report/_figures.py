@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_tester.core.measurements import RunRecord
+from edge_tester.core.record import RunRecord
 from edge_tester.core.statistics import (
     block_bootstrap_interval,
     missing_values,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_tester.core.figures import Quality
-from edge_tester.core.measurements import RunRecord
+from edge_tester.core.record import RunRecord
 from edge_tester.core.tensors import Array
 from edge_tester.report._details import Table
 from edge_tester.report.words import NOT_AVAILABLE

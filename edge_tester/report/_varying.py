@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from edge_tester.core.measurements import RunRecord
+from edge_tester.core.record import RunRecord
 from edge_tester.report.words import value_text
 
 NONE: Final = "–"

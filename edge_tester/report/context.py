@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from edge_tester.core.measurements import Machine, RunRecord
+from edge_tester.core.record import Machine, RunRecord
 from edge_tester.core.statistics import missing_values, percentile
 from edge_tester.report._baseline import position_of
 from edge_tester.report._comparison import (

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import OptionError, RecordError
-from edge_tester.core.files import write_atomically
-from edge_tester.core.measurements import RunRecord
+from edge_tester.core.record import RunRecord
+from edge_tester.core.system.files import write_atomically
 from edge_tester.report._comparison_plots import comparison_drawings
 from edge_tester.report._record_plots import record_drawings
 from edge_tester.report._theme import DARK, FONTS, LIGHT, series_name

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from edge_tester.core.backends import backend
-from edge_tester.core.evaluation import evaluate
-from edge_tester.core.files import write_atomically
 from edge_tester.core.model import ModelWrapper, TrainingPlan
+from edge_tester.core.run.evaluation import evaluate
+from edge_tester.core.system.files import write_atomically
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.classification.tensorflow_digits import TensorFlowDigitsClassifier
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile

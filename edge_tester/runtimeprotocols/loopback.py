@@ -16,7 +16,7 @@ from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
 from edge_tester.core.wire.frames import Buffer
 
 if TYPE_CHECKING:
-    from edge_tester.core.target.session import Session
+    from edge_tester.core.agent.session import Session
 
 
 class LoopbackProtocol(RuntimeProtocol):
@@ -52,8 +52,8 @@ class LoopbackProtocol(RuntimeProtocol):
 
     def start_client(self) -> None:
         """Make the target's side."""
-        from edge_tester.core.target.session import Session
-        from edge_tester.core.target.session_process import welcome_of
+        from edge_tester.core.agent.session import Session
+        from edge_tester.core.agent.session_process import welcome_of
 
         if self.runtime is None:
             raise LocalProtocolError("LoopbackProtocol.runtime was not set.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.files import is_archive, unpacked
 from edge_tester.core.formats import ARCHIVED_ONNX
+from edge_tester.core.system.files import is_archive, unpacked
 
 
 def onnx_file(path: Path) -> Path:

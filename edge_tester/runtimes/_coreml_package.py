@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.files import unpacked
+from edge_tester.core.system.files import unpacked
 
 
 def package_of(path: Path, scratch: Path) -> Path:

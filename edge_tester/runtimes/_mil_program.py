@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.runtimes._mil_operations import OPERATIONS
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_tester.core import options
 from edge_tester.core.errors import ModelError, OptionError
-from edge_tester.core.statefulruntime import StatefulRuntime
+from edge_tester.core.runtime import StatefulRuntime
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec

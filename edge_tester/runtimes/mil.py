@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from edge_tester.core.backends import backend, version
 from edge_tester.core.options import state
-from edge_tester.core.quiet import quiet
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.quiet import quiet
 from edge_tester.runtimes._coreml_package import package_of
 
 if TYPE_CHECKING:

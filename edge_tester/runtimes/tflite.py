@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
-from edge_tester.core.statefulruntime import StatefulRuntime
+from edge_tester.core.runtime import StatefulRuntime
 from edge_tester.runtimes._fallback import fallback
 from edge_tester.runtimes._tflite_delegates import count_delegates, needs_of, operations_by_executor
 from edge_tester.runtimes._tflite_state import state_of

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import option, state
-from edge_tester.core.quiet import quiet
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.quiet import quiet
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from edge_tester.core import registry
 from edge_tester.core.errors import OptionError, PluginError
-from edge_tester.core.flags import prefix_of
 from edge_tester.core.options import Configurable, Option, hint, options_of
+from edge_tester.scenarios._flags import prefix_of
 
 # Other names of the flags that name a class by its role.
 _ALIASES = {"--model": "modelwrappers", "--protocol": "runtimeprotocols"}

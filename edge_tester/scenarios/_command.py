@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from edge_tester.core import registry
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import OptionError
-from edge_tester.core.flags import combine, from_flags
 from edge_tester.core.options import (
     Configurable,
     hint,
@@ -21,6 +20,7 @@ from edge_tester.core.options import (
 )
 from edge_tester.scenarios._arguments import holds_pictures, parted, refusal_of_flag, role_flags
 from edge_tester.scenarios._choice import Chosen, choose, is_class
+from edge_tester.scenarios._flags import combine, from_flags
 from edge_tester.scenarios._program import Logging
 
 Part = TypeVar("Part", bound=Configurable)

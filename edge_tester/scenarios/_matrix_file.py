@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, cast
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError
-from edge_tester.core.host import Measurement
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import hint, options_of
+from edge_tester.core.run.host import Measurement
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.scenarios._choice import Chosen, runtime_for

@@ -7,9 +7,9 @@ import platform
 import msgspec
 
 from edge_tester.core.errors import ProtocolError, TargetError
-from edge_tester.core.machine import describe_machine
-from edge_tester.core.measurements import Machine
 from edge_tester.core.options import path_of
+from edge_tester.core.record import Machine
+from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.scenarios._matrix_file import Combination
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from edge_tester.core.backends import backend
-from edge_tester.core.observer import Observer
+from edge_tester.core.run.observer import Observer
 
 # Drawing takes processor time that the target may need: rarely, and never in a thread.
 _REDRAW_S = 0.25

@@ -10,15 +10,15 @@ from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import EdgeTesterError
-from edge_tester.core.host import HostRun, Measurement
-from edge_tester.core.measurements import (
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.record import (
     RunRecord,
     require_encodable,
     require_writable,
     write_record,
 )
-from edge_tester.core.model import ModelWrapper
-from edge_tester.core.observer import Observer
+from edge_tester.core.run.host import HostRun, Measurement
+from edge_tester.core.run.observer import Observer
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.report.context import report_of

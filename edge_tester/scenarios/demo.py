@@ -12,9 +12,9 @@ from pathlib import Path
 from edge_tester.compilers.onnx import ONNXCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.compiler import ModelCompiler
-from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
+from edge_tester.core.record import RunRecord
 from edge_tester.core.runtime import Runtime
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile

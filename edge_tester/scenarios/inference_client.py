@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_tester.core import registry
-from edge_tester.core.chain import suffix_of
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError, UnreachableError
-from edge_tester.core.host import Measurement
-from edge_tester.core.measurements import RunRecord
+from edge_tester.core.making.chain import suffix_of
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.observer import Observer
 from edge_tester.core.options import Configurable, option
-from edge_tester.core.requirements import require_packages
+from edge_tester.core.record import RunRecord
+from edge_tester.core.run.host import Measurement
+from edge_tester.core.run.observer import Observer
+from edge_tester.core.run.requirements import require_packages
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.runtimeprotocols.loopback import LoopbackProtocol

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.host import Measurement
-from edge_tester.core.hostruntime import HostRuntime
-from edge_tester.core.measurements import RunRecord
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.observer import Observer
-from edge_tester.core.requirements import require_packages
+from edge_tester.core.record import RunRecord
+from edge_tester.core.run.host import Measurement
+from edge_tester.core.run.hostruntime import HostRuntime
+from edge_tester.core.run.observer import Observer
+from edge_tester.core.run.requirements import require_packages
 from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
 from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._program import Logging, guard

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from edge_tester.core import registry
+from edge_tester.core.agent.agent import Agent
 from edge_tester.core.backends import missing_packages
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.target.agent import Agent
 from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._program import Logging, guard

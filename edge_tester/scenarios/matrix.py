@@ -11,19 +11,19 @@ from pathlib import Path
 import msgspec
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.chain import way_of
-from edge_tester.core.compilecache import CompileCache, ingredients_of
 from edge_tester.core.errors import (
     BackendMissingError,
     EdgeTesterError,
     OptionError,
     RecordError,
 )
-from edge_tester.core.files import write_atomically
-from edge_tester.core.measurements import RunRecord, read_record, require_writable
+from edge_tester.core.making.cache import CompileCache, ingredients_of
+from edge_tester.core.making.chain import way_of
 from edge_tester.core.options import Configurable, option, path_of
-from edge_tester.core.requirements import require_packages
+from edge_tester.core.record import RunRecord, read_record, require_writable
+from edge_tester.core.run.requirements import require_packages
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.system.files import write_atomically
 from edge_tester.report import render_html
 from edge_tester.scenarios._command import Command
 from edge_tester.scenarios._local_agent import local_agent

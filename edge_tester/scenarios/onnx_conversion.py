@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edge_tester.core.errors import BackendMissingError, IsolationError, OptionError
-from edge_tester.core.isolation import isolated
+from edge_tester.core.making.isolation import isolated
 from edge_tester.core.onnxconversion import Cell, ONNXConversion
 from edge_tester.core.options import Configurable, hint, option, path_of
 from edge_tester.core.registry import load, names

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from edge_tester.core.measurements import record_schema
+from edge_tester.core.record import record_schema
 from edge_tester.scenarios._matrix_schema import matrix_schema
 from edge_tester.scenarios._program import guard
 from edge_tester.scenarios.run_file import SCENARIOS

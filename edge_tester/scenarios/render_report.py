@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_tester.core.errors import OptionError, RecordError
-from edge_tester.core.measurements import RunRecord, read_record
+from edge_tester.core.record import RunRecord, read_record
 from edge_tester.report import render_html, render_text
 from edge_tester.scenarios._program import guard
 

@@ -17,11 +17,11 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import CompilationError, ModelError
-from edge_tester.core.files import sha256_of
-from edge_tester.core.measurements import require_encodable
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import path_of
+from edge_tester.core.record import require_encodable
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.files import sha256_of
 from edge_tester.core.tensors import Array
 from edge_tester.testing.plugin import PluginConformance
 

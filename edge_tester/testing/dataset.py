@@ -12,7 +12,7 @@ import pytest
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.figures import Task
-from edge_tester.core.measurements import require_encodable
+from edge_tester.core.record import require_encodable
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.testing.plugin import PluginConformance
 

@@ -13,8 +13,8 @@ import pytest
 from edge_tester.core import registry
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import EdgeTesterError, InputError, ModelError
-from edge_tester.core.files import sha256_of
 from edge_tester.core.model import ModelWrapper, TrainingPlan
+from edge_tester.core.system.files import sha256_of
 from edge_tester.core.tensors import Array
 from edge_tester.testing.plugin import PluginConformance
 

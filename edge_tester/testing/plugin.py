@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from edge_tester.core.backends import EXTRAS
-from edge_tester.core.measurements import require_encodable
 from edge_tester.core.options import Configurable, json_schema, options_of, summary_of
+from edge_tester.core.record import require_encodable
 
 _PROJECT = Path(__file__).parents[2]
 # All that a target agent may rely on.

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edge_tester.core.errors import InputError, ModelError, RuntimeStateError
-from edge_tester.core.files import sha256_of
-from edge_tester.core.measurements import require_encodable
+from edge_tester.core.record import require_encodable
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.files import sha256_of
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.core.wire.payloads import encode
 from edge_tester.testing.plugin import PluginConformance

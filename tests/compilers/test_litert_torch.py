@@ -7,9 +7,9 @@ import pytest
 
 from edge_tester.compilers.litert_torch import LiteRTTorchCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
-from edge_tester.core.chain import compile_model, links_between
 from edge_tester.core.errors import CompilationError
-from edge_tester.core.toolenvironment import default_tools_folder, run_python, tool_python
+from edge_tester.core.making.chain import compile_model, links_between
+from edge_tester.core.making.toolenvironment import default_tools_folder, run_python, tool_python
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from tests.compilers.on_digits import DIGITS_WEIGHTS, OnDigits
 

@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 import edge_tester.resources
 from edge_tester.compilers.onnx2tf import ONNX2TFCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
-from edge_tester.core.chain import compile_model, links_between
 from edge_tester.core.errors import BackendMissingError, CompilationError
+from edge_tester.core.making.chain import compile_model, links_between
 from edge_tester.core.onnxconversion import relative_difference
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile

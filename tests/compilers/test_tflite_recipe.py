@@ -6,8 +6,8 @@ import pytest
 import edge_tester.resources
 from edge_tester.compilers._flatbuffer import Flatbuffer
 from edge_tester.compilers.tflite import TFLiteCompiler
-from edge_tester.core.compilecache import ingredients_of
 from edge_tester.core.errors import CompilationError, OptionError
+from edge_tester.core.making.cache import ingredients_of
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from edge_tester.runtimes.tflite import TFLiteRuntime

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_tester.core.errors import OptionError
-from edge_tester.core.flags import combine, from_flags
 from edge_tester.core.options import (
     Configurable,
     hint,
@@ -16,6 +15,7 @@ from edge_tester.core.options import (
     state,
     summary_of,
 )
+from edge_tester.scenarios._flags import combine, from_flags
 
 
 class Everything(Configurable):

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from edge_tester.core.classification import ClassificationAccumulator
 from edge_tester.core.errors import DatasetError, InputError
-from edge_tester.core.evaluation import accumulator_for
 from edge_tester.core.quality import NoAccumulator, RegressionAccumulator
+from edge_tester.core.run.evaluation import accumulator_for
 
 
 def classification(samples, classes, seed=0):

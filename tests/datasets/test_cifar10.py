@@ -9,8 +9,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from edge_tester.core.download import PublishedFile
 from edge_tester.core.errors import DatasetError
+from edge_tester.core.system.download import PublishedFile
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.datasets.cifar10 import FOLDER, CIFAR10Dataset
 from edge_tester.testing import DatasetConformance

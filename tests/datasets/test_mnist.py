@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from edge_tester.core.download import PublishedFile
 from edge_tester.core.errors import DatasetError
+from edge_tester.core.system.download import PublishedFile
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.datasets.fashion_mnist import FashionMNISTDataset
 from edge_tester.datasets.mnist import MNISTDataset

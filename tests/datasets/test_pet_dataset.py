@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_tester.core.download import PublishedFile
 from edge_tester.core.errors import DatasetError
+from edge_tester.core.system.download import PublishedFile
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.datasets.pet_dataset import PetDataset
 from edge_tester.testing import DatasetConformance

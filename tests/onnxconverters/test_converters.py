@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_tester.core.making.toolenvironment import default_tools_folder
 from edge_tester.core.onnxconversion import relative_difference
-from edge_tester.core.toolenvironment import default_tools_folder
 from edge_tester.onnxconverters.onnxruntime import ONNXRuntimeONNXConversion
 from edge_tester.onnxconverters.openvino import OpenVINOONNXConversion
 from edge_tester.onnxconverters.pytorch import PyTorchONNXConversion

@@ -5,7 +5,7 @@ import numpy as np
 
 from edge_tester.core.classification import ClassificationAccumulator
 from edge_tester.core.figures import Quality
-from edge_tester.core.measurements import (
+from edge_tester.core.record import (
     ColdStart,
     Component,
     Cpu,

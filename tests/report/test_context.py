@@ -6,7 +6,7 @@ import pytest
 
 from edge_tester.core.errors import OptionError
 from edge_tester.core.figures import Quality
-from edge_tester.core.measurements import Component, Cpu, Predictions
+from edge_tester.core.record import Component, Cpu, Predictions
 from edge_tester.core.statistics import percentile
 from edge_tester.report import render_html, render_text
 from edge_tester.report._baseline import agreement

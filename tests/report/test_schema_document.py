@@ -4,7 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge_tester.core.measurements import record_schema
+from edge_tester.core.record import record_schema
 from edge_tester.scenarios import print_schema
 from tests.report.records import record, unknown
 

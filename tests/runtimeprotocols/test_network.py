@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from edge_tester.core import runtimeprotocol
+from edge_tester.core.agent.agent import Agent
 from edge_tester.core.errors import OptionError, ProtocolError, UnreachableError
-from edge_tester.core.target.agent import Agent
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.testing import RuntimeProtocolConformance

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from edge_tester.core.measurements import read_record
+from edge_tester.core.record import read_record
 
 MODEL = "edge_tester.modelwrappers.classification.tensorflow_digits.TensorFlowDigitsClassifier"
 DATASET = "edge_tester.datasets.digits.DigitsDataset"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_tester.core.measurements import read_record
+from edge_tester.core.record import read_record
 
 WAIT_LIMIT_S = 60
 # Long enough to be interrupted.

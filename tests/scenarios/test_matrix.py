@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from edge_tester.core.measurements import read_record
+from edge_tester.core.record import read_record
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.runtimes.echo import EchoRuntime
 from edge_tester.scenarios._choice import Chosen

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_tester.core.measurements import read_record
+from edge_tester.core.record import read_record
 from tests import onnx_models, small_models
 
 

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from edge_tester.core.measurements import read_record
+from edge_tester.core.record import read_record
 
 CLIENT = """
     scenario: client

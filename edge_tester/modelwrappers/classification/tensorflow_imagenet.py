@@ -12,7 +12,7 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.options import hint, option
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 from edge_tester.modelwrappers.frameworks.images import ImageModel
 from edge_tester.modelwrappers.frameworks.tensorflow import KerasModel

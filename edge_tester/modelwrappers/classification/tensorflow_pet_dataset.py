@@ -11,7 +11,7 @@ import numpy as np
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError
 from edge_tester.core.options import option, state
-from edge_tester.core.quiet import quiet
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 from edge_tester.modelwrappers.frameworks.tensorflow import KerasModel
 from edge_tester.modelwrappers.frameworks.training import one_line, require_existing

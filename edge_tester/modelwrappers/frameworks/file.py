@@ -12,9 +12,9 @@ from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.formats import FORMATS
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import state
-from edge_tester.core.quiet import quiet
 from edge_tester.core.registry import load
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
 
 

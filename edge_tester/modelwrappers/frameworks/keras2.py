@@ -11,9 +11,9 @@ from typing import Any
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError, ModelError
-from edge_tester.core.files import sha256_of
+from edge_tester.core.making.toolenvironment import default_tools_folder, run_python, tool_python
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.toolenvironment import default_tools_folder, run_python, tool_python
+from edge_tester.core.system.files import sha256_of
 from edge_tester.modelwrappers.frameworks import _tf_keras_tool
 from edge_tester.modelwrappers.frameworks.training import one_line
 

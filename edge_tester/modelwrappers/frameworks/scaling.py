@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_tester.core.onnxmetadata import SCALING
+from edge_tester.core.system.onnxmetadata import SCALING
 from edge_tester.modelwrappers.frameworks.generic import GenericModel
 
 

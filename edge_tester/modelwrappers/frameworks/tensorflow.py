@@ -17,10 +17,10 @@ import numpy as np
 from edge_tester.core.backends import backend
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import InputError, ModelError
-from edge_tester.core.files import atomic_path
 from edge_tester.core.formats import FORMATS, format_of
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
+from edge_tester.core.system.files import atomic_path
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.modelwrappers.frameworks import keras2
 from edge_tester.modelwrappers.frameworks.training import (

@@ -10,8 +10,8 @@ import numpy as np
 
 from edge_tester.core.dataset import Dataset, Samples, Split
 from edge_tester.core.errors import DatasetError, ModelError
-from edge_tester.core.evaluation import evaluate
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.run.evaluation import evaluate
 from edge_tester.core.tensors import Array
 
 MAXIMUM_REASON_LENGTH = 300

@@ -10,9 +10,14 @@ import msgspec
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import backend
-from edge_tester.core.files import atomic_path
-from edge_tester.core.onnxmetadata import PREPROCESSING, SCALING, Preprocessing, read_metadata
 from edge_tester.core.options import state
+from edge_tester.core.system.files import atomic_path
+from edge_tester.core.system.onnxmetadata import (
+    PREPROCESSING,
+    SCALING,
+    Preprocessing,
+    read_metadata,
+)
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.modelwrappers.frameworks.file import FileModel
 from edge_tester.modelwrappers.frameworks.scaling import ScalingModel

@@ -11,7 +11,7 @@ import tensorflow
 from edge_tester.compilers.onnx import ONNXCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import CompilationError, ModelError
-from edge_tester.core.toolenvironment import default_tools_folder, tool_python
+from edge_tester.core.making.toolenvironment import default_tools_folder, tool_python
 from edge_tester.modelwrappers.frameworks import keras2
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 

@@ -7,7 +7,7 @@ from edge_tester.compilers.torch_exported import TorchExportedCompiler
 from edge_tester.compilers.torchscript import TorchScriptCompiler
 from edge_tester.compilers.tvm import TVMCompiler
 from edge_tester.core.errors import ModelError
-from edge_tester.core.evaluation import evaluate
+from edge_tester.core.run.evaluation import evaluate
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.datasets.random_inputs import RandomDataset
 from edge_tester.modelwrappers.generic.coreml_file import CoreMLFile

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_tester.compilers.onnx import ONNXCompiler
-from edge_tester.core.onnxmetadata import PREPROCESSING, read_metadata
+from edge_tester.core.system.onnxmetadata import PREPROCESSING, read_metadata
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.modelwrappers.classification.pytorch_imagenet import PyTorchImageNet
 from edge_tester.modelwrappers.frameworks.images import ImageModel

@@ -1,0 +1,122 @@
+"""The session process: loads the runtimes, waits for one client, serves it and ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+import edge_tester
+from edge_tester.core.agent.process import (
+    Failed,
+    Ready,
+    SessionSettings,
+    receive_packet,
+    send_packet,
+)
+from edge_tester.core.agent.session import Session
+from edge_tester.core.agent.status import Activity, Status
+from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.options import path_of
+from edge_tester.core.registry import load
+from edge_tester.core.runtime import Runtime
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.system.machine import describe_machine
+from edge_tester.core.wire import payloads
+from edge_tester.core.wire.payloads import Welcome
+
+SessionFactory = Callable[
+    [RuntimeProtocol, list[Runtime], Callable[[Runtime], Welcome], Path, Status | None], Session
+]
+
+
+def welcome_of(runtime: Runtime) -> Welcome:
+    """Return the answer to a HELLO that chose this runtime."""
+    machine = describe_machine(runtime.distributions)
+    return Welcome(
+        version=edge_tester.__version__,
+        runtime=path_of(type(runtime)),
+        input_formats=list(runtime.input_formats),
+        runtime_options=runtime.to_options(),
+        machine=msgspec.to_builtins(machine),
+    )
+
+
+def main(arguments: list[str], session_factory: SessionFactory = Session) -> int:
+    """Serve one client.
+
+    Parameters
+    ----------
+    arguments : list of str
+        One :class:`SessionSettings` as JSON.
+    session_factory : callable
+        Makes the session; :class:`Session` unless a benchmark needs another.
+    """
+    settings = msgspec.json.decode(arguments[0], type=SessionSettings)
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s session: %(message)s")
+    _prefer_as_victim()
+    control = socket.socket(fileno=settings.control)
+    status = Status(settings.status)
+    try:
+        runtimes = _runtimes(settings)
+    except EdgeTesterError as error:
+        send_packet(control, payloads.encode(Failed(str(error))))
+        return 0
+    send_packet(control, payloads.encode(Ready([path_of(type(r)) for r in runtimes])))
+    packet = receive_packet(control)
+    if packet is None:
+        return 0
+    hello, (descriptor,) = packet
+    # Nothing more comes on this socket: its end says that the supervisor is gone.
+    threading.Thread(target=_die_with, args=(control,), daemon=True).start()
+    protocol = load("runtimeprotocols", settings.protocol).from_options(settings.protocol_options)
+    if not isinstance(protocol, RuntimeProtocol):
+        raise TypeError(f"{settings.protocol} is no runtime protocol.")
+    protocol.attach(descriptor)
+    session = session_factory(protocol, runtimes, welcome_of, Path(settings.scratch), status)
+    protocol.channel.preload(hello)
+    try:
+        session.serve()
+    finally:
+        status.write(Activity.WAITING)
+        protocol.disconnect()
+    return 0
+
+
+def _runtimes(settings: SessionSettings) -> list[Runtime]:
+    runtimes = []
+    for path, options in settings.runtimes:
+        runtime = load("runtimes", path).from_options(options)
+        if not isinstance(runtime, Runtime):
+            raise TypeError(f"{path} is no runtime.")
+        runtimes.append(runtime)
+    # One runtime is imported before a client comes. Of several, only the one that
+    # the client chooses: the others would cost memory for nothing.
+    if len(runtimes) == 1:
+        runtimes[0].prepare()
+    return runtimes
+
+
+def _prefer_as_victim() -> None:
+    """Ask the kernel to end this process, not the supervisor, when memory runs out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError as error:
+        logging.getLogger(__name__).debug("oom_score_adj: %s", error)
+
+
+def _die_with(control: socket.socket) -> None:
+    control.recv(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

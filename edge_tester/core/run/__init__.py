@@ -1,0 +1,1 @@
+"""One benchmark, from a plan to its record."""

@@ -1,0 +1,158 @@
+"""What a run record says of the classes that took part and of the model that ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.options import Configurable, path_of
+from edge_tester.core.record import (
+    ColdStart,
+    Component,
+    Cpu,
+    Latency,
+    Memory,
+    ModelFacts,
+    require_encodable,
+)
+from edge_tester.core.registry import ROLES
+from edge_tester.core.tensors import TensorSpec
+from edge_tester.core.wire.payloads import Statistics
+
+# Base class -> role as records name it; a class of none is named as it is.
+_ROLE_NAMES = {name: name.lower() for _, name in ROLES.values()}
+
+
+def components_of(used: Sequence[Configurable], artifact: Artifact) -> list[Component]:
+    """Return the classes that took part, the compilers with the options that they really had.
+
+    Parameters
+    ----------
+    used : sequence of Configurable
+        All but compilers and the runtime.
+    artifact : Artifact
+        What was deployed.
+    """
+    found = [
+        Component(role=_role(part), name=path_of(type(part)), options=part.to_options())
+        for part in used
+    ]
+    made = [step for step in _steps(artifact) if step.producer]
+    # The first step of a chain comes first.
+    return found + [
+        Component(role="modelcompiler", name=step.producer, options=step.options)
+        for step in reversed(made)
+    ]
+
+
+def require_recordable(
+    model: Configurable, dataset: Dataset, protocol: Configurable, class_names: Sequence[str]
+) -> None:
+    """See whether what classes of others say of themselves can be kept in a record.
+
+    Heard before the work it costs nothing, at the end it would cost the run.
+
+    Parameters
+    ----------
+    model, protocol : Configurable
+    dataset : Dataset
+        Prepared.
+    class_names : sequence of str
+
+    Raises
+    ------
+    RecordError
+        An option, a class name or a fact is no value of JSON.
+    """
+    used = (model, dataset, protocol)
+    owner = type(dataset).__name__
+    require_encodable(
+        **{f"The options of {type(one).__name__}": one.to_options() for one in used},
+        **{f"The class names of {owner}": list(class_names)},
+        **{f"The facts of {owner}": dataset.facts()},
+    )
+
+
+def model_facts(
+    artifact: Artifact, inputs: list[TensorSpec], outputs: list[TensorSpec]
+) -> ModelFacts:
+    """Describe a deployed model, and all files that led to it."""
+    weights = artifact.weights
+    return ModelFacts(
+        name=artifact.path.name,
+        format=artifact.format,
+        size_bytes=artifact.content_bytes or artifact.size_bytes,
+        sha256=artifact.sha256,
+        inputs=inputs,
+        outputs=outputs,
+        quantized_weight_share=weights.quantized_share if weights else None,
+        weight_elements=weights.elements if weights else {},
+        compiler_facts=artifact.facts,
+        parents=[_parent(step) for step in list(_steps(artifact))[1:]],
+    )
+
+
+def remarks_of(artifact: Artifact) -> list[str]:
+    """Return the remarks on all files that led to this one, the first file's first."""
+    return [text for step in reversed(list(_steps(artifact))) for text in step.remarks]
+
+
+def counters_of(cold: Statistics, last: Statistics) -> dict[str, Any]:
+    """Return the parts of a record that come from the target's counters.
+
+    Parameters
+    ----------
+    cold : Statistics
+        After the inferences that come before the measurement.
+    last : Statistics
+        After all.
+    """
+    return {
+        "cold_start": ColdStart(load_ns=last.load_ns, first_inference_ns=last.first_inference_ns),
+        "memory": Memory(peak_bytes=last.peak_bytes, before_load_bytes=last.before_load_bytes),
+        "cpu": Cpu(time_ns=last.cpu_time_ns - cold.cpu_time_ns),
+    }
+
+
+def thread_remarks(facts: Mapping[str, Any], machine: Mapping[str, Any]) -> list[str]:
+    """Say if a runtime has more threads than the target lets it run at once."""
+    threads, usable = facts.get("num_threads"), machine.get("cpu_count")
+    if not threads or not usable or threads <= usable:
+        return []
+    return [
+        f"The runtime has {threads} threads, but may use {usable} processors: such an inference is "
+        "slower than with as many threads as processors."
+    ]
+
+
+def clock_remarks(latency: Latency) -> list[str]:
+    """Say if the host's clock contradicts the target's."""
+    pairs = list(zip(latency.target_ns, latency.host_ns, strict=False))
+    shorter = sum(host_ns < target_ns for target_ns, host_ns in pairs)
+    if not shorter:
+        return []
+    return [
+        f"{shorter} of {len(pairs)} host times are shorter than the target's time of the same "
+        "inference (the host heard of its start too late): only the target's times count."
+    ]
+
+
+def _steps(artifact: Artifact | None) -> Iterator[Artifact]:
+    """Yield an artifact, what it was made from, what that was made from, and so on."""
+    while artifact is not None:
+        yield artifact
+        artifact = artifact.parent
+
+
+def _parent(step: Artifact) -> dict[str, Any]:
+    described = {"name": step.path.name, "format": step.format, "sha256": step.sha256}
+    return {**described, "compiler_facts": step.facts} if step.facts else described
+
+
+def _role(part: Configurable) -> str:
+    for base in type(part).__mro__:
+        if base.__name__ in _ROLE_NAMES:
+            return _ROLE_NAMES[base.__name__]
+    return type(part).__name__.lower()

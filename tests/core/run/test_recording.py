@@ -1,0 +1,61 @@
+from pathlib import Path
+
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.record import Latency
+from edge_tester.core.run.recording import (
+    clock_remarks,
+    components_of,
+    model_facts,
+    remarks_of,
+    thread_remarks,
+)
+
+FIRST = Artifact(path=Path("net.pth"), format="torch", size_bytes=9, sha256="a")
+SECOND = Artifact(
+    path=Path("net.onnx"),
+    format="onnx",
+    size_bytes=8,
+    sha256="b",
+    producer="mine.ToONNX",
+    options={"level": 1},
+    facts={"self_check": {"run": True}},
+    remarks=("the second step is doubtful",),
+    parent=FIRST,
+)
+THIRD = Artifact(
+    path=Path("net.so"),
+    format="tvm",
+    size_bytes=7,
+    sha256="c",
+    content_bytes=5,
+    producer="mine.ToTVM",
+    remarks=("so is the third",),
+    parent=SECOND,
+)
+
+
+def test_every_step_of_a_chain_is_told_with_its_own_options():
+    steps = [(one.role, one.name, one.options) for one in components_of([], THIRD)]
+    assert [
+        ("modelcompiler", "mine.ToONNX", {"level": 1}),
+        ("modelcompiler", "mine.ToTVM", {}),
+    ] == steps
+    assert ["the second step is doubtful", "so is the third"] == remarks_of(THIRD)
+    facts = model_facts(THIRD, [], [])
+    assert ["net.onnx", "net.pth"] == [parent["name"] for parent in facts.parents]
+    assert {"self_check": {"run": True}} == facts.parents[0]["compiler_facts"]
+    # What the user's files take, without the archive that they are sent in.
+    assert 5 == facts.size_bytes
+    assert 8 == model_facts(SECOND, [], []).size_bytes
+
+
+def test_more_threads_than_processors_are_doubted():
+    assert "has 8 threads, but may use 2" in thread_remarks({"num_threads": 8}, {"cpu_count": 2})[0]
+    for threads, processors in ((2, 2), (1, 2), (None, 2), (8, None)):
+        assert [] == thread_remarks({"num_threads": threads}, {"cpu_count": processors})
+
+
+def test_clocks_that_contradict_each_other_are_said():
+    latency = Latency(target_ns=[10, 20, 30], host_ns=[15, 19, 31])
+    assert "1 of 3 host times are shorter" in clock_remarks(latency)[0]
+    assert [] == clock_remarks(Latency(target_ns=[10], host_ns=[10]))

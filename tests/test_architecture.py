@@ -53,6 +53,17 @@ RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()
 PACKAGES = {"edge_tester.core", *(name.rpartition(".")[0] for name in RANKS)}
 # Folders that hold what the plugins of one role share.
 SHARED = {"frameworks"}
+# What imports by name: commands, plugins, backends, a function for a process of its own, and
+# a user's own network.
+IMPORTERS = {
+    "edge_tester.__main__",
+    "edge_tester.core.backends",
+    "edge_tester.core.making.isolation",
+    "edge_tester.core.registry",
+    "edge_tester.modelwrappers.frameworks.torch_factory",
+}
+# Scripts for environments in which nothing of edge_tester is.
+SCRIPTS = ("edge_tester.compilers._tools.", "edge_tester.modelwrappers.frameworks._tf_keras_tool")
 # What the target's supervisor imports; it waits for ever and must stay small.
 SUPERVISOR = ("edge_tester.scenarios.inference_server", "edge_tester.runtimeprotocols.network")
 
@@ -113,7 +124,7 @@ def modules_in(*folders: str) -> list[str]:
 
 def public_modules_in(*folders: str) -> list[str]:
     """The modules of plugins; those of their parts are reached from them, or not at once."""
-    return [m for m in modules_in(*folders) if not m.rpartition(".")[2].startswith("_")]
+    return [m for m in modules_in(*folders) if "._" not in m]
 
 
 def test_every_module_of_the_core_has_its_layer():
@@ -145,8 +156,21 @@ def test_plugins_import_the_core_and_what_they_inherit_from(name):
         if module.split(".")[1] == "core":
             continue
         assert role == module.split(".")[1], f"{name} imports {module}"
-        shared = module.rpartition(".")[2].startswith("_") or SHARED & set(module.split("."))
+        shared = "._" in module or SHARED & set(module.split("."))
         assert shared or set(statement.names) & bases, f"{name} imports {module}"
+
+
+def test_what_is_private_is_used_in_its_own_folder():
+    for name in sources():
+        for module, _ in ours(name):
+            parts = module.split(".")
+            for place in (i for i, part in enumerate(parts) if part.startswith("_")):
+                folder, private = ".".join(parts[:place]), ".".join(parts[: place + 1])
+                beside = name.rpartition(".")[0] == folder or name.startswith(f"{private}.")
+                shared = parts[place] == "_shared" or "frameworks" in parts
+                allowed = beside or (shared and name.startswith(f"{folder}."))
+                allowed |= name == "edge_tester.__main__"
+                assert allowed, f"{name} imports {module}"
 
 
 @pytest.mark.parametrize("name", modules_in("report", "testing"))
@@ -175,9 +199,21 @@ def test_nothing_is_imported_at_once_but_numpy_and_msgspec(name):
 
 
 def test_backends_are_imported_in_one_place():
+    allowed = {"numpy", "msgspec", "edge_tester"} | set(sys.stdlib_module_names)
     for name in sources():
         late = {module.partition(".")[0] for module, s in imports_of(name) if not s.at_once}
-        assert late & set(EXTRAS) - _for_type_checkers(name) == set(), name
+        assert late - allowed - _for_type_checkers(name) == set(), name
+
+
+def test_nothing_is_imported_by_name_but_plugins_and_backends():
+    """Neither a plugin past the registry nor a package past ``backend()``."""
+    ways = {"import_module", "__import__", "exec_module"}
+    for name, tree in sources().items():
+        if name in IMPORTERS or name.startswith(SCRIPTS):
+            continue
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert used & ways == set(), name
 
 
 def _for_type_checkers(name: str) -> set[str]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_tester.compilers._calibration import Calibration
-from edge_tester.compilers._coreml_masks import pipeline
-from edge_tester.compilers._keras_networks import prepared
+from edge_tester.compilers._coreml.masks import pipeline
+from edge_tester.compilers._shared.calibration import Calibration
+from edge_tester.compilers._shared.keras_networks import prepared
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_tester.compilers._calibration import Calibration
+from edge_tester.compilers._shared.calibration import Calibration
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler

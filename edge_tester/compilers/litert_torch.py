@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edge_tester.compilers import _litert_torch_tool
-from edge_tester.compilers._calibration import Calibration
-from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._shared.calibration import Calibration
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
+from edge_tester.compilers._tools import litert_torch as tool
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -60,7 +60,7 @@ class LiteRTTorchCompiler(ModelCompiler):
             program = Path(folder) / "program.pt2"
             with quiet():
                 torch.export.save(model.export(), program)
-            script = str(_litert_torch_tool.__file__)
+            script = str(tool.__file__)
             arguments = [script, str(program), str(output), str(self.batch_size)]
             told = run_python(python, arguments, f"{type(self).__name__}: {_TOOL}")
         self._versions = json.loads(told.splitlines()[-1])

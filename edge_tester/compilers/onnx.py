@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from edge_tester.compilers._calibration import Calibration, conformed
-from edge_tester.compilers._onnx_files import loaded, saved
-from edge_tester.compilers._onnx_quantizer import ONNXQuantizer
+from edge_tester.compilers._onnx.quantizer import ONNXQuantizer
+from edge_tester.compilers._shared.calibration import Calibration, conformed
+from edge_tester.compilers._shared.onnx_files import loaded, saved
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler

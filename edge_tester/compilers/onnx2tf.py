@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edge_tester.compilers import _onnx2tf_tool
-from edge_tester.compilers._calibration import Calibration
-from edge_tester.compilers._fixed_batch import fixed_onnx
-from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._shared.calibration import Calibration
+from edge_tester.compilers._shared.fixed_batch import fixed_onnx
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
+from edge_tester.compilers._tools import onnx2tf as tool
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -62,7 +62,7 @@ class ONNX2TFCompiler(ModelCompiler):
             source, scratch = Path(folder) / "source.onnx", Path(folder) / "scratch"
             scratch.mkdir()
             onnx.save(fixed_onnx(model.model_path, self.batch_size, scratch, self), str(source))
-            script = str(_onnx2tf_tool.__file__)
+            script = str(tool.__file__)
             arguments = [script, str(source), str(output.absolute()), str(scratch)]
             told = run_python(python, arguments, f"{type(self).__name__}: {_TOOL}")
         self._versions = json.loads(told.splitlines()[-1])

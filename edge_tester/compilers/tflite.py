@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_tester.compilers._calibration import Calibration, conformed
-from edge_tester.compilers._edgetpu import EdgeTPULog, compile_for_edge_tpu, edge_tpu_compiler
-from edge_tester.compilers._flatbuffer import Flatbuffer
-from edge_tester.compilers._keras_networks import LOOPS, MOST_STEPS, prepared
-from edge_tester.compilers._tflite_quantizer import (
+from edge_tester.compilers._shared.calibration import Calibration, conformed
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
+from edge_tester.compilers._shared.keras_networks import LOOPS, MOST_STEPS, prepared
+from edge_tester.compilers._tflite.edgetpu import (
+    EdgeTPULog,
+    compile_for_edge_tpu,
+    edge_tpu_compiler,
+)
+from edge_tester.compilers._tflite.quantizer import (
     TFLiteQuantizer,
     asks_for_integers,
     check_recipe,
     read_recipe,
 )
-from edge_tester.compilers._tflite_weights import beyond_float16, was_cut_to_float16
+from edge_tester.compilers._tflite.weights import beyond_float16, was_cut_to_float16
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler

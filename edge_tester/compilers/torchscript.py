@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from edge_tester.compilers._calibration import Calibration
-from edge_tester.compilers._torch_weights import counted
+from edge_tester.compilers._shared.calibration import Calibration
+from edge_tester.compilers._shared.torch_weights import counted
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler

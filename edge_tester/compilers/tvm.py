@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_tester.compilers import _tvm_frontends, _tvm_library, _tvm_lowering, _tvm_targets
-from edge_tester.compilers._calibration import Calibration
-from edge_tester.compilers._tvm_progress import progress
-from edge_tester.compilers._tvm_tuning import Tuning
+from edge_tester.compilers._shared.calibration import Calibration
+from edge_tester.compilers._tvm import frontends, library, lowering, targets
+from edge_tester.compilers._tvm.progress import progress
+from edge_tester.compilers._tvm.tuning import Tuning
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -86,23 +86,23 @@ class TVMCompiler(ModelCompiler):
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, link, and append what the library does not say about itself."""
         tvm: Any = backend("tvm", self)
-        target = _tvm_targets.parsed(tvm, self.target, self)
-        self._elsewhere = _tvm_targets.elsewhere(target, self.target)
-        linker = _tvm_targets.linker(tvm, target, self)
+        target = targets.parsed(tvm, self.target, self)
+        self._elsewhere = targets.elsewhere(target, self.target)
+        linker = targets.linker(tvm, target, self)
         with progress() as show, quiet():
             tuning = self._tuning(target, show)
-            module, inputs, outputs = _tvm_frontends.imported(tvm, model, self.batch_size, self)
+            module, inputs, outputs = frontends.imported(tvm, model, self.batch_size, self)
             own = self.schedules == "edge_tester"
-            executable = _tvm_lowering.built(tvm, module, target, self.opt_level, tuning, own)
+            executable = lowering.built(tvm, module, target, self.opt_level, tuning, own)
             executable.export_library(str(output), fcompile=linker)
         self._facts = {"schedules": self._used_schedules(target)}
         if tuning is not None:
             self._facts |= tuning.facts
-        _tvm_library.describe(output, inputs, outputs, target, tvm.__version__)
+        library.describe(output, inputs, outputs, target, tvm.__version__)
 
     def read_weights(self, path: Path) -> Weights:
-        """Read a library back; see _tvm_library.weights for what counts."""
-        return _tvm_library.weights(path)
+        """Read a library back; see library.weights for what counts."""
+        return library.weights(path)
 
     def facts(self) -> dict[str, Any]:
         """Return whose schedules were used and what tuning did."""
@@ -115,7 +115,7 @@ class TVMCompiler(ModelCompiler):
     def _tuning(self, target: Any, show: Callable[[int, int], None]) -> Tuning | None:
         if not (self.tuning_trials or self.tuning_time_s or self.tuning_database):
             return None
-        if not _tvm_targets.is_this_machine(target):
+        if not targets.is_this_machine(target):
             raise CompilationError(
                 "TVMCompiler tunes by measuring on this machine: target must be llvm, "
                 f"got {self.target!r}."

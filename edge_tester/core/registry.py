@@ -145,7 +145,7 @@ def _modules(paths: object, role: str) -> Iterator[str]:
     prefix = f"edge_tester.{role}."
     for info in pkgutil.walk_packages(paths, prefix, _raise):  # type: ignore[arg-type]
         parts = info.name.removeprefix(prefix).split(".")
-        private = parts[-1].startswith("_") or _SHARED_FOLDERS & set(parts)
+        private = _SHARED_FOLDERS & set(parts) or any(part.startswith("_") for part in parts)
         if not info.ispkg and not private:
             yield info.name
 

@@ -53,7 +53,7 @@ class MILRuntime(Runtime):
             It is corrupt, has another batch size, or an operation is not supported; the message
             names it.
         """
-        from edge_tester.runtimes._mil_program import MILProgram
+        from edge_tester.runtimes._mil.program import MILProgram
 
         if self._tools is None:
             raise self.lacking("preparation")

@@ -14,8 +14,8 @@ from edge_tester.core.errors import InputError, ModelError, OptionError, Runtime
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import StatefulRuntime
 from edge_tester.runtimes._fallback import fallback
-from edge_tester.runtimes._tflite_delegates import count_delegates, needs_of, operations_by_executor
-from edge_tester.runtimes._tflite_state import state_of
+from edge_tester.runtimes._tflite.delegates import count_delegates, needs_of, operations_by_executor
+from edge_tester.runtimes._tflite.state import state_of
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import edge_tester.resources
-from edge_tester.compilers._edgetpu import EdgeTPULog
-from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
+from edge_tester.compilers._tflite.edgetpu import EdgeTPULog
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import BackendMissingError, CompilationError
 from edge_tester.modelwrappers.generic.keras_file import KerasFile

@@ -237,9 +237,9 @@ def test_half_precision_is_quantized_and_inputs_keep_their_type(tmp_path, quanti
 
 @pytest.mark.parametrize("largest_bytes", [100, 1 << 30])
 def test_other_compilers_read_weights_beside_the_file_too(tmp_path, monkeypatch, largest_bytes):
-    from edge_tester.compilers._fixed_batch import fixed_onnx
+    from edge_tester.compilers._shared.fixed_batch import fixed_onnx
 
-    monkeypatch.setattr("edge_tester.compilers._onnx_files._LARGEST_BYTES", largest_bytes)
+    monkeypatch.setattr("edge_tester.compilers._shared.onnx_files._LARGEST_BYTES", largest_bytes)
     (tmp_path / "weights").mkdir()
     place = "weights/all.bin"
     path = tmp_path / "m.onnx"
@@ -258,7 +258,7 @@ def test_what_is_too_large_for_one_file_is_quantized_all_the_same(tmp_path, quan
     # 2 GB are too many for a test: the weights of this model are beyond 4 kB as floats alone.
     nodes = [node("MatMul", ["x", "w"], ["y"])]
     model = written(tmp_path / "m.onnx", nodes, ["N", 64], {"w": weights(64, 32)})
-    monkeypatch.setattr("edge_tester.compilers._onnx_files._LARGEST_BYTES", 4000)
+    monkeypatch.setattr("edge_tester.compilers._shared.onnx_files._LARGEST_BYTES", 4000)
     artifact = quantized(model)
     assert GOOD_DB < ratio(artifact)
     onnxruntime.InferenceSession(artifact.path.read_bytes())

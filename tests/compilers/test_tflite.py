@@ -7,7 +7,7 @@ import pytest
 
 import edge_tester
 import edge_tester.resources
-from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import CompilationError, ModelError, OptionError
 from edge_tester.datasets.digits import DigitsDataset

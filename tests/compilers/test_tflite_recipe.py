@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import edge_tester.resources
-from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.making.cache import ingredients_of

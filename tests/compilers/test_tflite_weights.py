@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import edge_tester.resources
-from edge_tester.compilers._flatbuffer import IDENTIFIER, Flatbuffer
+from edge_tester.compilers._shared.flatbuffer import IDENTIFIER, Flatbuffer
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import edge_tester.resources
-from edge_tester.compilers import _tvm_library, _tvm_lowering, _tvm_targets
+from edge_tester.compilers._tvm import library, lowering, targets
 from edge_tester.compilers.onnx import ONNXCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.compilers.tvm import TVMCompiler
@@ -148,7 +148,7 @@ def test_levels_of_optimization(tmp_path, opt_level):
 
 def test_every_convolution_is_scheduled(monkeypatch, tmp_path):
     scheduled = []
-    applied = _tvm_lowering._tvm_schedules.applied
+    applied = lowering.schedules.applied
 
     def recorded(tvm, module, lanes):
         module = applied(tvm, module, lanes)
@@ -158,7 +158,7 @@ def test_every_convolution_is_scheduled(monkeypatch, tmp_path):
                 scheduled.append((name.name_hint, done, function.script()))
         return module
 
-    monkeypatch.setattr(_tvm_lowering._tvm_schedules, "applied", recorded)
+    monkeypatch.setattr(lowering.schedules, "applied", recorded)
     model = saved(Mixed(model_path=tmp_path / "model.pth"))
     compiled(model, tmp_path / "model.tvm")
     convolutions = [one for one in scheduled if "conv2d" in one[0] and "transpose" not in one[0]]
@@ -201,7 +201,7 @@ def test_other_processors(tmp_path, target):
 
 
 def test_missing_cross_compiler_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(_tvm_targets.shutil, "which", lambda name: None)
+    monkeypatch.setattr(targets.shutil, "which", lambda name: None)
     model = ONNXFile(model_path=RESOURCES / "digits.onnx")
     with pytest.raises(CompilationError, match=f"{CROSS_COMPILER} .* package gcc-aarch64"):
         compiled(model, tmp_path / "model.tvm", target="aarch64-a72")
@@ -217,7 +217,7 @@ def test_missing_cross_compiler_is_named(tmp_path, monkeypatch):
 def test_targets_of_tvm_are_taken(target):
     import tvm
 
-    found = _tvm_targets.parsed(tvm, target, "test")
+    found = targets.parsed(tvm, target, "test")
     assert ("llvm", "cortex-a72") == (found.kind.name, found.attrs["mcpu"])
 
 
@@ -247,7 +247,7 @@ def test_weights_of_other_files_are_not_guessed(tmp_path):
     path = tmp_path / "model.tvm"
     path.write_bytes(b"\x7fELF and so on")
     with pytest.raises(ModelError, match="no library that TVMCompiler made"):
-        _tvm_library.weights(path)
+        library.weights(path)
 
 
 def test_terminal_stays_clean(tmp_path):

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_tester.compilers._onnx_resize import without_resize
+from edge_tester.compilers._tvm.resize import without_resize
 from edge_tester.compilers.tvm import TVMCompiler
 from edge_tester.core.errors import CompilationError
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from edge_tester.compilers import _tvm_tuning
+from edge_tester.compilers._tvm import tuning
 from edge_tester.compilers.tvm import TVMCompiler
 from edge_tester.core.errors import CompilationError
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
@@ -75,7 +75,7 @@ def test_what_the_database_has_is_not_measured_again(model, tuned, tmp_path):
 
 
 def test_no_batch_begins_when_the_time_is_over(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(_tvm_tuning, "_LARGEST_BATCH", 2)
+    monkeypatch.setattr(tuning, "_LARGEST_BATCH", 2)
     artifact, facts = compiled(model, tmp_path / "m.tvm", tuning_time_s=1)
     require_right(artifact)
     # The schedule of this package, and one batch.

@@ -14,7 +14,7 @@ from edge_tester.datasets.npz_file import NpzDataset
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from edge_tester.modelwrappers.generic.torchscript_file import TorchScriptFile
-from edge_tester.runtimes._tflite_state import state_of
+from edge_tester.runtimes._tflite.state import state_of
 from edge_tester.runtimes.onnxruntime import ONNXRuntime
 from edge_tester.runtimes.tflite import TFLiteRuntime
 from edge_tester.runtimes.torchscript import TorchScriptRuntime

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edge_tester.compilers import _tvm_schedules
+from edge_tester.compilers._tvm.schedules import scheduled
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
 
@@ -174,10 +174,7 @@ def _measure_own(
 ) -> None:
     """Put the schedules of this package into the database, with what they take."""
     modules = [task.dispatched[0] for task in tasks]
-    known = [
-        _tvm_schedules.scheduled(tvm, module, lanes) or tvm.s_tir.Schedule(module)
-        for module in modules
-    ]
+    known = [scheduled(tvm, module, lanes) or tvm.s_tir.Schedule(module) for module in modules]
     built = builder.build(
         [
             schedules.builder.BuilderInput(schedule.mod, task.target)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_tester.compilers._flatbuffer import Flatbuffer
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
 from edge_tester.core.tensors import Array
 
 _LARGEST_FLOAT16 = 65504.0

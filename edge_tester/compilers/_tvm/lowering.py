@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_tester.compilers import _tvm_schedules, _tvm_targets
-from edge_tester.compilers._tvm_tuning import Tuning
+from edge_tester.compilers._tvm import schedules, targets
+from edge_tester.compilers._tvm.tuning import Tuning
 
 # Operation -> layouts of images and weights. TVM 0.27 has no NHWC form of the second one.
 _LAYOUTS = {
@@ -20,7 +20,7 @@ def built(
     """Optimize, schedule and build a module.
 
     Processors get the layout NHWC for convolutions and, if ``own``, the schedules of
-    :mod:`edge_tester.compilers._tvm_schedules`, or faster ones that tuning found;
+    :mod:`edge_tester.compilers._tvm.schedules`, or faster ones that tuning found;
     other targets get TVM's own pipeline for them.
 
     Returns
@@ -34,12 +34,12 @@ def built(
             return tvm.compile(module, target, relax_pipeline=pipeline)
     with target, context:
         module = _fused(tvm, module)
-    lanes = _tvm_targets.lanes(tvm, target)
+    lanes = targets.lanes(tvm, target)
     if tuning is not None:
         module = tuning.applied(tvm, module, target, lanes)
     with target, context:
         if own:
-            module = _tvm_schedules.applied(tvm, module, lanes)
+            module = schedules.applied(tvm, module, lanes)
         return tvm.compile(module, target)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_tester.compilers._onnx_files import loaded, saved
-from edge_tester.compilers._onnx_half import in_float32
+from edge_tester.compilers._onnx.half import in_float32
+from edge_tester.compilers._shared.onnx_files import loaded, saved
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.system.quiet import quiet

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from edge_tester.compilers._fixed_batch import fixed_onnx, fixed_tflite
-from edge_tester.compilers._flatbuffer import Flatbuffer
-from edge_tester.compilers._onnx_resize import without_resize
+from edge_tester.compilers._shared.fixed_batch import fixed_onnx, fixed_tflite
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
+from edge_tester.compilers._tvm.resize import without_resize
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.model import ModelWrapper

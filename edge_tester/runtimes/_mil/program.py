@@ -12,7 +12,7 @@ from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError
 from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
-from edge_tester.runtimes._mil_operations import OPERATIONS
+from edge_tester.runtimes._mil.operations import OPERATIONS
 
 # MIL's names of types -> numpy's. Source: coremltools, converters/mil/mil/types.
 _DTYPES = {"fp16": "float16", "fp32": "float32", "fp64": "float64", "int32": "int32"}

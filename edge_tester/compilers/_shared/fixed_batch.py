@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_tester.compilers._flatbuffer import IDENTIFIER
-from edge_tester.compilers._onnx_files import loaded, saved
+from edge_tester.compilers._shared.flatbuffer import IDENTIFIER
+from edge_tester.compilers._shared.onnx_files import loaded, saved
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError, ModelError
 

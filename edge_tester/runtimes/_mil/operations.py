@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_tester.runtimes import _mil_layers as layers
+from edge_tester.runtimes._mil import layers as layers
 
 Operation = Callable[..., Any]
 

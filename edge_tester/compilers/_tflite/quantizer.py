@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edge_tester.compilers._calibration import Calibration, conformed
-from edge_tester.compilers._flatbuffer import Flatbuffer
-from edge_tester.compilers._tflite_weights import beyond_float16, with_room_for_biases
+from edge_tester.compilers._shared.calibration import Calibration, conformed
+from edge_tester.compilers._shared.flatbuffer import Flatbuffer
+from edge_tester.compilers._tflite.weights import beyond_float16, with_room_for_biases
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper

@@ -1,6 +1,6 @@
 """Convert an exported PyTorch program to .tflite; runs as a script where litert-torch is.
 
-Nothing of edge_tester is there. ``python _litert_torch_tool.py program.pt2 model.tflite 1`` prints
+Nothing of edge_tester is there. ``python litert_torch.py program.pt2 model.tflite 1`` prints
 the versions that were used as JSON.
 """
 

@@ -1,6 +1,6 @@
 """Convert an ONNX file of fixed shapes to .tflite; runs as a script where onnx2tf is.
 
-Nothing of edge_tester is there. ``python _onnx2tf_tool.py model.onnx model.tflite folder`` prints
+Nothing of edge_tester is there. ``python onnx2tf.py model.onnx model.tflite folder`` prints
 the versions that were used as JSON. The folder takes what is of no use later.
 """
 

@@ -1,0 +1,1 @@
+"""What serves the compiler of Core ML alone."""

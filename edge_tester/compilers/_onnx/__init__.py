@@ -1,0 +1,1 @@
+"""What serves the compiler of ONNX files."""

@@ -1,0 +1,1 @@
+"""What serves the compilers of TFLite files."""

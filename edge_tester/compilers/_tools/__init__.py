@@ -1,0 +1,1 @@
+"""Scripts that run in environments of their own, where nothing of edge_tester is."""

@@ -1,0 +1,1 @@
+"""Core ML's programs in numpy."""

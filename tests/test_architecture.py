@@ -37,6 +37,7 @@ LAYERS = (
     "artifact record system.onnxmetadata quality run.watch",
     "classification system.machine",
     "dataset onnxconversion runtime runtimeprotocol",
+    "wire.client",
     "model",
     "run.evaluation making.likeness",
     "making.trial",

@@ -185,7 +185,8 @@ class Bench:
             runtime.run()
             end_ns = clock()
             starts_ns[index], ends_ns[index] = start_ns, end_ns
-            slot.outputs = runtime.get_outputs()
+            # A list of its own: the runtime may put later outputs into its own one.
+            slot.outputs = list(runtime.get_outputs())
         self._count(time.process_time_ns() - cpu_start_ns, readings)
         if self.counters.inferences == 0:
             self.counters.first_inference_ns = ends_ns[0] - starts_ns[0]

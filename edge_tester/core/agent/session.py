@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import structs, to_builtins
 
 from edge_tester.core.agent.bench import Bench
 from edge_tester.core.agent.status import Activity, Status
-from edge_tester.core.agent.storage import Stream, store
+from edge_tester.core.agent.storage import Store, receive_description
 from edge_tester.core.errors import (
     BackendMissingError,
     EdgeTesterError,
@@ -78,6 +78,8 @@ class Session:
         Folder for uploaded models whose runtime has no ``save_model_path``.
     status : Status, optional
         Where to say what is being done.
+    store : Store, optional
+        Where uploaded files are kept; gone with ``scratch`` by default.
     meters : sequence of Meter
         What counts beside time and memory; opened.
     shared : bool
@@ -91,6 +93,7 @@ class Session:
         welcome: Callable[[Runtime], Welcome],
         scratch: Path,
         status: Status | None = None,
+        store: Store | None = None,
         meters: Sequence[Meter] = (),
         *,
         shared: bool = False,
@@ -101,6 +104,7 @@ class Session:
         self._runtimes = runtimes
         self._welcome = welcome
         self._scratch = scratch
+        self._store = store or Store(scratch / "store")
         self._say: Callable[[int], None] = status.write if status else _say_nothing
         self._meters = meters
         self._shared = shared
@@ -209,14 +213,14 @@ class Session:
         self._answer(message, [payloads.encode(structs.replace(welcome, features=features))])
 
     def _on_offer(self, message: Message) -> None:
-        payloads.decode(message.payload, ModelDescription)
-        self._answer(message, [payloads.encode(Offered(stored_bytes=0))])
+        described = payloads.decode(message.payload, ModelDescription)
+        offered = Offered(stored_bytes=self._store.stored_bytes(described))
+        self._answer(message, [payloads.encode(offered)])
 
     def _on_model(self, message: Message) -> None:
         runtime = self._runtime
         self._bench = self._bench_of(Counters())
-        stream = Stream.begin(self._pieces(), message.length)
-        described = stream.description
+        described = receive_description(self._channel, message.length)
         if described.format not in runtime.input_formats:
             raise ModelError(
                 f"{type(runtime).__name__} runs {', '.join(runtime.input_formats)} models, "
@@ -224,7 +228,8 @@ class Session:
             )
         path = runtime.save_model_path or self._scratch / f"model.{described.format}"
         self._stored = str(path), described.name or path.name
-        store(stream, path)
+        # Each piece is a sign of life, however slow the link.
+        self._store.receive(self._channel, described, path, lambda: self._say(Activity.RECEIVING))
         self._say(Activity.LOADING)
         before_load_bytes = resident_bytes()
         reset_peak_memory()
@@ -303,12 +308,6 @@ class Session:
                     "set it where the agent is started.",
                 )
         return type(runtime).from_options({**runtime.to_options(), **hello.runtime_options})
-
-    def _pieces(self) -> Iterator[memoryview]:
-        for piece in self._channel.pieces():
-            # Each piece is a sign of life, however slow the link.
-            self._say(Activity.RECEIVING)
-            yield piece
 
 
 def _limits_by_state(data_limit_bytes: int) -> dict[str, dict[int, int]]:

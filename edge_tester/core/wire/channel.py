@@ -25,8 +25,9 @@ _SPARE_BYTES = 1 << 16
 _EMPTY = memoryview(b"")
 # The members of a class cost a second look; these are needed for every message.
 _MORE, _CHECKSUM = Flag.MORE, Flag.CHECKSUM
-# A payload is given this much memory at once; more comes as its bytes do.
-_AT_ONCE_BYTES = 1 << 20
+# A payload is given this much memory at once, and this much if it is expected; more comes as
+# its bytes do.
+_AT_ONCE_BYTES, _EXPECTED_BYTES = 1 << 20, 1 << 26
 # Buffers that one call of the system takes (IOV_MAX of Linux and macOS).
 _BUFFERS_AT_ONCE = 1024
 
@@ -56,8 +57,6 @@ class Channel:
     held : bool
         Whether the payloads that were received stay valid until this is reset;
         otherwise each one does until the next message is received.
-    at_once_bytes : int
-        Memory that a payload may be given before its bytes are here.
     unknown_limit_bytes : int
         Payload of a message of a type that nobody knows, which passes; 0 lets none pass.
     message_limit_s : float or None
@@ -78,7 +77,7 @@ class Channel:
     ) -> None:
         self.limits = limits
         self.held = False
-        self.at_once_bytes = _AT_ONCE_BYTES
+        self._at_once_bytes = _AT_ONCE_BYTES
         self.unknown_limit_bytes = 0
         self.message_limit_s: float | None = None
         self.flush_bytes: int | None = None
@@ -265,7 +264,7 @@ class Channel:
             raise RemoteProtocolError(
                 f"A payload ends too early: {self._streaming} bytes are left, {count} are needed."
             )
-        content = bytearray(min(count, self.at_once_bytes))
+        content = bytearray(min(count, self._at_once_bytes))
         filled = 0
         while filled < count:
             if filled == len(content):
@@ -290,6 +289,10 @@ class Channel:
             self._start += CHECKSUM_BYTES
             if self._crc.to_bytes(CHECKSUM_BYTES, "big") != said:
                 raise RemoteProtocolError("A payload was damaged on its way: wrong checksum.")
+
+    def expect(self, size_bytes: int) -> None:
+        """Give payloads of this size their memory at once."""
+        self._at_once_bytes = min(max(_AT_ONCE_BYTES, size_bytes), _EXPECTED_BYTES)
 
     def preload(self, data: bytes) -> None:
         """Put bytes that were received elsewhere in front of what comes next."""
@@ -333,7 +336,7 @@ class Channel:
         start, end, buffer = self._start, self._end, self._buffer
         if start == end and not self.held:
             start = end = 0
-        wanted = min(wanted, max(2 * (end - start), self.at_once_bytes))
+        wanted = min(wanted, max(2 * (end - start), self._at_once_bytes))
         if start + wanted > len(buffer):
             pending = buffer[start:end]
             if self.held or wanted > len(buffer):

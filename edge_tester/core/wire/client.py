@@ -17,7 +17,7 @@ from edge_tester.core.errors import (
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.wire import frames, payloads
 from edge_tester.core.wire.conversation import Conversation
-from edge_tester.core.wire.frames import Flag, Type
+from edge_tester.core.wire.frames import Flag, Message, Type
 from edge_tester.core.wire.payloads import (
     Block,
     Counters,
@@ -170,24 +170,17 @@ class Client:
             batch_axis=batch_axis,
             name=str(artifact.path),
             slots=slots,
-            offset=self._stored_bytes(artifact),
         )
-        progress(described.offset)
-        description = payloads.encode(described)
-        head = len(description).to_bytes(4, "big") + description
-        missing_bytes = artifact.size_bytes - described.offset
-        sequence, channel = self._talk.following(), self._talk.channel
         self._codecs, self.slots = None, 0
+        stored_bytes = self._stored_bytes(described)
         try:
-            channel.begin(Type.MODEL, sequence, len(head) + missing_bytes, head)
-            with artifact.open() as file:
-                file.seek(described.offset)
-                self.protocol.send_file(file, missing_bytes, progress)
-        except UnreachableError as gone:
-            raise self._talk.last_words(gone) from gone
-        loaded = payloads.decode(
-            self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES).payload, Loaded
-        )
+            answer = self._sent(artifact, described, stored_bytes, progress)
+        except TargetError as error:
+            if error.code != "storage" or not stored_bytes:
+                raise
+            # What the target had was no good; it has forgotten it.
+            answer = self._sent(artifact, described, 0, progress)
+        loaded = payloads.decode(answer.payload, Loaded)
         if loaded.slots > slots:
             raise RemoteProtocolError(f"The target gives {loaded.slots} slots, {slots} were asked.")
         try:
@@ -202,7 +195,7 @@ class Client:
         if codecs[1].nbytes is not None:
             # With room for explicit shapes.
             limit_bytes = codecs[1].nbytes + frames.SHAPES_LIMIT_BYTES
-            channel.at_once_bytes = max(channel.at_once_bytes, limit_bytes)
+            self._talk.channel.expect(limit_bytes)
         self._output_limit_bytes = payloads.TENSORS.size + limit_bytes
         return loaded
 
@@ -322,21 +315,40 @@ class Client:
         answer = self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
         return payloads.decode(answer.payload, Counters)
 
-    def _stored_bytes(self, artifact: Artifact) -> int:
+    def _stored_bytes(self, described: ModelDescription) -> int:
         if self.welcome is None or "offer" not in self.welcome.features:
             return 0
-        offer = ModelDescription(
-            format=artifact.format, size_bytes=artifact.size_bytes, sha256=artifact.sha256
-        )
-        answer = self._talk.answer(
-            self._talk.request(Type.OFFER, [payloads.encode(offer)]), 1 << 10
-        )
+        sequence = self._talk.request(Type.OFFER, [payloads.encode(described)])
+        answer = self._talk.answer(sequence, frames.HELLO_LIMIT_BYTES)
         stored_bytes = payloads.decode(answer.payload, Offered).stored_bytes
-        if stored_bytes > artifact.size_bytes:
+        if stored_bytes > described.size_bytes:
             raise RemoteProtocolError(
-                f"The target has {stored_bytes} bytes of a file of {artifact.size_bytes}."
+                f"The target has {stored_bytes} bytes of a file of {described.size_bytes}."
             )
         return stored_bytes
+
+    def _sent(
+        self,
+        artifact: Artifact,
+        described: ModelDescription,
+        offset: int,
+        progress: Callable[[int], None],
+    ) -> Message:
+        """Send the bytes of a model from ``offset`` on, and hear the answer."""
+        from msgspec.structs import replace
+
+        description = payloads.encode(replace(described, offset=offset))
+        head = len(description).to_bytes(4, "big") + description
+        missing_bytes, sequence = described.size_bytes - offset, self._talk.following()
+        progress(offset)
+        try:
+            self._talk.channel.begin(Type.MODEL, sequence, len(head) + missing_bytes, head)
+            with artifact.open() as file:
+                file.seek(offset)
+                self.protocol.send_file(file, missing_bytes, progress)
+        except UnreachableError as gone:
+            raise self._talk.last_words(gone) from gone
+        return self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
 
     def _first_answer(self, sequence: int) -> Queued | Welcome:
         """Return the first answer; what it is not says what listens there."""

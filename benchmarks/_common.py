@@ -34,7 +34,8 @@ Agent().serve(
 def agent(runtime: str, *session_command: str) -> Iterator[tuple[Client, int]]:
     """Start an agent on TCP loopback; give a connected client and the agent's pid."""
     command = [sys.executable, "-c", AGENT, runtime, *session_command]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PYTHONPATH": _path()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
             client = Client(NetworkProtocol(port=int(process.stdout.readline())))
@@ -43,6 +44,12 @@ def agent(runtime: str, *session_command: str) -> Iterator[tuple[Client, int]]:
             client.disconnect()
         finally:
             process.terminate()
+
+
+def _path() -> str:
+    """Return where other processes find the modules beside this one."""
+    here, before = str(Path(__file__).parent), os.environ.get("PYTHONPATH")
+    return f"{here}{os.pathsep}{before}" if before else here
 
 
 @contextlib.contextmanager

@@ -190,4 +190,6 @@ def _place(whole: Path, path: Path) -> None:
         except OSError:
             # Another file system, or one without links.
             shutil.copyfile(whole, beside)
-        beside.replace(path)
+        # ext4 writes out the whole file when one is renamed over another.
+        path.unlink(missing_ok=True)
+        beside.rename(path)

@@ -2,7 +2,8 @@
 
 Run: ``python benchmarks/upload.py``. In turn: 500 MB by sendfile to a bare Python process
 that receives them, computes their SHA-256 in a second thread and writes them to a file (the
-floor); and an upload of the same file to the real agent. Both write to the same file system.
+floor); and an upload of the same file to the real agent. Both write a new file each time, to the
+same file system.
 The goal is 0.8 of the floor's rate.
 """
 
@@ -30,10 +31,11 @@ listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 connection, _ = listener.accept()
 buffers = [bytearray(1 << 20), bytearray(1 << 20)]
-hasher = ThreadPoolExecutor(1)
+hasher, number = ThreadPoolExecutor(1), 0
 while size := int.from_bytes(connection.recv(8), "big"):
     digest, pending = hashlib.sha256(), None
-    with open(sys.argv[1], "wb", buffering=0) as file:
+    number += 1
+    with open(f"{sys.argv[1]}-{number}", "wb", buffering=0) as file:
         while size:
             view, filled = memoryview(buffers[0]), 0
             while filled < min(size, len(view)):

@@ -119,7 +119,7 @@ class Bench:
         number, shape_bytes = payloads.TENSORS.unpack(channel.take(head))
         ((slot, after),) = self._named(number, 1, Type.DATA)
         count = length - head - shape_bytes
-        if count < 0:
+        if count < 0 or shape_bytes > frames.SHAPES_LIMIT_BYTES:
             raise RemoteProtocolError(
                 f"A DATA of {length} bytes cannot have shapes of {shape_bytes}."
             )

@@ -1,23 +1,7 @@
 """The frames that pass between host and target; no input or output happens here.
 
-A frame is a header of 24 bytes, the payload and, where the link needs it, a
-checksum of the payload. All integers are big-endian.
-
-====== ===== ==========================================================
-offset bytes content
-====== ===== ==========================================================
-0      4     magic, ``EDGT``
-4      1     version of the protocol
-5      1     message type
-6      2     flags
-8      4     sequence number; an answer repeats that of its request
-12     8     payload length
-20     4     CRC-32 of bytes 0 to 19
-24     n     payload
-24+n   4     CRC-32 of the payload, only with flag ``CHECKSUM``
-====== ===== ==========================================================
-
-CRC-32 is that of ISO 3309 / ITU-T V.42, as in :func:`zlib.crc32`.
+A header of 24 bytes, the payload and, where the link needs it, a checksum of the payload;
+docs/wire.rst has the table. CRC-32 is that of ISO 3309 / ITU-T V.42, as in :func:`zlib.crc32`.
 """
 
 from __future__ import annotations

@@ -67,6 +67,11 @@ def running_agent(
         process.stdout.close()
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the child processes of a process."""
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def echo_model(folder: Path, size: int = 4, inference_ns: int = 0) -> Artifact:
     """Write an echo model: one input of ``size`` uint8, given back."""
     path = folder / f"{size}-{inference_ns}.echo"

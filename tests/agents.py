@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +16,19 @@ from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
 ECHO = "edge_tester.runtimes.echo.EchoRuntime"
+FOLDER = "EDGE_TESTER_TEST_FOLDER"
 FAULTY = "tests.faulty_runtimes.FaultyRuntime"
 
 
 class RunningAgent:
     """An agent in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], host: str, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], host: str, log: Path, greeting: str = ""
+    ) -> None:
         self.process = process
         self.host = host
+        self.greeting = greeting
         self._log = log
 
     @property
@@ -54,17 +60,28 @@ def running_agent(
                 *("--host", host, "--verbosity", "INFO", *words),
             ],
             cwd=Path(__file__).parent.parent,
+            # What it and its models start can be told from what other tests do.
+            env={**os.environ, FOLDER: str(folder)},
             stdout=subprocess.PIPE,
             stderr=errors,
         )
     try:
         # It says so when clients can connect; its socket is there a moment earlier.
-        assert process.stdout.readline(), log.read_text()
-        yield RunningAgent(process, host, log)
+        greeting = process.stdout.readline().decode()
+        assert greeting, log.read_text()
+        yield RunningAgent(process, host, log, greeting)
     finally:
         process.terminate()
         assert process.wait(10) == status or status is None
         process.stdout.close()
+
+
+def wait_until(holds: Callable[[], object], limit_s: float = 10) -> None:
+    """Wait for something to come true; fail where it does not."""
+    end_s = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
 
 
 def children_of(pid: int) -> list[int]:

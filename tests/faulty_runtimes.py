@@ -177,6 +177,18 @@ def _litter() -> None:
     os._exit(5)
 
 
+def _hang_natively() -> None:
+    """No thread of Python runs beside it."""
+    ctypes.PyDLL(None).sleep(4714)
+
+
+def _fill_the_disk() -> None:
+    descriptor, _ = tempfile.mkstemp()
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(descriptor, bytes(4096))
+
+
 def _ignore_signals() -> None:
     for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN)
@@ -199,6 +211,8 @@ _faults = {
     "print without end": _print_without_end,
     "print native": _print_native,
     "litter": _litter,
+    "hang natively": _hang_natively,
+    "fill the disk": _fill_the_disk,
     "ignore signals": _ignore_signals,
     "scribble": _scribble,
     "hang with a child": _hang_with_a_child,

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
+_LIST_BYTES = 1 << 16
 # In the environment of a session process and of all that it starts: the agent's folder.
 MARK = "EDGE_TESTER_AGENT_FOLDER"
 
@@ -36,23 +37,15 @@ def end_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def children() -> set[int]:
-    """Return the children of this process, adopted ones included; empty if unknown."""
-    found: set[int] = set()
-    for path in _PROC.glob("self/task/*/children"):
-        with contextlib.suppress(OSError):
-            found.update(map(int, path.read_text().split()))
-    return found
-
-
 def marked(folder: Path) -> set[int]:
     """Return the processes that an agent with this folder has started, or their children."""
     mark, found = f"{MARK}={folder}".encode(), set()
-    for path in _PROC.glob("[0-9]*/environ"):
-        # Those of other users cannot be read, and others end meanwhile.
-        with contextlib.suppress(OSError):
-            if mark in path.read_bytes().split(b"\0"):
-                found.add(int(path.parent.name))
+    with contextlib.suppress(OSError):
+        for path in _PROC.glob("[0-9]*/environ"):
+            # Those of other users cannot be read, and others end meanwhile.
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    found.add(int(path.parent.name))
     return found - {os.getpid()}
 
 
@@ -91,8 +84,8 @@ class Adopted:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._adopting = adopt_orphans()
-        self._others = children()
+        self._list = _list_of_children() if adopt_orphans() else None
+        self._others = self._children()
 
     def end(self, sessions: set[int]) -> set[int]:
         """Kill and reap them once; return those that still live.
@@ -102,18 +95,48 @@ class Adopted:
         sessions : set of int
             Children to leave alone.
         """
-        if not self._adopting:
+        if self._list is None:
             found = marked(self._folder) - sessions
             kill(found)
             return found
-        found = children() - sessions - self._others
+        found = self._children() - sessions - self._others
         kill(found)
         return reap(found)
 
     def reap(self, sessions: set[int]) -> None:
         """Let those that have ended go; their number must not grow while a session lasts."""
-        if self._adopting:
-            reap(children() - sessions - self._others)
+        if self._list is None or not hasattr(os, "waitid"):
+            return
+        with contextlib.suppress(ChildProcessError):
+            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            while (ended := os.waitid(os.P_ALL, 0, options)) is not None:
+                if ended.si_pid in sessions | self._others:
+                    return
+                reap({ended.si_pid})
+
+    def close(self) -> None:
+        """Close the list."""
+        if self._list is not None:
+            os.close(self._list)
+
+    def _children(self) -> set[int]:
+        if self._list is None:
+            return set()
+        found, offset = b"", 0
+        while piece := os.pread(self._list, _LIST_BYTES, offset):
+            found += piece
+            offset += len(piece)
+        return set(map(int, found.split()))
+
+
+def _list_of_children() -> int | None:
+    """Open the kernel's list of our children once: later there may be no descriptor for it."""
+    try:
+        # Adopted children become those of the first thread, which also starts sessions.
+        return os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        logger.debug("the list of children: %s", error)
+        return None
 
 
 def _prctl(option: int, value: int) -> bool:

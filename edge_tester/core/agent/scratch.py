@@ -84,7 +84,10 @@ class Scratch:
 
     def _serve(self) -> None:
         while (task := self._work.get()) is not None:
-            task()
+            try:
+                task()
+            except OSError as error:
+                logger.warning("a folder could not be removed: %s", error)
 
 
 def remove(path: Path) -> None:

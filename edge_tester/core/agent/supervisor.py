@@ -79,6 +79,8 @@ class Supervisor:
         woken.setblocking(False)
         wake.setblocking(False)
         previous = [(s, signal.signal(s, self._stop)) for s in (signal.SIGTERM, signal.SIGINT)]
+        # Whoever started this may have ignored it, and then no exit status would be kept.
+        previous.append((signal.SIGCHLD, signal.signal(signal.SIGCHLD, signal.SIG_DFL)))
         # One byte wakes as well as many do; Python may deadlock where it warns of too many.
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, lambda: woken.recv(64))
@@ -177,5 +179,6 @@ class Supervisor:
             while not service.is_gone() and time.monotonic() < end_s:
                 time.sleep(_ENDING_INTERVAL_S)
             service.conclude()
+        self._adopted.close()
         self._selector.close()
         self._scratch.close()

@@ -210,6 +210,7 @@ _faults = {
     "daemon and hang": _daemon_and_hang,
     "print without end": _print_without_end,
     "print native": _print_native,
+    "print": lambda: print("nonsense " * 10_000, flush=True),
     "litter": _litter,
     "hang natively": _hang_natively,
     "fill the disk": _fill_the_disk,

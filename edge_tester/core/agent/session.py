@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge_tester.core.agent.limits import require_threads
 from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.agent.storage import Stream, store
 from edge_tester.core.errors import (
@@ -255,7 +256,9 @@ class Session:
                     f"{type(runtime).__name__}.{name} belongs to the target's owner: "
                     "set it where the agent is started.",
                 )
-        return type(runtime).from_options({**runtime.to_options(), **hello.runtime_options})
+        asked = type(runtime).from_options({**runtime.to_options(), **hello.runtime_options})
+        require_threads(asked, runtime)
+        return asked
 
     def _pieces(self) -> Iterator[memoryview]:
         for piece in self._channel.pieces():

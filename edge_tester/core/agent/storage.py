@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError
 from edge_tester.core.system.files import CHUNK_BYTES, atomic_path
 from edge_tester.core.wire.frames import DESCRIPTION_LIMIT_BYTES
 from edge_tester.core.wire.payloads import ModelDescription, decode
+
+# Slower than any link that a model goes over: a serial line of 9600 baud has 960 bytes/s.
+MINIMUM_RATE = 100
+# For links that stand still at times.
+RATE_GRACE_S = 60.0
 
 
 class Stream(msgspec.Struct):
@@ -33,6 +39,7 @@ class Stream(msgspec.Struct):
             There is none, or the sizes disagree.
         """
         head = bytearray()
+        pieces = paced(pieces)
         for piece in pieces:
             head += piece
             size = 4 + int.from_bytes(head[:4], "big")
@@ -90,6 +97,31 @@ def store(stream: Stream, path: Path) -> None:
         raise TargetError(
             "storage", f"The target cannot write the model to {path}: {error.strerror}."
         ) from error
+
+
+def paced(
+    pieces: Iterator[memoryview], clock: Callable[[], float] = time.monotonic
+) -> Iterator[memoryview]:
+    """Give pieces on as long as they come fast enough.
+
+    Each piece is a sign of life, so a client that sends a byte now and then would hold the
+    target for ever; that nothing comes at all is the supervisor's to see.
+
+    Raises
+    ------
+    RemoteProtocolError
+        After ``RATE_GRACE_S`` fewer than ``MINIMUM_RATE`` bytes per second have come.
+    """
+    start_s, count = clock(), 0
+    for piece in pieces:
+        count += len(piece)
+        lasting_s = clock() - start_s
+        if lasting_s > RATE_GRACE_S and count < MINIMUM_RATE * lasting_s:
+            raise RemoteProtocolError(
+                f"A model must come with at least {MINIMUM_RATE} bytes per second, "
+                f"got {count:,} bytes in {lasting_s:.0f} s."
+            )
+        yield piece
 
 
 def _write(pieces: Iterator[memoryview], path: Path) -> str:

@@ -87,7 +87,10 @@ HOSTILE_MODELS = {
 
 @linux
 @pytest.mark.parametrize("fault", HOSTILE_MODELS)
-def test_no_model_makes_the_agent_deaf(tmp_path, fault):
+def test_no_model_makes_the_agent_deaf(tmp_path, fault, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     words = ("--fault", fault, "--time-limit-s", "1", "--idle-limit-s", "2")
     with running_agent(tmp_path, *words, runtime=FAULTY) as running:
         assert_serves(running, tmp_path)
@@ -101,6 +104,7 @@ def test_no_model_makes_the_agent_deaf(tmp_path, fault):
         wait_until(lambda: descriptors_of(running) <= before)
         assert [] == left_behind(tmp_path)
         assert len(children_of(running.process.pid)) <= 1
+    assert [] == list(temporary.iterdir())
 
 
 def test_every_signal_has_words():

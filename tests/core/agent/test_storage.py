@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from edge_tester.core.agent.storage import Stream, store
+from edge_tester.core.agent.storage import Stream, paced, store
 from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError
 from edge_tester.core.system.files import CHUNK_BYTES
 from edge_tester.core.wire.payloads import ModelDescription, encode
@@ -79,3 +79,20 @@ def test_sizes_that_disagree_are_a_violation():
     data = payload(b"model", size_bytes=6)
     with pytest.raises(RemoteProtocolError, match="cannot hold"):
         Stream.begin(pieces(data, 64), len(data))
+
+
+def test_a_model_that_drips_does_not_hold_the_target():
+    """A byte every ten seconds: each is a sign of life, and they would go on for ever."""
+    now_s = iter(range(0, 10_000, 10))
+    taken = 0
+    with pytest.raises(RemoteProtocolError, match="at least 100 bytes per second, got 7 bytes"):
+        for _ in paced(iter([memoryview(b"x")] * 1000), lambda: float(next(now_s))):
+            taken += 1
+    assert 6 == taken
+
+
+def test_a_slow_link_is_no_drip():
+    """A serial line of 9600 baud; and one that stands still for most of the grace."""
+    for pieces, interval_s in (([memoryview(bytes(960))] * 1000, 1), ([memoryview(b"x")] * 2, 30)):
+        now_s = iter(range(0, 10_000, interval_s))
+        assert pieces == list(paced(iter(pieces), lambda now_s=now_s: float(next(now_s))))

@@ -8,16 +8,47 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.wire.payloads import Hello
+from edge_tester.core.wire.client import Client
+from edge_tester.core.wire.frames import Flag, Type
+from edge_tester.core.wire.payloads import TENSORS, Block, Counters, Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
 ECHO = "edge_tester.runtimes.echo.EchoRuntime"
 FOLDER = "EDGE_TESTER_TEST_FOLDER"
 FAULTY = "tests.faulty_runtimes.FaultyRuntime"
+
+
+class SampleAnswer(NamedTuple):
+    """What the block of one sample came to."""
+
+    outputs: list[np.ndarray]
+    target_ns: int
+    host_ns: int
+    counters: Counters
+
+
+class SampleClient(Client):
+    """A client that runs blocks of one sample."""
+
+    def run_sample(
+        self, tensors: list[np.ndarray], *, untimed: int = 0, classical: bool = False
+    ) -> SampleAnswer:
+        """Run one sample, once."""
+        answer = self.run_block([tensors], untimed=untimed, classical=classical)
+        target_ns = answer.end_ns[0] - answer.start_ns[0]
+        return SampleAnswer(answer.outputs[0], target_ns, answer.host_ns[0], answer.counters)
+
+    def begin_sample(self, tensors: list[np.ndarray]) -> None:
+        """Have one sample run, and wait for nothing."""
+        shapes, pieces = self._uploaded()[0].pack(tensors)
+        head = TENSORS.pack(0, len(shapes)) + shapes
+        self._talk.request(Type.DATA, [head, *pieces], Flag.MORE)
+        self._talk.request(Type.PROCESS, [Block(0, 1, 1, 0, ()).encoded()])
 
 
 class RunningAgent:
@@ -36,10 +67,16 @@ class RunningAgent:
         """What it wrote to standard error."""
         return self._log.read_text()
 
-    def connect(self, **hello: object) -> NetworkProtocol:
+    def connect(self, **hello: object) -> SampleClient:
         """Return a connected client."""
-        client = NetworkProtocol(host=self.host)
+        client = SampleClient(NetworkProtocol(host=self.host))
         client.connect(Hello(client="a test", **hello))
+        return client
+
+    def wait(self, limit_s: float = 600.0) -> SampleClient:
+        """Return a client that has waited in line, but not longer."""
+        client = SampleClient(NetworkProtocol(host=self.host))
+        client.connect(Hello(client="a test", wait=True), answer_limit_s=limit_s)
         return client
 
 

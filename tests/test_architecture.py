@@ -21,7 +21,7 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import EXTRAS
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-from tests.agents import echo_model, running_agent, sample
+from tests.agents import SampleClient, echo_model, running_agent, sample
 
 PROJECT = Path(__file__).parents[1]
 LONGEST_FILE_LINES = 400
@@ -33,11 +33,14 @@ LAYERS = (
     "agent.descendants agent.logs system.text",
     "options backends system.files formats making.isolation statistics tensors",
     "wire.frames wire.payloads",
+    "wire.connections wire.states",
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel",
     "making.toolenvironment",
     "artifact record system.onnxmetadata quality run.watch",
     "classification system.machine",
-    "dataset onnxconversion runtime runtimeprotocol",
+    "dataset meter onnxconversion runtime runtimeprotocol",
+    "wire.conversation",
+    "wire.client",
     "model",
     "run.evaluation making.likeness",
     "making.trial",
@@ -46,7 +49,8 @@ LAYERS = (
     "run.hostruntime",
     "making.chain run.recording",
     "making.cache run.requirements",
-    "run.host agent.control agent.handshake agent.limits agent.output agent.scratch agent.storage",
+    "run.host agent.bench agent.control agent.handshake agent.limits agent.output agent.scratch "
+    "agent.storage",
     "agent.process agent.reception agent.session",
     "agent.service agent.session_process",
     "agent.supervisor",
@@ -359,7 +363,7 @@ def test_the_session_of_a_target_imports_the_runtime_and_little_else(tmp_path):
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
     try:
         assert process.stdout.readline()
-        client = NetworkProtocol(host=str(host))
+        client = SampleClient(NetworkProtocol(host=str(host)))
         client.connect(Hello(client="a test"))
         resources = importlib.import_module("edge_tester.resources").__path__[0]
         client.upload_model(Artifact.from_file(Path(resources) / "digits.tflite"))

@@ -9,7 +9,9 @@ import msgspec
 from edge_tester.core.errors import ProtocolError, TargetError
 from edge_tester.core.options import path_of
 from edge_tester.core.record import Machine
+from edge_tester.core.registry import name_of
 from edge_tester.core.system.machine import describe_machine
+from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.scenarios._matrix_file import Combination
 
@@ -39,17 +41,18 @@ class Targets:
         if key not in self._known:
             hello = Hello(
                 client=f"edge_tester on {platform.node()}",
-                runtime=path_of(type(runtime)),
+                runtime=name_of(type(runtime)),
                 runtime_options=runtime.chosen_options(),
                 wait=True,
             )
+            client = Client(protocol)
             try:
-                welcome = protocol.connect(hello)
+                welcome = client.connect(hello)
                 self._known[key] = _told(msgspec.convert(welcome.machine, Machine))
             except (ProtocolError, TargetError):
                 self._known[key] = None
             finally:
-                protocol.disconnect()
+                client.disconnect()
         return self._known[key]
 
 

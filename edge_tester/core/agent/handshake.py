@@ -72,6 +72,8 @@ class Peer:
         ------
         RemoteProtocolError
             It is no HELLO, or the client closed the connection.
+        VersionMismatchError
+            It is one of another version of the protocol.
         OSError
             The connection failed.
         """
@@ -96,6 +98,12 @@ class Peer:
             self._answer(payloads.encode(Failure(code, message)), Type.ERROR)
         finally:
             self.close()
+
+    def name_versions(self) -> None:
+        """Tell a client of another version which ones are spoken here."""
+        spoken = [wire.VERSION, wire.VERSION]
+        failure = Failure("version", f"This target speaks version {wire.VERSION}.", spoken)
+        self._answer(payloads.encode(failure), Type.ERROR)
 
     def tell(self, code: str, message: str) -> None:
         """Say how its session ended, once the process that served it is gone."""
@@ -123,7 +131,8 @@ class Peer:
         self.connection.close()
 
     def _answer(self, payload: bytes, type: int) -> None:
-        sequence = wire.decode_header(bytes(self.frame[:HEADER_BYTES]))[2]
+        # Where it stands in the header of every version.
+        sequence = int.from_bytes(self.frame[8:12], "big")
         self._send(wire.encode_header(type, 0, sequence, len(payload)) + payload)
 
     def _send(self, frame: bytes) -> None:

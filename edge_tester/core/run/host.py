@@ -28,6 +28,7 @@ from edge_tester.core.record import (
     RunRecord,
     with_classes,
 )
+from edge_tester.core.registry import name_of
 from edge_tester.core.run.batches import Batch, filled, per_sample, same_tensors
 from edge_tester.core.run.evaluation import Evaluation
 from edge_tester.core.run.observer import Observer
@@ -44,11 +45,12 @@ from edge_tester.core.run.recording import (
 )
 from edge_tester.core.run.watch import InputWatch, OutputWatch
 from edge_tester.core.runtime import Runtime
-from edge_tester.core.runtimeprotocol import Answer, RuntimeProtocol
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.interrupts import uninterrupted
 from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.tensors import Array, TensorSpec
-from edge_tester.core.wire.payloads import Hello, Statistics, Welcome
+from edge_tester.core.wire.client import BlockAnswer, Client
+from edge_tester.core.wire.payloads import Counters, Hello, Welcome
 
 # A pause between two inferences lets caches and branch predictors go cold, which was
 # seen to add up to 0.03 ms to an inference: above this time, less than one percent.
@@ -117,6 +119,7 @@ class HostRun:
         self._model = model
         self._dataset = dataset
         self._protocol = protocol
+        self._client = Client(protocol)
         self._runtime = runtime
         self._compiler = compiler
         self._measurement = measurement or Measurement()
@@ -133,8 +136,8 @@ class HostRun:
             host_interval="flight" if self._measurement.conversation == "flight" else "between_oks",
         )
         self._remarks: list[str] = []
-        self._cold: Statistics | None = None
-        self._last: Statistics | None = None
+        self._cold: Counters | None = None
+        self._last: Counters | None = None
         self._predictions: list[Any] = []
         self._truth: list[Any] = []
         self._indices: list[int] = []
@@ -165,7 +168,7 @@ class HostRun:
             self._deploy(artifact)
             self._measure(artifact)
         finally:
-            self._protocol.disconnect()
+            self._client.disconnect()
 
     def record(self, incomplete_reason: str | None = None) -> RunRecord:
         """Return what was measured so far.
@@ -179,7 +182,9 @@ class HostRun:
         if artifact is None or welcome is None or cold is None or last is None:
             raise InputError("Nothing was measured, so there is nothing to record.")
         used = [self._model, self._dataset, self._protocol, self._measurement]
-        runtime = Component(role="runtime", name=welcome.runtime, options=welcome.runtime_options)
+        runtime = Component(
+            role="runtime", name=path_of(type(self._runtime)), options=welcome.runtime_options
+        )
         distributions = (*self._model.distributions, *artifact.tool_versions)
         record = RunRecord(
             name=self._name,
@@ -226,12 +231,12 @@ class HostRun:
     def _deploy(self, artifact: Artifact) -> None:
         hello = Hello(
             client=f"edge_tester on {platform.node()}",
-            runtime=path_of(type(self._runtime)),
+            runtime=name_of(type(self._runtime)),
             runtime_options=self._runtime.chosen_options(),
             wait=self._measurement.wait,
         )
-        self._protocol.answer_limit_s = self._measurement.answer_limit_s
-        self._welcome = self._protocol.connect(hello, self._observer.tell)
+        limit_s = self._measurement.answer_limit_s
+        self._welcome = self._client.connect(hello, self._observer.tell, limit_s)
         axes: dict[str, int | None] = {"0": 0, "1": 1, "none": None}
         self._batch_axis = axes.get(self._model.batch_axis, 0)
         self._upload(artifact)
@@ -240,7 +245,7 @@ class HostRun:
     def _upload(self, artifact: Artifact) -> None:
         self._observer.begin("Uploading", artifact.size_bytes, "bytes")
         try:
-            loaded = self._protocol.upload_model(
+            loaded = self._client.upload_model(
                 artifact,
                 self._dataset.inference_batch_size,
                 self._batch_axis,
@@ -251,7 +256,7 @@ class HostRun:
                 raise
             raise TargetError(error.code, f"{artifact.path}: {error}") from error
         self._facts = dict(loaded.facts)
-        self._specs = self._protocol.loaded or ([], [])
+        self._specs = self._client.inputs, self._client.outputs
 
     def _settle(self, artifact: Artifact, samples: Samples) -> None:
         """Learn from the first samples what no spec tells: whether there is a batch axis."""
@@ -284,7 +289,7 @@ class HostRun:
                 # Never run twice for one sample: the cold inference is the answer to it.
                 self._observer.begin("Running", len(indices), "samples")
                 answer = self._infer(first.tensors)
-                self._cold = answer.statistics
+                self._cold = answer.counters
                 self._evaluate(first, answer, files, timed=False)
             else:
                 self._cold = self._warm_up(first.tensors)
@@ -298,10 +303,10 @@ class HostRun:
         return per_sample(values, self._dataset.inference_batch_size, axis)
 
     def _evaluate(
-        self, batch: Batch, answer: Answer, files: OutputFiles, timed: bool = True
+        self, batch: Batch, answer: BlockAnswer, files: OutputFiles, timed: bool = True
     ) -> None:
         count = len(batch.indices)
-        outputs = [np.array(output) for output in answer.outputs]
+        outputs = [np.array(output) for output in answer.outputs[0]]
         real = [s.dequantize(o) for s, o in zip(self._specs[1], outputs, strict=True)]
         answers = self._model.postprocess(real)
         scores = answers if self._model.batchless else self._per_sample(answers)[:count]
@@ -315,47 +320,44 @@ class HostRun:
         self._observer.advance(count)
 
     def _keep(
-        self, batch: Batch, answer: Answer, scores: Array, predicted: list[Any], timed: bool
+        self, batch: Batch, answer: BlockAnswer, scores: Array, predicted: list[Any], timed: bool
     ) -> None:
         self._evaluation.update(scores, batch.truth)
         if timed:
-            self._latency.target_ns.append(answer.target_ns)
+            self._latency.target_ns.append(answer.end_ns[0] - answer.start_ns[0])
         if timed and not self._protocol.in_process:
-            self._latency.host_ns.append(answer.host_ns)
-        self._last = answer.statistics
+            self._latency.host_ns.append(answer.host_ns[0])
+        self._last = answer.counters
         self._indices.extend(int(index) for index in batch.indices)
         self._predictions.extend(predicted)
         if batch.truth is not None:
             truth = self._evaluation.translated(batch.truth)
             self._truth.extend([] if truth is None else truth.tolist())
 
-    def _warm_up(self, tensors: list[Array]) -> Statistics:
+    def _warm_up(self, tensors: list[Array]) -> Counters:
         """Make the cold inference and one more; both are apart from the measurement.
 
         The second tells whether the model gives the same answer again, and whether
         it is so fast that the pause between two samples would show in its time.
         """
-        once = [np.array(output) for output in self._infer(tensors).outputs]
+        once = [np.array(output) for output in self._infer(tensors).outputs[0]]
         answer = self._infer(tensors)
-        same = all(map(same_tensors, once, answer.outputs))
+        same = all(map(same_tensors, once, answer.outputs[0]))
         if not same:
             self._remarks.append(
                 "The model gave two different outputs for the same input: it keeps a state or "
                 "draws random numbers, so its quality depends on the order of the samples."
             )
         loop = self._measurement.pace == "loop"
-        warmed = loop and same and answer.target_ns < _WARMED_BELOW_NS
+        warmed = loop and same and answer.end_ns[0] - answer.start_ns[0] < _WARMED_BELOW_NS
         self._latency = msgspec.structs.replace(self._latency, warmed=warmed)
-        return answer.statistics
+        return answer.counters
 
-    def _infer(self, tensors: list[Array]) -> Answer:
-        warm = self._latency.warmed
-        if self._measurement.conversation == "flight":
-            return self._protocol.run_sample(tensors, warm=warm)
-        self._protocol.upload_input(tensors)
-        target_ns, host_ns = self._protocol.request_processing(warm=warm)
-        outputs = [output.copy() for output in self._protocol.download_output()]
-        return Answer(outputs, target_ns, host_ns, self._protocol.download_statistics())
+    def _infer(self, tensors: list[Array]) -> BlockAnswer:
+        classical = self._measurement.conversation == "classical"
+        return self._client.run_block(
+            [tensors], untimed=int(self._latency.warmed), classical=classical
+        )
 
     def _loaded(self, indices: Array) -> Iterator[tuple[Samples, Array]]:
         size = self._dataset.inference_batch_size

@@ -19,7 +19,7 @@ from edge_tester.core.record import (
 )
 from edge_tester.core.registry import ROLES
 from edge_tester.core.tensors import TensorSpec
-from edge_tester.core.wire.payloads import Statistics
+from edge_tester.core.wire.payloads import Counters
 
 # Base class -> role as records name it; a class of none is named as it is.
 _ROLE_NAMES = {name: name.lower() for _, name in ROLES.values()}
@@ -99,20 +99,20 @@ def remarks_of(artifact: Artifact) -> list[str]:
     return [text for step in reversed(list(_steps(artifact))) for text in step.remarks]
 
 
-def counters_of(cold: Statistics, last: Statistics) -> dict[str, Any]:
+def counters_of(cold: Counters, last: Counters) -> dict[str, Any]:
     """Return the parts of a record that come from the target's counters.
 
     Parameters
     ----------
-    cold : Statistics
+    cold : Counters
         After the inferences that come before the measurement.
-    last : Statistics
+    last : Counters
         After all.
     """
     return {
         "cold_start": ColdStart(load_ns=last.load_ns, first_inference_ns=last.first_inference_ns),
         "memory": Memory(peak_bytes=last.peak_bytes, before_load_bytes=last.before_load_bytes),
-        "cpu": Cpu(time_ns=last.cpu_time_ns - cold.cpu_time_ns),
+        "cpu": Cpu(time_ns=(last.cpu_time_ns or 0) - (cold.cpu_time_ns or 0)),
     }
 
 

@@ -13,10 +13,18 @@ import pytest
 
 from edge_tester.core.agent import process as process_module
 from edge_tester.core.errors import ProtocolError, TargetError
-from edge_tester.core.wire.frames import Type
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-from tests.agents import FAULTY, FOLDER, children_of, echo_model, running_agent, sample, wait_until
+from tests.agents import (
+    FAULTY,
+    FOLDER,
+    SampleClient,
+    children_of,
+    echo_model,
+    running_agent,
+    sample,
+    wait_until,
+)
 
 GOOD = (0, 2, 3, 4)
 BAD = (1, 2, 3, 4)
@@ -29,9 +37,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def assert_serves(agent, folder, limit_s: float = NEXT_CLIENT_S) -> None:
     """A whole session works, and soon."""
     start_s = time.monotonic()
-    client = NetworkProtocol(host=agent.host)
-    client.answer_limit_s = 3 * limit_s
-    client.connect(Hello(client="a test", wait=True))
+    client = agent.wait(3 * limit_s)
     client.upload_model(echo_model(folder))
     assert [list(GOOD)] == client.run_sample(sample(*GOOD)).outputs[0].tolist()
     client.disconnect()
@@ -152,8 +158,7 @@ def test_what_a_killed_agent_leaves_is_removed_by_the_next_one(tmp_path, monkeyp
         with running_agent(tmp_path / "killed", *words, runtime=FAULTY, status=-9) as killed:
             client = killed.connect()
             client.upload_model(echo_model(tmp_path))
-            client.upload_input(sample(*BAD))
-            client._request(Type.PROCESS)
+            client.begin_sample(sample(*BAD))
             wait_until(lambda: left_behind(tmp_path / "killed"))
             killed.process.kill()
             killed.process.wait()
@@ -175,8 +180,7 @@ def test_a_session_process_ends_with_a_killed_agent_whatever_its_model_does(tmp_
     with running_agent(tmp_path, "--fault", "hang natively", runtime=FAULTY, status=-9) as running:
         client = running.connect()
         client.upload_model(echo_model(tmp_path))
-        client.upload_input(sample(*BAD))
-        client._request(Type.PROCESS)
+        client.begin_sample(sample(*BAD))
         (session,) = children_of(running.process.pid)
         time.sleep(0.5)
         running.process.kill()
@@ -207,9 +211,8 @@ def test_a_full_disk_for_temporary_files_kills_nothing(tmp_path, monkeypatch):
     try:
         assert process.stdout.readline()
         for _ in range(3):
-            client = NetworkProtocol(host=host)
-            client.answer_limit_s = 10
-            client.connect(Hello(client="a test", wait=True))
+            client = SampleClient(NetworkProtocol(host=host))
+            client.connect(Hello(client="a test", wait=True), answer_limit_s=10)
             client.upload_model(echo_model(tmp_path))
             client.run_sample(sample(*BAD))
             client.disconnect()

@@ -20,7 +20,7 @@ from edge_tester.core.wire import frames as wire
 from edge_tester.core.wire.frames import Type
 from edge_tester.core.wire.payloads import Hello, ModelDescription, encode
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-from tests.agents import FAULTY, echo_model, running_agent, sample, wait_until
+from tests.agents import FAULTY, SampleClient, echo_model, running_agent, sample, wait_until
 from tests.core.agent.test_attacks import BAD, GOOD, assert_serves, descriptors_of
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -146,13 +146,12 @@ def test_a_client_that_leaves_during_an_inference_makes_room(tmp_path, how):
     with running_agent(tmp_path, "--fault", "hang", runtime=FAULTY) as running:
         client = running.connect()
         client.upload_model(echo_model(tmp_path))
-        client.upload_input(sample(*BAD))
-        client._request(Type.PROCESS)
+        client.begin_sample(sample(*BAD))
         time.sleep(0.5)
         if how == "close":
-            client.connection.close()
+            client.protocol.connection.close()
         else:
-            client.connection.shutdown(socket.SHUT_RDWR)
+            client.protocol.connection.shutdown(socket.SHUT_RDWR)
         # The limit of an inference is 60 s.
         assert_serves(running, tmp_path)
         assert "The model ended" not in running.log
@@ -164,8 +163,7 @@ def test_no_descriptor_is_lost_over_many_sessions(tmp_path):
         assert_serves(running, tmp_path)
         before = descriptors_of(running)
         for number in range(40):
-            client = NetworkProtocol(host=running.host)
-            client.connect(Hello(client="a test", wait=True))
+            client = running.wait()
             if number % 4:
                 client.upload_model(echo_model(tmp_path))
             if number % 2:
@@ -195,15 +193,15 @@ def test_a_violation_and_a_reset_are_no_crash_of_the_model(tmp_path, network):
         port = re.search(r":(\d+) runs", running.greeting)
         options = {"port": int(port[1])} if port else {"host": running.host}
         for _ in range(5):
-            client = NetworkProtocol(**options)
+            client = SampleClient(NetworkProtocol(**options))
             client.connect(Hello(client="a test", wait=True))
             # A violation, and nobody there to hear what it was: a reset instead of an end.
-            client.connection.setsockopt(
+            client.protocol.connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
-            client.connection.sendall(wire.encode_header(Type.DATA, 0, 1, 1 << 20))
+            client.protocol.connection.sendall(wire.encode_header(Type.DATA, 0, 1, 1 << 20))
             client.disconnect()
-        client = NetworkProtocol(**options)
+        client = SampleClient(NetworkProtocol(**options))
         client.connect(Hello(client="a test", wait=True))
         client.disconnect()
         assert "The model ended" not in running.log
@@ -213,16 +211,15 @@ def begin_model(client, size_bytes: int) -> None:
     """Send the beginning of a model and not more."""
     description = encode(ModelDescription(format="echo", size_bytes=size_bytes, sha256="0" * 64))
     head = len(description).to_bytes(4, "big") + description
-    client.channel.begin(Type.MODEL, 1, len(head) + size_bytes, head)
+    client._talk.channel.begin(Type.MODEL, 1, len(head) + size_bytes, head)
 
 
 def test_a_model_that_stands_still_on_its_way_is_ended(tmp_path):
     with running_agent(tmp_path, "--stall-limit-s", "1") as running:
         client = running.connect()
         begin_model(client, 1_000_000)
-        message = client.channel.receive()
-        assert Type.ERROR == message.type
-        assert b"Nothing more of the model came for 1 s" in bytes(message.payload)
+        with pytest.raises(TargetError, match="Nothing more of the model came for 1 s"):
+            client.counters()
         client.disconnect()
         assert_serves(running, tmp_path)
 
@@ -232,7 +229,7 @@ EVIL = "evil\x1b[2J\x07\r\nERROR: the disk is full\u202e" + "x" * 5000
 
 def test_names_of_clients_are_cleaned_before_anybody_reads_them(tmp_path):
     with running_agent(tmp_path) as running:
-        first = NetworkProtocol(host=running.host)
+        first = SampleClient(NetworkProtocol(host=running.host))
         first.connect(Hello(client=EVIL))
         with pytest.raises(TargetError, match="in use by evil") as caught:
             running.connect()
@@ -250,7 +247,7 @@ def test_what_a_client_asks_for_is_cleaned_before_it_reaches_the_log(tmp_path):
         with pytest.raises(TargetError):
             running.connect(runtime=EVIL)
         with pytest.raises(TargetError):
-            NetworkProtocol(host=running.host).connect(
+            SampleClient(NetworkProtocol(host=running.host)).connect(
                 Hello(client="a test", wait=True, runtime_options={EVIL: EVIL})
             )
         assert_serves(running, tmp_path)
@@ -275,9 +272,8 @@ def test_an_agent_whose_log_nobody_reads_still_serves(tmp_path):
             with socket.socket(socket.AF_UNIX) as noisy:
                 noisy.connect(host)
                 noisy.sendall(b"GET / HTTP/1.1\r\nHost: target\r\n\r\n")
-        client = NetworkProtocol(host=host)
-        client.answer_limit_s = 10
-        client.connect(Hello(client="a test", wait=True))
+        client = SampleClient(NetworkProtocol(host=host))
+        client.connect(Hello(client="a test", wait=True), answer_limit_s=10)
         client.upload_model(echo_model(tmp_path))
         assert [list(GOOD)] == client.run_sample(sample(*GOOD)).outputs[0].tolist()
         client.disconnect()

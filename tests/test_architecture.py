@@ -49,7 +49,8 @@ LAYERS = (
     "run.hostruntime",
     "making.chain run.recording",
     "making.cache run.requirements",
-    "run.host agent.bench agent.control agent.handshake agent.output agent.scratch agent.storage",
+    "run.host agent.bench agent.control agent.handshake agent.limits agent.output agent.scratch "
+    "agent.storage",
     "agent.process agent.reception agent.session",
     "agent.service agent.session_process",
     "agent.supervisor",

@@ -7,10 +7,10 @@ import ctypes
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.options import Configurable, options_of, path_of
 from edge_tester.core.runtime import Runtime
@@ -31,8 +31,9 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
     RuntimeStateError
         The agent could not start; the message is its own.
     """
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
-        protocol = NetworkProtocol(host=str(Path(folder) / "agent"))
+    # If this process is killed, the next agent on this machine removes the folder.
+    with contextlib.closing(Scratch()) as scratch:
+        protocol = NetworkProtocol(host=str(scratch.path / "agent"))
         flags = [word for r in runtimes for word in _flags(r)] if len(runtimes) == 1 else []
         command = [
             *(sys.executable, "-m", "edge_tester.scenarios.inference_server"),
@@ -41,7 +42,7 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
             *("--host", protocol.host, "--verbosity", "ERROR"),
             *flags,
         ]
-        log = Path(folder) / "log"
+        log = scratch.path / "log"
         with log.open("wb") as errors:
             # A process group of its own: Ctrl-C is for the client, which then stops it.
             process = subprocess.Popen(

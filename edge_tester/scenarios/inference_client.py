@@ -85,6 +85,9 @@ def measure(
         link = protocol or stack.enter_context(local_agent([runtime]))
         if isinstance(link, LoopbackProtocol):
             link.runtime = runtime
+        if protocol is None or protocol.in_process:
+            # The agent has got what only the owner of a target may set.
+            runtime = runtime.as_client()
         return record_run(
             path, model, dataset, link, runtime, compiler, measurement, observer, command_line
         )

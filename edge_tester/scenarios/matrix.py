@@ -25,6 +25,7 @@ from edge_tester.core.run.requirements import require_packages
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.files import write_atomically
 from edge_tester.report import render_html
+from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
 from edge_tester.scenarios._command import Command
 from edge_tester.scenarios._local_agent import local_agent
 from edge_tester.scenarios._matrix_file import Combination, Matrix, read_matrix
@@ -153,14 +154,17 @@ class MatrixRun:
 
     def _run_one(self, one: Combination, progress: TerminalProgress) -> None:
         artifact = self._artifact(one, progress)
-        compiler = one.make_compiler()
+        compiler, runtime = one.make_compiler(), one.make_runtime()
         with self._link(one) as protocol:
+            if one.target is None or protocol.in_process:
+                # The agent has got what only the owner of a target may set.
+                runtime = runtime.as_client()
             record_run(
                 self._record_path(one),
                 self._matrix.make_model(),
                 self._matrix.make_dataset(),
                 protocol,
-                one.make_runtime(),
+                runtime,
                 compiler,
                 self._matrix.measurement,
                 progress,
@@ -186,6 +190,8 @@ class MatrixRun:
     def _link(self, one: Combination) -> Iterator[RuntimeProtocol]:
         protocol = one.make_protocol()
         if protocol is not None:
+            if isinstance(protocol, LoopbackProtocol):
+                protocol.runtime = one.make_runtime()
             yield protocol
         else:
             with local_agent([one.make_runtime()]) as started:

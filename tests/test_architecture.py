@@ -31,6 +31,7 @@ WAIT_LIMIT_S = 30
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.descendants agent.logs system.text",
+    "_optionforms",
     "options backends system.files formats making.isolation statistics tensors",
     "wire.frames wire.payloads",
     "wire.connections wire.states",

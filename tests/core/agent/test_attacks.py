@@ -220,3 +220,42 @@ def test_a_full_disk_for_temporary_files_kills_nothing(tmp_path, monkeypatch):
         process.terminate()
         assert 0 == process.wait(10)
         process.stdout.close()
+
+
+@linux
+@pytest.mark.parametrize("lacking", ["pidfd_open", "memfd_create", "waitid", "prctl"])
+def test_what_a_system_lacks_is_done_without(tmp_path, lacking):
+    """Other systems than Linux, older Pythons, and sandboxes that forbid a call."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, sys\n"
+        f"if {lacking!r} == 'prctl':\n"
+        "    from edge_tester.core.agent import descendants\n"
+        "    descendants._prctl = lambda option, value: False\n"
+        "else:\n"
+        f"    del os.{lacking}\n"
+        "from edge_tester.scenarios.inference_server import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    words = ("--fault", "daemon and hang", "--time-limit-s", "1")
+    with running_agent(
+        tmp_path, *words, runtime=FAULTY, program=(sys.executable, str(program))
+    ) as running:
+        assert_serves(running, tmp_path)
+        before = descriptors_of(running)
+        for _ in range(2):
+            assert "took longer than" in attack(running, tmp_path)
+            assert_serves(running, tmp_path)
+        assert [] == left_behind(tmp_path)
+        wait_until(lambda: descriptors_of(running) <= before)
+
+
+@linux
+def test_an_agent_whose_starter_ignores_the_end_of_children_still_says_how_a_model_ended(tmp_path):
+    ignored = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with running_agent(tmp_path, "--fault", "exit", runtime=FAULTY, status=None) as running:
+            assert "exit status 3 during an inference" in attack(running, tmp_path)
+            assert_serves(running, tmp_path)
+    finally:
+        signal.signal(signal.SIGCHLD, ignored)

@@ -161,6 +161,7 @@ class Service:
         left = self._adopted.end({self.pid})
         if self._process.has_ended() and not left:
             return True
+        self._process.kill_again()
         if time.monotonic() - self._kill_s > _KILL_LIMIT_S:
             logger.error("processes that do not end are left behind: %s", {self.pid, *left})
             return True

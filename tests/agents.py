@@ -95,6 +95,8 @@ def running_agent(
     In the end its exit status must be ``status``, or any if that is None.
     """
     host, log = str(folder / "agent"), folder / "log"
+    # Python then prints at once, which an agent does not have everywhere.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [
@@ -104,7 +106,7 @@ def running_agent(
             ],
             cwd=PROJECT,
             # What it and its models start can be told from what other tests do.
-            env={**os.environ, "PYTHONPATH": str(PROJECT), FOLDER: str(folder)},
+            env={**environment, "PYTHONPATH": str(PROJECT), FOLDER: str(folder)},
             stdout=subprocess.PIPE,
             stderr=errors,
         )

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from edge_tester.core.artifact import Artifact
+from edge_tester.core.wire import payloads
 from edge_tester.core.wire.client import Client
-from edge_tester.core.wire.frames import Flag, Type
-from edge_tester.core.wire.payloads import TENSORS, Block, Counters, Hello
+from edge_tester.core.wire.frames import Type
+from edge_tester.core.wire.payloads import Block, Counters, Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
 PROJECT = Path(__file__).parent.parent
@@ -45,12 +47,16 @@ class SampleClient(Client):
         target_ns = answer.end_ns[0] - answer.start_ns[0]
         return SampleAnswer(answer.outputs[0], target_ns, answer.host_ns[0], answer.counters)
 
+    @property
+    def connection(self) -> socket.socket:
+        """The socket underneath."""
+        return self.protocol.connection
+
     def begin_sample(self, tensors: list[np.ndarray]) -> None:
-        """Have one sample run, and wait for nothing."""
-        shapes, pieces = self._uploaded()[0].pack(tensors)
-        head = TENSORS.pack(0, len(shapes)) + shapes
-        self._talk.request(Type.DATA, [head, *pieces], Flag.MORE)
-        self._talk.request(Type.PROCESS, [Block(0, 1, 1, 0, ()).encoded()])
+        """Have one sample run, and do not wait for what comes of it."""
+        head = payloads.TENSORS.pack(0, 0)
+        self._talk.answer(self._talk.request(Type.DATA, [head, *tensors]), 0)
+        self._talk.request(Type.PROCESS, [Block(0, 1, 1, 0).encoded()])
 
 
 class RunningAgent:

@@ -236,6 +236,7 @@ FAULTS = {
     "orphans": _orphans,
     "print without end": _print_without_end,
     "print native": _print_native,
+    "print": lambda: print("nonsense " * 10_000, flush=True),
     "litter": _litter,
     "hang natively": _hang_natively,
     "fill the disk": _fill_the_disk,

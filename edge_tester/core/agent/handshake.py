@@ -54,6 +54,7 @@ class Peer:
         self.hello: Hello | None = None
         self.frame = bytearray()
         self.attempts = 0
+        self._other: wire.VersionMismatchError | None = None
         self.deadline_s = time.monotonic() + TIME_LIMIT_S
         self._ending = select.poll()
         self._ending.register(connection, _LEFT)
@@ -77,6 +78,7 @@ class Peer:
         OSError
             The connection failed.
         """
+        # One of another version is read as well: unread, it would take the answer with it.
         while (missing := self._missing_bytes()) > 0:
             try:
                 piece = self.connection.recv(missing)
@@ -85,7 +87,8 @@ class Peer:
             if not piece:
                 raise RemoteProtocolError("it closed the connection")
             self.frame += piece
-        self.hello = payloads.decode(bytes(self.frame[HEADER_BYTES:]), Hello)
+        if self._other is None:
+            self.hello = payloads.decode(bytes(self.frame[HEADER_BYTES:]), Hello)
         return True
 
     def ask_to_wait(self, reason: str = "") -> None:
@@ -94,16 +97,16 @@ class Peer:
 
     def refuse(self, code: str, message: str) -> None:
         """Answer ERROR and close."""
+        versions = [wire.VERSION, wire.VERSION] if code == "version" else []
         try:
-            self._answer(payloads.encode(Failure(code, message)), Type.ERROR)
+            self._answer(payloads.encode(Failure(code, message, versions)), Type.ERROR)
         finally:
             self.close()
 
-    def name_versions(self) -> None:
-        """Tell a client of another version which ones are spoken here."""
-        spoken = [wire.VERSION, wire.VERSION]
-        failure = Failure("version", f"This target speaks version {wire.VERSION}.", spoken)
-        self._answer(payloads.encode(failure), Type.ERROR)
+    @property
+    def other_version(self) -> str | None:
+        """Why it cannot be served, if it speaks another version of the protocol."""
+        return str(self._other) if self._other else None
 
     def tell(self, code: str, message: str) -> None:
         """Say how its session ended, once the process that served it is gone."""
@@ -131,8 +134,7 @@ class Peer:
         self.connection.close()
 
     def _answer(self, payload: bytes, type: int) -> None:
-        # Where it stands in the header of every version.
-        sequence = int.from_bytes(self.frame[8:12], "big")
+        sequence = self._header()[2]
         self._send(wire.encode_header(type, 0, sequence, len(payload)) + payload)
 
     def _send(self, frame: bytes) -> None:
@@ -140,11 +142,19 @@ class Peer:
         # By a flag of the call: whether the socket itself waits is shared with the session.
         self.connection.send(frame, socket.MSG_DONTWAIT)
 
+    def _header(self) -> tuple[int, int, int, int]:
+        """Return type, flags, sequence and length of HELLO, which every version has alike."""
+        try:
+            return wire.decode_header(bytes(self.frame[:HEADER_BYTES]))
+        except wire.VersionMismatchError as error:
+            self._other = error
+            return error.type, error.flags, error.sequence, error.length
+
     def _missing_bytes(self) -> int:
         have = len(self.frame)
         if have < HEADER_BYTES:
             return HEADER_BYTES - have
-        type, flags, _, length = wire.decode_header(bytes(self.frame[:HEADER_BYTES]))
+        type, flags, _, length = self._header()
         if type != Type.HELLO or flags or length > wire.HELLO_LIMIT_BYTES:
             raise RemoteProtocolError("its first message is no HELLO")
         return HEADER_BYTES + length - have

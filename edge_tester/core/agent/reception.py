@@ -13,7 +13,6 @@ from collections.abc import Callable
 from edge_tester.core.agent.handshake import Peer
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.runtimeprotocol import Listener
-from edge_tester.core.wire.frames import VersionMismatchError
 
 logger = logging.getLogger(__name__)
 
@@ -153,8 +152,6 @@ class Reception:
                 return
         except (EdgeTesterError, OSError) as error:
             logger.info("%s was turned away: %s", peer.name, error)
-            if isinstance(error, VersionMismatchError):
-                self._name_versions(peer)
             self._forget(peer)
             return
         self._selector.unregister(peer.connection)
@@ -165,13 +162,10 @@ class Reception:
             logger.info("%s left: %s", peer.name, error)
             peer.close()
 
-    def _name_versions(self, peer: Peer) -> None:
-        try:
-            peer.name_versions()
-        except OSError as error:
-            logger.info("%s left: %s", peer.name, error)
-
     def _receive_client(self, peer: Peer) -> None:
+        if peer.other_version:
+            peer.refuse("version", peer.other_version)
+            return
         who = self._occupied()
         if who is None and not self._queue:
             if not self._ready():

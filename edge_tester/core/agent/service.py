@@ -182,7 +182,8 @@ class Service:
         reason = self._reason or how
         if reason and not self._quiet and (words := self._process.output.last_words()):
             reason = f"{reason} It had printed: {words}"
-        if reason:
+        # Why one did not even start is for the supervisor to say, once.
+        if reason and self.ready:
             logger.log(logging.INFO if self._quiet else logging.ERROR, "%s", reason)
         peer = self.peer
         if peer is None:

@@ -1,10 +1,13 @@
 """The parts of the documentation that come from the code are up to date."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import docutils.core
 import pytest
+
+from edge_tester.core import registry
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,3 +35,13 @@ def test_documents_have_no_markup_error(path):
         source_path=str(path),
         settings_overrides={"halt_level": 2, "report_level": 2, "input_encoding": "utf-8"},
     )
+
+
+def test_every_runtime_is_listed_with_whether_its_models_are_code():
+    text = (ROOT / "docs" / "security.rst").read_text()
+    listed = dict(re.findall(r"^``(\w+)`` .*? (yes|no) ", text, re.MULTILINE))
+    runtimes = {name: registry.load("runtimes", name) for name in registry.names("runtimes")}
+    assert {n: "yes" if cls.runs_code else "no" for n, cls in runtimes.items()} == listed
+    # A plugin from elsewhere that says nothing counts as code.
+    assert registry.base_of("runtimes").runs_code
+    assert all("runs_code" in vars(cls) for cls in runtimes.values())

@@ -19,19 +19,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import msgspec
-
-from edge_tester.core._optionforms import (
-    add_flag as add_flag,
-)
-from edge_tester.core._optionforms import (
+from edge_tester.core.errors import OptionError
+from edge_tester.core.optionforms import (
+    add_flag,
     converted,
     parts,
     plain,
     property_schema,
     require_known,
 )
-from edge_tester.core.errors import OptionError
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -154,7 +150,7 @@ class Option:
         """
         try:
             found = converted(value, self.annotation)
-        except msgspec.ValidationError as error:
+        except TypeError as error:
             expected, wrong = self._expected(value)
             raise self._refusal(owner, expected, wrong) from error
         if found is None:
@@ -170,7 +166,7 @@ class Option:
             for item in value:
                 try:
                     converted(item, self.kind)
-                except msgspec.ValidationError:
+                except TypeError:
                     return f"of type {self.kind.__name__}", item
         if self.repeated:
             return f"a list of {self.kind.__name__}", value

@@ -8,12 +8,7 @@ import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
-
-if TYPE_CHECKING:
-    from edge_tester.core.options import Option
+from typing import Any
 
 # What a single value may be.
 KINDS = (str, int, float, bool, Path)
@@ -57,10 +52,16 @@ def converted(value: Any, annotation: Any) -> Any:
 
     Raises
     ------
-    msgspec.ValidationError
+    TypeError
         It is of another one.
     """
-    return msgspec.convert(_bare(value), annotation, dec_hook=_from_text)
+    # Only here: a command that shows its help gets along without.
+    import msgspec
+
+    try:
+        return msgspec.convert(_bare(value), annotation, dec_hook=_from_text)
+    except msgspec.ValidationError as error:
+        raise TypeError(str(error)) from error
 
 
 def _bare(value: Any) -> Any:
@@ -82,7 +83,7 @@ def _from_text(kind: type, value: Any) -> Any:
     raise ValueError(f"no {kind.__name__}")
 
 
-def add_flag(group: argparse._ArgumentGroup, declared: Option, prefix: str = "") -> None:
+def add_flag(group: argparse._ArgumentGroup, declared: Any, prefix: str = "") -> None:
     """Add the flag of an option to a parser's group, with a prefix if its own name is taken."""
     text = declared.help.replace("%", "%%")
     if declared.unit:
@@ -143,7 +144,7 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def property_schema(declared: Option) -> dict[str, Any]:
+def property_schema(declared: Any) -> dict[str, Any]:
     """Return the JSON Schema of an option."""
     names = {str: "string", Path: "string", int: "integer", float: "number", bool: "boolean"}
     item: dict[str, Any] = {"type": names[declared.kind]}

@@ -46,6 +46,6 @@ def assert_consistent(record: RunRecord) -> None:
     if predictions.truth is not None:
         assert len(predictions.index) == len(predictions.truth)
     inferences = -(-len(predictions.index) // record.batch_size)
-    assert inferences == len(record.latency.target_ns)
-    assert record.latency.host_ns == []
-    assert all(duration_ns > 0 for duration_ns in record.latency.target_ns)
+    assert inferences == len(record.target_ns)
+    assert record.host_ns == []
+    assert all(duration_ns > 0 for duration_ns in record.target_ns)

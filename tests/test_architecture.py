@@ -31,8 +31,10 @@ WAIT_LIMIT_S = 30
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status",
     "options backends system.files formats making.isolation statistics tensors",
-    "wire.frames wire.payloads",
+    "wire.frames wire.payloads results.words",
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel",
+    "results.parts",
+    "results.measures results.version1",
     "making.toolenvironment",
     "artifact record system.onnxmetadata quality run.watch",
     "classification system.machine",

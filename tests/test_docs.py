@@ -1,6 +1,8 @@
 """The parts of the documentation that come from the code are up to date."""
 
+import doctest
 import importlib.util
+import shutil
 from pathlib import Path
 
 import docutils.core
@@ -32,3 +34,13 @@ def test_documents_have_no_markup_error(path):
         source_path=str(path),
         settings_overrides={"halt_level": 2, "report_level": 2, "input_encoding": "utf-8"},
     )
+
+
+def test_what_run_record_rst_shows_in_python_is_so(tmp_path, monkeypatch):
+    pytest.importorskip("pandas")
+    (tmp_path / "build/report").mkdir(parents=True)
+    shutil.copy(ROOT / "tests/records/version-1.json", tmp_path / "build/report/my-model.json")
+    monkeypatch.chdir(tmp_path)
+    document = str(ROOT / "docs/run-record.rst")
+    failed, tried = doctest.testfile(document, module_relative=False, encoding="utf-8")
+    assert (0, 8) == (failed, tried)

@@ -17,12 +17,13 @@ from edge_tester.core.record import (
     require_writable,
     write_record,
 )
+from edge_tester.core.results.measures import told
+from edge_tester.core.results.words import moment
 from edge_tester.core.run.host import HostRun, Measurement
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.report.context import report_of
-from edge_tester.report.words import moment, plural
 from edge_tester.scenarios._command import Parsed
 
 # Title of a report's column, and what the narrower terminal calls it.
@@ -34,7 +35,6 @@ _COMPARED = {
     "Model size": "Size",
     "Peak memory": "Memory",
 }
-_OF_SAMPLES = {"Accuracy", "Top-5 accuracy", "Mean squared error"}
 _LEAST_NAME = 20
 _MOST_NUMBER = 9
 
@@ -99,8 +99,8 @@ def show(record: RunRecord, path: Path) -> None:
     table = backend("rich.table", "edge-tester").Table(
         title=record.name, show_header=False, title_justify="left"
     )
-    for name, value in figures(record):
-        table.add_row(name, value)
+    for one in record.figures():
+        table.add_row(one.title, told(one, record.quality.samples))
     console = backend("rich.console", "edge-tester").Console()
     console.print(table)
     for remark in record.remarks:
@@ -128,14 +128,3 @@ def comparison(records: Sequence[RunRecord]) -> None:
         cells = [column.cells[view.position].text for column in columns]
         table.add_row(text(view.label), *cells)
     backend("rich.console", "edge-tester").Console().print(table)
-
-
-def figures(record: RunRecord) -> list[tuple[str, str]]:
-    """Return names and values of the figures, with their units, as a report has them."""
-    (view,) = report_of([record]).views
-    samples = f" of {plural(record.quality.samples, 'sample')}"
-    rows = []
-    for one in view.figures:
-        text = f"{one.text}: {one.detail}" if one.detail.startswith("needs") else one.text
-        rows.append((one.title, text + samples * (one.title in _OF_SAMPLES)))
-    return rows

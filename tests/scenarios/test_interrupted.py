@@ -50,9 +50,9 @@ def assert_incomplete(user, name, reason):
     record = read_record(user.folder / "r" / f"{name}.json")
     assert not record.complete
     assert reason in record.incomplete_reason
-    count = len(record.latency.target_ns)
+    count = len(record.target_ns)
     assert 100 < count < 1_000_000
-    assert count == len(record.latency.host_ns) == len(record.predictions.index)
+    assert count == len(record.host_ns) == len(record.predictions.index)
     assert count == record.quality.samples
     outputs = np.load(user.folder / "outputs" / name / "output_0.npy")
     assert (count, 10) == outputs.shape
@@ -160,9 +160,9 @@ def test_outputs_that_do_not_fit_the_disk(user):
     assert "error: The outputs cannot be written to outputs/cramped: File too large." in errors
     record = read_record(user.folder / "r" / "cramped.json")
     # 128 bytes of header, 40 bytes per sample.
-    assert (40_000 - 128) // 40 == len(record.latency.target_ns)
+    assert (40_000 - 128) // 40 == len(record.target_ns)
     outputs = np.load(user.folder / "outputs" / "cramped" / "output_0.npy")
-    assert len(record.latency.target_ns) == len(outputs)
+    assert len(record.target_ns) == len(outputs)
 
 
 def test_a_model_that_does_not_fit_the_target_s_disk(user):

@@ -21,10 +21,11 @@ from edge_tester.core.making.chain import compile_model
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option, path_of
 from edge_tester.core.record import (
+    Block,
     Component,
-    Latency,
     Machine,
     Predictions,
+    Replicate,
     RunRecord,
     with_classes,
 )
@@ -35,8 +36,9 @@ from edge_tester.core.run.outputs import OutputFiles
 from edge_tester.core.run.readahead import read_ahead
 from edge_tester.core.run.recording import (
     clock_remarks,
+    cold_start_of,
     components_of,
-    counters_of,
+    memory_of,
     model_facts,
     remarks_of,
     require_recordable,
@@ -80,24 +82,8 @@ class Measurement(Configurable):
 class HostRun:
     """One benchmark, from a model to a run record.
 
-    Parameters
-    ----------
-    name : str
-        Name of the record.
-    model : ModelWrapper
-    dataset : Dataset
-    protocol : RuntimeProtocol
-        Not connected.
-    runtime : Runtime
-        Which runtime the target shall use, and the options that the client sets.
-    compiler : ModelCompiler, optional
-        Without one the model file is deployed as it is.
-    measurement : Measurement, optional
-    observer : Observer, optional
-    command_line : sequence of str
-        For the record.
-    artifact : Artifact, optional
-        What the compiler has made of the model before; without it, it does so now.
+    ``runtime`` has the options that the client sets; without ``compiler`` the model file is
+    deployed as it is; ``artifact`` is what it has made of the model before.
     """
 
     def __init__(
@@ -127,11 +113,8 @@ class HostRun:
         self._welcome: Welcome | None = None
         self._specs: tuple[list[TensorSpec], list[TensorSpec]] = ([], [])
         self._facts: dict[str, Any] = {}
-        self._latency = Latency(
-            target_ns=[],
-            host_ns=[],
-            host_interval="flight" if self._measurement.conversation == "flight" else "between_oks",
-        )
+        self._blocks: list[Block] = []
+        self._warmed = False
         self._remarks: list[str] = []
         self._cold: Statistics | None = None
         self._last: Statistics | None = None
@@ -142,7 +125,7 @@ class HostRun:
     @property
     def measured(self) -> bool:
         """Whether at least one inference was measured."""
-        return bool(self._latency.target_ns)
+        return bool(self._blocks)
 
     def execute(self) -> None:
         """Compile, deploy and measure.
@@ -190,8 +173,19 @@ class HostRun:
             batch_size=self._dataset.inference_batch_size,
             components=[*components_of(used, artifact), runtime],
             model=model_facts(artifact, *self._specs),
-            latency=self._latency,
-            **counters_of(cold, last),
+            replicates=[
+                Replicate(
+                    started=self._created,
+                    cold_start=cold_start_of(last),
+                    memory=memory_of(last),
+                    blocks=self._blocks,
+                    complete=incomplete_reason is None,
+                )
+            ],
+            host_interval=(
+                "flight" if self._measurement.conversation == "flight" else "between_oks"
+            ),
+            pace="loop" if self._warmed else "isolated",
             quality=self._evaluation.result().without_classes(),
             predictions=Predictions(
                 index=self._indices,
@@ -319,9 +313,15 @@ class HostRun:
     ) -> None:
         self._evaluation.update(scores, batch.truth)
         if timed:
-            self._latency.target_ns.append(answer.target_ns)
-        if timed and not self._protocol.in_process:
-            self._latency.host_ns.append(answer.host_ns)
+            before = self._last or self._cold or answer.statistics
+            block = Block(
+                start_ns=0,
+                target_ns=[answer.target_ns],
+                host_ns=[] if self._protocol.in_process else [answer.host_ns],
+                untimed=int(self._warmed),
+                cpu_time_ns=answer.statistics.cpu_time_ns - before.cpu_time_ns,
+            )
+            self._blocks.append(block)
         self._last = answer.statistics
         self._indices.extend(int(index) for index in batch.indices)
         self._predictions.extend(predicted)
@@ -344,12 +344,11 @@ class HostRun:
                 "draws random numbers, so its quality depends on the order of the samples."
             )
         loop = self._measurement.pace == "loop"
-        warmed = loop and same and answer.target_ns < _WARMED_BELOW_NS
-        self._latency = msgspec.structs.replace(self._latency, warmed=warmed)
+        self._warmed = loop and same and answer.target_ns < _WARMED_BELOW_NS
         return answer.statistics
 
     def _infer(self, tensors: list[Array]) -> Answer:
-        warm = self._latency.warmed
+        warm = self._warmed
         if self._measurement.conversation == "flight":
             return self._protocol.run_sample(tensors, warm=warm)
         self._protocol.upload_input(tensors)
@@ -391,5 +390,5 @@ class HostRun:
             *self._inputs.remarks(at_chance=self._evaluation.at_chance()),
             *self._outputs.remarks(),
             *self._evaluation.remarks(),
-            *clock_remarks(self._latency),
+            *clock_remarks(self._blocks),
         ]

@@ -9,10 +9,9 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.options import Configurable, path_of
 from edge_tester.core.record import (
+    Block,
     ColdStart,
     Component,
-    Cpu,
-    Latency,
     Memory,
     ModelFacts,
     require_encodable,
@@ -21,8 +20,8 @@ from edge_tester.core.registry import ROLES
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.core.wire.payloads import Statistics
 
-# Base class -> role as records name it; a class of none is named as it is.
-_ROLE_NAMES = {name: name.lower() for _, name in ROLES.values()}
+# Base class -> role as records name it, the singular of the folder; one of none has its own name.
+_ROLE_NAMES = {name: folder[:-1] for folder, (_, name) in ROLES.items()}
 
 
 def components_of(used: Sequence[Configurable], artifact: Artifact) -> list[Component]:
@@ -42,7 +41,7 @@ def components_of(used: Sequence[Configurable], artifact: Artifact) -> list[Comp
     made = [step for step in _steps(artifact) if step.producer]
     # The first step of a chain comes first.
     return found + [
-        Component(role="modelcompiler", name=step.producer, options=step.options)
+        Component(role="compiler", name=step.producer, options=step.options)
         for step in reversed(made)
     ]
 
@@ -99,21 +98,14 @@ def remarks_of(artifact: Artifact) -> list[str]:
     return [text for step in reversed(list(_steps(artifact))) for text in step.remarks]
 
 
-def counters_of(cold: Statistics, last: Statistics) -> dict[str, Any]:
-    """Return the parts of a record that come from the target's counters.
+def cold_start_of(statistics: Statistics) -> ColdStart:
+    """Return what happened once, of a target's counters."""
+    return ColdStart(load_ns=statistics.load_ns, first_inference_ns=statistics.first_inference_ns)
 
-    Parameters
-    ----------
-    cold : Statistics
-        After the inferences that come before the measurement.
-    last : Statistics
-        After all.
-    """
-    return {
-        "cold_start": ColdStart(load_ns=last.load_ns, first_inference_ns=last.first_inference_ns),
-        "memory": Memory(peak_bytes=last.peak_bytes, before_load_bytes=last.before_load_bytes),
-        "cpu": Cpu(time_ns=last.cpu_time_ns - cold.cpu_time_ns),
-    }
+
+def memory_of(statistics: Statistics) -> Memory:
+    """Return the memory of the process that ran the model, of a target's counters."""
+    return Memory(peak_bytes=statistics.peak_bytes, before_load_bytes=statistics.before_load_bytes)
 
 
 def thread_remarks(facts: Mapping[str, Any], machine: Mapping[str, Any]) -> list[str]:
@@ -127,9 +119,13 @@ def thread_remarks(facts: Mapping[str, Any], machine: Mapping[str, Any]) -> list
     ]
 
 
-def clock_remarks(latency: Latency) -> list[str]:
+def clock_remarks(blocks: Sequence[Block]) -> list[str]:
     """Say if the host's clock contradicts the target's."""
-    pairs = list(zip(latency.target_ns, latency.host_ns, strict=False))
+    pairs = [
+        (sum(block.target_ns) if len(block.host_ns) == 1 else target_ns, host_ns)
+        for block in blocks
+        for target_ns, host_ns in zip(block.target_ns, block.host_ns, strict=False)
+    ]
     shorter = sum(host_ns < target_ns for target_ns, host_ns in pairs)
     if not shorter:
         return []

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.record import Latency
+from edge_tester.core.record import Block
 from edge_tester.core.run.recording import (
     clock_remarks,
     components_of,
@@ -37,8 +37,8 @@ THIRD = Artifact(
 def test_every_step_of_a_chain_is_told_with_its_own_options():
     steps = [(one.role, one.name, one.options) for one in components_of([], THIRD)]
     assert [
-        ("modelcompiler", "mine.ToONNX", {"level": 1}),
-        ("modelcompiler", "mine.ToTVM", {}),
+        ("compiler", "mine.ToONNX", {"level": 1}),
+        ("compiler", "mine.ToTVM", {}),
     ] == steps
     assert ["the second step is doubtful", "so is the third"] == remarks_of(THIRD)
     facts = model_facts(THIRD, [], [])
@@ -56,6 +56,10 @@ def test_more_threads_than_processors_are_doubted():
 
 
 def test_clocks_that_contradict_each_other_are_said():
-    latency = Latency(target_ns=[10, 20, 30], host_ns=[15, 19, 31])
-    assert "1 of 3 host times are shorter" in clock_remarks(latency)[0]
-    assert [] == clock_remarks(Latency(target_ns=[10], host_ns=[10]))
+    block = Block(start_ns=0, target_ns=[10, 20, 30], host_ns=[15, 19, 31])
+    assert "1 of 3 host times are shorter" in clock_remarks([block])[0]
+    assert [] == clock_remarks([Block(start_ns=0, target_ns=[10], host_ns=[10])])
+    # One time for a whole block is compared with the whole block.
+    assert [] == clock_remarks([Block(start_ns=0, target_ns=[10, 20], host_ns=[30])])
+    whole = Block(start_ns=0, target_ns=[10, 20], host_ns=[29])
+    assert "1 of 1 host times" in clock_remarks([whole])[0]

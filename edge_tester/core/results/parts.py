@@ -112,6 +112,10 @@ class Component(Part, frozen=True, kw_only=True):
     role: str
     name: Annotated[str, about("Dotted path of the class")]
     options: dict[str, Any]
+    versions: Annotated[
+        dict[str, str], about("Of the packages that decide what a compiler makes")
+    ] = {}
+    facts: Annotated[dict[str, Any], about("What a compiler tells of what it made")] = {}
 
 
 class Machine(Part, frozen=True, kw_only=True):

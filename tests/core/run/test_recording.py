@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.record import Block
+from edge_tester.core.record import Block, Machine
 from edge_tester.core.run.recording import (
     clock_remarks,
     components_of,
@@ -49,10 +49,15 @@ def test_every_step_of_a_chain_is_told_with_its_own_options():
     assert 8 == model_facts(SECOND, [], []).size_bytes
 
 
+def processors(count):
+    """A machine with so many."""
+    return Machine(hostname="board", system="Linux", architecture="aarch64", cpu_count=count)
+
+
 def test_more_threads_than_processors_are_doubted():
-    assert "has 8 threads, but may use 2" in thread_remarks({"num_threads": 8}, {"cpu_count": 2})[0]
-    for threads, processors in ((2, 2), (1, 2), (None, 2), (8, None)):
-        assert [] == thread_remarks({"num_threads": threads}, {"cpu_count": processors})
+    assert "has 8 threads, but may use 2" in thread_remarks({"num_threads": 8}, processors(2))[0]
+    for threads, usable in ((2, 2), (1, 2), (None, 2), (8, None), ("many", 2)):
+        assert [] == thread_remarks({"num_threads": threads}, processors(usable))
 
 
 def test_clocks_that_contradict_each_other_are_said():

@@ -1,28 +1,14 @@
-"""Run a benchmark so that whatever was measured gets into its record."""
+"""Show on a terminal what was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import backend
-from edge_tester.core.compiler import ModelCompiler
-from edge_tester.core.dataset import Dataset
-from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.record import (
-    RunRecord,
-    require_encodable,
-    require_writable,
-    write_record,
-)
+from edge_tester.core.record import RunRecord
 from edge_tester.core.results.measures import told
-from edge_tester.core.results.words import moment
-from edge_tester.core.run.host import HostRun, Measurement
-from edge_tester.core.run.observer import Observer
-from edge_tester.core.runtime import Runtime
-from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.report.context import report_of
 from edge_tester.scenarios._command import Parsed
 
@@ -37,55 +23,6 @@ _COMPARED = {
 }
 _LEAST_NAME = 20
 _MOST_NUMBER = 9
-
-
-def record_run(
-    path: Path,
-    model: ModelWrapper,
-    dataset: Dataset,
-    protocol: RuntimeProtocol,
-    runtime: Runtime,
-    compiler: ModelCompiler | None,
-    measurement: Measurement | None,
-    observer: Observer | None,
-    command_line: Sequence[str],
-    artifact: Artifact | None = None,
-) -> RunRecord:
-    """Run a benchmark and write its record, an interrupted one marked incomplete."""
-    run = HostRun(
-        path.stem,
-        model,
-        dataset,
-        protocol,
-        runtime,
-        compiler,
-        measurement,
-        observer,
-        command_line,
-        artifact,
-    )
-    earlier = require_writable(path)
-    require_encodable(**{"The command line": list(command_line)})
-    try:
-        run.execute()
-    # Whatever it is, a defect included: the figures are not to blame, and it is raised again.
-    except (Exception, KeyboardInterrupt) as error:
-        if run.measured:
-            reason = str(error) or "interrupted by the user"
-            if not isinstance(error, (EdgeTesterError, KeyboardInterrupt)):
-                reason = f"{type(error).__name__}: {error}"
-            write_record(run.record(incomplete_reason=reason), path)
-            (observer or Observer()).tell(f"Incomplete run kept in {path}{_replacing(earlier)}")
-        raise
-    record = run.record()
-    write_record(record, path)
-    if earlier is not None:
-        (observer or Observer()).tell(f"Record written{_replacing(earlier)}")
-    return record
-
-
-def _replacing(earlier: RunRecord | None) -> str:
-    return "" if earlier is None else f", in place of the earlier one of {moment(earlier.created)}"
 
 
 def default_report(parsed: Parsed) -> dict[str, str]:

@@ -10,21 +10,24 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
+from edge_tester.core import registry
 from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.options import Configurable, options_of, path_of
 from edge_tester.core.runtime import Runtime
-from edge_tester.runtimeprotocols.network import NetworkProtocol
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
 
 # Source: prctl(2), linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
-def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
+def local_agent(runtimes: Sequence[Runtime]) -> Iterator[RuntimeProtocol]:
     """Start an agent and give a link to it; stop it at the end.
 
-    It listens on a Unix socket in a folder that only this user can enter.
+    It listens on a Unix socket in a folder that only this user can enter. Its owner is this user:
+    all options of a single runtime are given to it, also those that no client may set.
 
     Raises
     ------
@@ -32,13 +35,16 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
         The agent could not start; the message is its own.
     """
     with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
-        protocol = NetworkProtocol(host=str(Path(folder) / "agent"))
+        host = str(Path(folder) / "agent")
+        protocol = cast(
+            RuntimeProtocol,
+            registry.load("runtimeprotocols", "network").from_options({"host": host}),
+        )
         flags = [word for r in runtimes for word in _flags(r)] if len(runtimes) == 1 else []
         command = [
-            *(sys.executable, "-m", "edge_tester.scenarios.inference_server"),
-            path_of(NetworkProtocol),
+            *(sys.executable, "-m", "edge_tester", "server", "network"),
             *(path_of(type(runtime)) for runtime in runtimes),
-            *("--host", protocol.host, "--verbosity", "ERROR"),
+            *("--host", host, "--verbosity", "ERROR"),
             *flags,
         ]
         log = Path(folder) / "log"

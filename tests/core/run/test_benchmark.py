@@ -24,7 +24,7 @@ from edge_tester.runtimes.onnxruntime import ONNXRuntime
 from edge_tester.runtimes.tflite import TFLiteRuntime
 from tests import onnx_models
 from tests.agents import echo_model
-from tests.runs import EchoModel, assert_consistent, measured, npz, prepared_run
+from tests.runs import EchoModel, assert_consistent, measured, npz
 
 RESOURCES = importlib.resources.files("edge_tester.resources")
 DIGITS_TFLITE = RESOURCES / "digits.tflite"
@@ -135,7 +135,7 @@ def test_the_record_says_what_ran(int8_run):
     assert 1.0 == record.model.quantized_weight_share
     assert ["digits.tflite"] == [parent["name"] for parent in record.model.parents]
     roles = {component.role for component in record.components}
-    expected = {"modelwrapper", "dataset", "runtimeprotocol", "measurement", "compiler"}
+    expected = {"modelwrapper", "dataset", "runtimeprotocol", "measurement", "compiler", "pattern"}
     assert expected | {"runtime"} == roles
     assert record.cold_start.load_ns > 0
     assert record.cold_start.first_inference_ns > 0
@@ -242,7 +242,7 @@ def test_a_model_that_keeps_a_state_is_remarked(tmp_path):
     assert 1 == len(record.remarks)
     assert "two different outputs for the same input" in record.remarks[0]
     # An untimed run before each timed one would change its answers.
-    assert record.pace == "isolated"
+    assert [0] == [block.untimed for block in record.blocks]
     assert measured(model, dataset, EchoRuntime()).remarks == []
 
 
@@ -271,12 +271,8 @@ def test_more_classes_than_the_model_has(tmp_path):
 
 def test_no_test_samples():
     dataset = DigitsDataset(test_fraction=0.0)
-    run = prepared_run(TFLiteFile(model_path=DIGITS_TFLITE), dataset, TFLiteRuntime())
     with pytest.raises(DatasetError, match="no test samples: 1797 samples in all, test_fraction 0"):
-        run.execute()
-    assert not run.measured
-    with pytest.raises(InputError, match="Nothing was measured"):
-        run.record()
+        measured(TFLiteFile(model_path=DIGITS_TFLITE), dataset, TFLiteRuntime())
 
 
 def test_a_runtime_for_another_format():

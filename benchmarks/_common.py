@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
@@ -31,18 +31,25 @@ Agent().serve(
 
 
 @contextlib.contextmanager
-def agent(runtime: str, *session_command: str) -> Iterator[tuple[RuntimeProtocol, int]]:
+def agent(runtime: str, *session_command: str) -> Iterator[tuple[Client, int]]:
     """Start an agent on TCP loopback; give a connected client and the agent's pid."""
     command = [sys.executable, "-c", AGENT, runtime, *session_command]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PYTHONPATH": _path()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
-            client = NetworkProtocol(port=int(process.stdout.readline()))
+            client = Client(NetworkProtocol(port=int(process.stdout.readline())))
             client.connect(Hello(client="benchmark"))
             yield client, process.pid
             client.disconnect()
         finally:
             process.terminate()
+
+
+def _path() -> str:
+    """Return where other processes find the modules beside this one."""
+    here, before = str(Path(__file__).parent), os.environ.get("PYTHONPATH")
+    return f"{here}{os.pathsep}{before}" if before else here
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ class ExchangeSession(Session):
     """The real session but for its answer to DATA."""
 
     def _on_data(self, message: Message) -> None:
-        self._protocol.report_success(message, [REPLY])
+        self._channel.take(message.length)
+        self._answer(message, [REPLY])
 
 
 if __name__ == "__main__":

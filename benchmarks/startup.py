@@ -28,13 +28,14 @@ FIRST_INFERENCE = """
 import sys
 from pathlib import Path
 from edge_tester.core.artifact import Artifact
+from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 import numpy as np
-client = NetworkProtocol(port=int(sys.argv[1]))
+client = Client(NetworkProtocol(port=int(sys.argv[1])))
 client.connect(Hello(client="benchmark"))
 client.upload_model(Artifact.from_file(Path(sys.argv[2])))
-client.run_sample([np.zeros((1, 8, 8, 1), np.float32)])
+client.run_block([[np.zeros((1, 8, 8, 1), np.float32)]])
 """
 
 
@@ -101,7 +102,7 @@ def memory(folder: Path, model: Path) -> None:
     with agent("tflite") as (client, pid):
         session = child_of(pid)
         client.upload_model(Artifact.from_file(model))
-        client.run_sample([np.zeros((1, 8, 8, 1), np.float32)])
+        client.run_block([[np.zeros((1, 8, 8, 1), np.float32)]])
         supervisor_mb, session_mb = resident_mb(pid), resident_mb(session)
         print("\nresident memory [MB]")
         print(f"{'supervisor':>20} {supervisor_mb:8.1f} (goal: 25)")

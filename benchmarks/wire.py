@@ -1,15 +1,14 @@
 """What the protocol costs, against a raw socket that moves the same bytes.
 
 Run: ``python benchmarks/wire.py``. All cases run in one call, block by block in
-random order, on TCP over loopback, the host's side on one CPU and the target's on another
-(``taskset -c 0 python benchmarks/wire.py`` puts both on one):
+random order, on TCP over loopback:
 
 * floor: a bare Python process answers a request of 64 B, 150 KB or 602 KB with 4 KB
-  (TCP_NODELAY, recv_into, sendmsg);
+  (TCP_NODELAY, recv_into, sendmsg), once with either side on a CPU of its own and once
+  where the scheduler puts them; the faster of the two counts;
 * framed: the same exchange through the real agent and its supervised session process;
-* sample: DATA, PROCESS, OUTPUT and STATS of one sample, in one flight or one after
-  another, with an inference that takes nothing, 0.1 ms or 1 ms. ``least`` is the ratio of
-  these two if a message cost no more than the floor's.
+* sample: inputs to the target, an inference that takes nothing, 0.1 ms or 1 ms, outputs and
+  counters back, in blocks or one request after another.
 """
 
 import json
@@ -24,14 +23,17 @@ import numpy as np
 from _common import agent, interleave, median_us, on_cpu, scratch, timed
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.wire import payloads
+from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.frames import Type
 
 SIZES_BYTES = (64, 150_528, 602_112)
 REPLY_BYTES = 4096
 INFERENCES_NS = (0, 100_000, 1_000_000)
 GOALS_FRAMED = (1.6, 1.25, 1.15)
-GOALS_SAMPLE = (5, 3, 2)
+GOAL_BEYOND_US = 60
+GOAL_LARGE = 1.3
+SLOTS = 64
 
 FLOOR = f"""
 import socket, sys
@@ -89,29 +91,44 @@ def echo_model(folder: Path, size: int, inference_ns: int) -> Artifact:
     return Artifact.from_file(path)
 
 
-def sample_case(client: RuntimeProtocol, model: Artifact, kind: str) -> Callable[[int], list[int]]:
-    """Return a case that moves whole samples; ``kind`` is framed, flight or classical."""
+def framed_case(client: Client, model: Artifact) -> Callable[[int], list[int]]:
+    """Return a case of one message and its answer, through the agent."""
 
     def run(count: int) -> list[int]:
         client.upload_model(model)
-        assert client.loaded is not None
-        tensor = np.zeros(client.loaded[0][0].shape, np.uint8)
+        talk, tensor = client._talk, np.zeros(client.inputs[0].shape, np.uint8)
+        head = payloads.TENSORS.pack(0, 0)
 
         def framed() -> None:
-            client._answer(client._request(Type.DATA, 0, [tensor]))
+            talk.answer(talk.request(Type.DATA, [head, tensor]), REPLY_BYTES)
 
-        def flight() -> None:
-            client.run_sample([tensor])
+        timed(framed, 5)
+        return timed(framed, count)
 
-        def classical() -> None:
-            client.upload_input([tensor])
-            client.request_processing()
-            client.download_output()
-            client.download_statistics()
+    return run
 
-        action = {"framed": framed, "flight": flight, "classical": classical}[kind]
-        timed(action, 5)
-        return timed(action, count)
+
+def sample_case(client: Client, model: Artifact, *, classical: bool) -> Callable[[int], list[int]]:
+    """Return a case that moves whole samples in blocks, or one after another."""
+
+    def run(count: int) -> list[int]:
+        client.upload_model(model, slots=SLOTS)
+        samples = [[np.zeros(client.inputs[0].shape, np.uint8)]] * client.slots
+        if classical:
+            return timed(lambda: client.run_block(samples[:1], classical=True), count)
+        client.run_block(samples)
+        blocks = timed(lambda: client.run_block(samples), -(-count // len(samples)))
+        return [block_ns // len(samples) for block_ns in blocks]
+
+    return run
+
+
+def pinned(case: Callable[[int], list[int]]) -> Callable[[int], list[int]]:
+    """Return a case during which this process stays on its first CPU."""
+
+    def run(count: int) -> list[int]:
+        with on_cpu(0):
+            return case(count)
 
     return run
 
@@ -122,41 +139,45 @@ def main() -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(scratch())
         with on_cpu(1):
-            connection = stack.enter_context(floor())
-            framed_client, _ = stack.enter_context(agent("echo", *exchange_session))
-            client, _ = stack.enter_context(agent("echo"))
-        stack.enter_context(on_cpu(0))
+            bound = stack.enter_context(floor())
+        free = stack.enter_context(floor())
+        framed_client, _ = stack.enter_context(agent("echo", *exchange_session))
+        client, _ = stack.enter_context(agent("echo"))
         cases: dict[str, Callable[[int], list[int]]] = {}
         for size in SIZES_BYTES:
-            cases[f"floor {size}"] = bare_exchange(connection, size)
-            model = echo_model(folder, size, 0)
-            cases[f"framed {size}"] = sample_case(framed_client, model, "framed")
+            cases[f"pinned {size}"] = pinned(bare_exchange(bound, size))
+            cases[f"free {size}"] = bare_exchange(free, size)
+            cases[f"framed {size}"] = framed_case(framed_client, echo_model(folder, size, 0))
             for duration_ns in INFERENCES_NS:
                 model = echo_model(folder, size, duration_ns)
-                for kind in ("flight", "classical"):
-                    cases[f"{kind} {size} {duration_ns}"] = sample_case(client, model, kind)
-        found = {k: median_us(v) for k, v in interleave(cases, rounds=10, count=100).items()}
+                for kind in ("block", "classical"):
+                    case = sample_case(client, model, classical=kind == "classical")
+                    cases[f"{kind} {size} {duration_ns}"] = case
+        found = {k: median_us(v) for k, v in interleave(cases, rounds=10, count=200).items()}
+    floors = {size: min(found[f"pinned {size}"], found[f"free {size}"]) for size in SIZES_BYTES}
     print("one exchange [us, medians]")
-    print(f"{'request':>9} {'floor':>8} {'framed':>8} {'ratio':>6} {'goal':>6}")
+    print(f"{'request':>9} {'pinned':>8} {'free':>8} {'framed':>8} {'ratio':>6} {'goal':>6}")
     for size, goal in zip(SIZES_BYTES, GOALS_FRAMED, strict=True):
-        bare, framed = found[f"floor {size}"], found[f"framed {size}"]
-        print(f"{size:>9} {bare:8.1f} {framed:8.1f} {framed / bare:6.2f} {goal:6.2f}")
-    print("\none sample [us, medians]; ratios to the floor (without inference) and to classical")
+        framed = found[f"framed {size}"]
+        print(
+            f"{size:>9} {found[f'pinned {size}']:8.1f} {found[f'free {size}']:8.1f} {framed:8.1f} "
+            f"{framed / floors[size]:6.2f} {goal:6.2f}"
+        )
+    print("\none sample [us, medians]; beyond its inference, and against the floor")
     print(
-        f"{'request':>9} {'inference':>9} {'flight':>8} {'classical':>9} "
-        f"{'/floor':>6} {'goal':>5} {'/classical':>10} {'least':>6} {'goal':>5}"
+        f"{'request':>9} {'inference':>9} {'block':>8} {'classical':>9} {'beyond':>7} {'goal':>5} "
+        f"{'/floor':>6} {'goal':>5}"
     )
-    for size, goal in zip(SIZES_BYTES, GOALS_SAMPLE, strict=True):
+    for size in SIZES_BYTES:
         for duration_ns in INFERENCES_NS:
-            flight = found[f"flight {size} {duration_ns}"]
-            classical = found[f"classical {size} {duration_ns}"]
-            bare_us = found[f"floor {size}"] + duration_ns / 1000
-            least = bare_us / (bare_us + 3 * found[f"floor {SIZES_BYTES[0]}"])
-            goals = (f"{goal}" if duration_ns == 0 else "", "0.6" if duration_ns == 100_000 else "")
+            block = found[f"block {size} {duration_ns}"]
+            beyond = block - duration_ns / 1000
+            first, last = size == SIZES_BYTES[0], size == SIZES_BYTES[-1] and not duration_ns
             print(
-                f"{size:>9} {duration_ns / 1000:9.0f} {flight:8.1f} {classical:9.1f} "
-                f"{flight / found[f'floor {size}']:6.2f} {goals[0]:>5} "
-                f"{flight / classical:10.2f} {least:6.2f} {goals[1]:>5}"
+                f"{size:>9} {duration_ns / 1000:9.0f} {block:8.1f} "
+                f"{found[f'classical {size} {duration_ns}']:9.1f} {beyond:7.1f} "
+                f"{GOAL_BEYOND_US if first else '':>5} {beyond / floors[size]:6.2f} "
+                f"{GOAL_LARGE if last else '':>5}"
             )
 
 

@@ -7,15 +7,16 @@ import json
 from pathlib import Path
 
 from edge_tester.core.record import record_schema
-from edge_tester.core.wire.frames import (
-    AFTER_FAILURE,
+from edge_tester.core.wire.frames import TYPE_NAMES
+from edge_tester.core.wire.states import (
+    ANSWERS,
     ERROR_CODES,
     FATAL_CODES,
+    SLOT_TRANSITIONS,
     TRANSITIONS,
-    TYPE_NAMES,
 )
 
-_NOTICE = ".. Made by docs/generate.py from edge_tester/core/wire/frames.py; do not edit.\n\n"
+_NOTICE = ".. Made by docs/generate.py from edge_tester/core/wire/states.py; do not edit.\n\n"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -30,17 +31,25 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def wire_states() -> str:
-    """Return the states of a session and the error codes."""
-    rows = [
-        [before, TYPE_NAMES[request], after, AFTER_FAILURE.get(request, before)]
-        for (before, request), after in TRANSITIONS.items()
+    """Return the states of a connection and of a slot, the answers, and the error codes."""
+    header = ["state", "request", "after success", "after failure"]
+    tables = [
+        table(header, [[before, TYPE_NAMES[request], *after] for (before, request), after in rows])
+        for rows in (TRANSITIONS.items(), SLOT_TRANSITIONS.items())
     ]
-    states = table(["state", "request", "after success", "after failure"], rows)
+    answers = table(
+        ["request", "answers"],
+        [[TYPE_NAMES[request], ", then ".join(found)] for request, found in ANSWERS.items()],
+    )
     codes = table(
         ["code", "meaning", "connection"],
         [[c, m, "ends" if c in FATAL_CODES else "goes on"] for c, m in ERROR_CODES.items()],
     )
-    return f"{_NOTICE}{states}\n{codes}"
+    titles = ("The connection:", "Each slot that a request names:", "Answers:", "Codes of ERROR:")
+    parts = [
+        f"{title}\n\n{made}" for title, made in zip(titles, [*tables, answers, codes], strict=True)
+    ]
+    return _NOTICE + "\n".join(parts)
 
 
 GENERATED = {

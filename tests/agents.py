@@ -6,15 +6,38 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.wire.payloads import Hello
+from edge_tester.core.wire.client import Client
+from edge_tester.core.wire.payloads import Counters, Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
 ECHO = "edge_tester.runtimes.echo.EchoRuntime"
 FAULTY = "tests.faulty_runtimes.FaultyRuntime"
+
+
+class SampleAnswer(NamedTuple):
+    """What the block of one sample came to."""
+
+    outputs: list[np.ndarray]
+    target_ns: int
+    host_ns: int
+    counters: Counters
+
+
+class SampleClient(Client):
+    """A client that runs blocks of one sample."""
+
+    def run_sample(
+        self, tensors: list[np.ndarray], *, untimed: int = 0, classical: bool = False
+    ) -> SampleAnswer:
+        """Run one sample, once."""
+        answer = self.run_block([tensors], untimed=untimed, classical=classical)
+        target_ns = answer.end_ns[0] - answer.start_ns[0]
+        return SampleAnswer(answer.outputs[0], target_ns, answer.host_ns[0], answer.counters)
 
 
 class RunningAgent:
@@ -30,9 +53,9 @@ class RunningAgent:
         """What it wrote to standard error."""
         return self._log.read_text()
 
-    def connect(self, **hello: object) -> NetworkProtocol:
+    def connect(self, **hello: object) -> SampleClient:
         """Return a connected client."""
-        client = NetworkProtocol(host=self.host)
+        client = SampleClient(NetworkProtocol(host=self.host))
         client.connect(Hello(client="a test", **hello))
         return client
 

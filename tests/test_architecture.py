@@ -21,7 +21,7 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import EXTRAS
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-from tests.agents import echo_model, running_agent, sample
+from tests.agents import SampleClient, echo_model, running_agent, sample
 
 PROJECT = Path(__file__).parents[1]
 LONGEST_FILE_LINES = 400
@@ -32,13 +32,15 @@ LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status",
     "options backends system.files formats making.isolation statistics tensors",
     "wire.frames wire.payloads results.words",
+    "wire.connections wire.states",
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel",
     "results.parts",
     "results.measures results.version1",
     "making.toolenvironment",
     "artifact record system.onnxmetadata quality run.watch",
     "classification system.machine",
-    "dataset onnxconversion runtime runtimeprotocol",
+    "dataset meter onnxconversion runtime runtimeprotocol",
+    "wire.conversation",
     "wire.client",
     "model run.pattern",
     "run.feed making.likeness",
@@ -55,7 +57,7 @@ LAYERS = (
     "run.tally",
     "run.journal",
     "run.benchmark",
-    "run.matrix agent.handshake agent.process agent.storage",
+    "run.matrix agent.bench agent.handshake agent.process agent.storage",
     "agent.session agent.supervisor",
     "agent.agent agent.session_process",
 )
@@ -366,7 +368,7 @@ def test_the_session_of_a_target_imports_the_runtime_and_little_else(tmp_path):
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
     try:
         assert process.stdout.readline()
-        client = NetworkProtocol(host=str(host))
+        client = SampleClient(NetworkProtocol(host=str(host)))
         client.connect(Hello(client="a test"))
         resources = importlib.import_module("edge_tester.resources").__path__[0]
         client.upload_model(Artifact.from_file(Path(resources) / "digits.tflite"))

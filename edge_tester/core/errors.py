@@ -70,7 +70,7 @@ class TargetError(EdgeTesterError):
     Attributes
     ----------
     code : str
-        One of the values of :data:`edge_tester.core.wire.frames.ERROR_CODES`.
+        One of the values of :data:`edge_tester.core.wire.states.ERROR_CODES`.
     """
 
     def __init__(self, code: str, message: str) -> None:

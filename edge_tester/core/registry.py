@@ -22,6 +22,7 @@ ROLES = {
     "runtimes": ("edge_tester.core.runtime", "Runtime"),
     "datasets": ("edge_tester.core.dataset", "Dataset"),
     "onnxconverters": ("edge_tester.core.onnxconversion", "ONNXConversion"),
+    "meters": ("edge_tester.core.meter", "Meter"),
 }
 # Folders that hold what several plugins share, not plugins.
 _SHARED_FOLDERS = {"frameworks"}
@@ -139,6 +140,15 @@ def role_of(cls: type) -> str:
         if role := roles.get((base.__module__, base.__name__)):
             return role
     raise PluginError(f"{path_of(cls)} plays none of {', '.join(ROLES)}.")
+
+
+def name_of(cls: type) -> str:
+    """Return the short name of a plugin, or its dotted path if it has none."""
+    path = path_of(cls)
+    for name, place in names(role_of(cls)).items():
+        if place in (cls.__module__, path) or place.replace(":", ".") == path:
+            return name
+    return path
 
 
 def _modules(paths: object, role: str) -> Iterator[str]:

@@ -28,7 +28,7 @@ class Runtime(Configurable):
     """A subclass must load a model file and run it, and never time itself.
 
     The agent calls ``prepare`` once, ``load`` for each model, and then, for each inference,
-    ``set_inputs``, ``run`` once or more, and ``get_outputs``; ``facts`` after a load.
+    ``set_inputs``, ``run`` and ``get_outputs``; ``facts`` after a load.
     What comes too early raises ``self.lacking(...)``.
 
     Conformance suite: :class:`edge_tester.testing.RuntimeConformance`.
@@ -105,9 +105,9 @@ class Runtime(Configurable):
     def run(self) -> None:
         """Run the model once on the inputs that were set, and nothing else.
 
-        May be called several times on the same inputs (a fast model runs once untimed before
-        it is timed), and gives the same outputs each time unless the model keeps a state.
-        Only this call is timed: whatever can be done before or after it belongs there.
+        Inputs are set anew before each run, so it may compute in its copy of them. Equal inputs
+        give the same outputs, unless the model keeps a state. Only this call is timed: whatever
+        can be done before or after it belongs there.
 
         Raises
         ------
@@ -119,8 +119,8 @@ class Runtime(Configurable):
     def get_outputs(self) -> list[Array]:
         """Return the outputs of the last run, as the specs say.
 
-        They stay as they are when the next model input is set and run, since the caller may
-        still be sending them; what is returned may therefore be no buffer that a run writes to.
+        They stay as they are, whatever runs later, since the outputs of a whole block are kept;
+        what is returned may therefore be no buffer that a run writes to.
 
         Raises
         ------

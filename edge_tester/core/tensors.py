@@ -8,6 +8,7 @@ Integer-Arithmetic-Only Inference", CVPR 2018, equation 1.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ import numpy as np
 from edge_tester.core.errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+_SIZE_BYTES = 4
+# Booleans, integers, floating-point and complex numbers.
+_KINDS = "biufc"
+_LARGEST_TENSOR = 1 << 40
 
 
 class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -188,6 +193,33 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         return converted
 
 
+def specs_of(described: Sequence[dict[str, Any]]) -> list[TensorSpec]:
+    """Return the specs that somebody else described, having seen whether they can be.
+
+    Raises
+    ------
+    InputError
+        A field is missing or of another type, or a size, dtype or scale is impossible.
+    """
+    try:
+        specs = msgspec.convert(described, list[TensorSpec])
+    except msgspec.ValidationError as error:
+        raise InputError(f"A tensor is described wrongly: {error}.") from error
+    for spec in specs:
+        try:
+            kind = np.dtype(spec.dtype).kind
+        except TypeError as error:
+            raise InputError(
+                f"Tensor {spec.name!r} has an unknown dtype {spec.dtype!r}."
+            ) from error
+        sizes = [size for size in spec.shape if size is not None]
+        if kind not in _KINDS or min(sizes, default=0) < 0 or math.prod(sizes) > _LARGEST_TENSOR:
+            raise InputError(f"Tensor {spec.name!r} cannot be {spec.described()}.")
+        if spec.scale is not None and not (math.isfinite(spec.scale) and spec.scale > 0):
+            raise InputError(f"Tensor {spec.name!r} cannot have the scale {spec.scale}.")
+    return specs
+
+
 def require_fitting(owner: object, specs: Sequence[TensorSpec], tensors: Sequence[Array]) -> None:
     """See whether a runtime was given what its model takes.
 
@@ -224,13 +256,18 @@ class TensorCodec:
         if all(spec.static for spec in specs):
             self._places, self._nbytes = self._placed(self._shapes)
 
-    def pack(self, tensors: Sequence[Array]) -> tuple[bool, list[Any]]:
+    @property
+    def nbytes(self) -> int | None:
+        """Size of all tensors together [bytes]; None if a spec leaves it open."""
+        return self._nbytes if self._nbytes >= 0 else None
+
+    def pack(self, tensors: Sequence[Array]) -> tuple[bytes, list[Any]]:
         """Return tensors as the pieces of a payload, without copying contiguous ones.
 
         Returns
         -------
-        shaped : bool
-            Whether the payload begins with the shapes, because a spec leaves one open.
+        shapes : bytes
+            For :meth:`unpack`; empty if the specs tell.
         pieces : list of objects with the buffer protocol
         """
         pieces: list[Any] = [
@@ -238,18 +275,19 @@ class TensorCodec:
             for tensor in tensors
         ]
         if [tensor.shape for tensor in tensors] == self._shapes:
-            return False, pieces
-        shapes = msgspec.msgpack.encode([tensor.shape for tensor in tensors])
-        return True, [len(shapes).to_bytes(4, "big") + shapes, *pieces]
+            return b"", pieces
+        sizes = [number for one in tensors for number in (one.ndim, *one.shape)]
+        return struct.pack(f">{len(sizes)}I", *sizes), pieces
 
-    def unpack(self, payload: memoryview, shaped: bool = False) -> list[Array]:
+    def unpack(self, payload: memoryview, shapes: memoryview | bytes = b"") -> list[Array]:
         """Return views on the tensors of a payload; the counterpart of :meth:`pack`.
 
         Parameters
         ----------
         payload : memoryview of bytes
-        shaped : bool
-            Whether the payload begins with the shapes.
+        shapes : memoryview or bytes
+            Of each tensor the number of its dimensions and their sizes, as big-endian unsigned
+            integers of four bytes; empty if the specs tell.
 
         Raises
         ------
@@ -257,10 +295,10 @@ class TensorCodec:
             Count, shapes or sizes do not agree with the specs.
         """
         places, nbytes = self._places, self._nbytes
-        if shaped:
-            shapes, payload = _split_shapes(payload)
-            if len(shapes) == len(self._specs):
-                places, nbytes = self._placed(shapes)
+        if shapes:
+            found = _shapes_of(shapes)
+            if len(found) == len(self._specs):
+                places, nbytes = self._placed(found)
         if nbytes != len(payload):
             wanted = " + ".join(spec.described() for spec in self._specs)
             raise InputError(
@@ -289,12 +327,15 @@ class TensorCodec:
         return places, offset
 
 
-def _split_shapes(payload: memoryview) -> tuple[list[tuple[int | None, ...]], memoryview]:
-    end = 4 + int.from_bytes(payload[:4], "big")
-    try:
-        shapes = msgspec.msgpack.decode(payload[4:end], type=list[tuple[int, ...]])
-    except msgspec.DecodeError as error:
-        raise InputError(f"The shapes of the tensors are unreadable: {error}") from error
-    if any(size < 0 for shape in shapes for size in shape):
-        raise InputError(f"A tensor has no negative size, got {shapes}.")
-    return list(shapes), payload[end:]
+def _shapes_of(content: memoryview | bytes) -> list[tuple[int, ...]]:
+    if len(content) % _SIZE_BYTES:
+        raise InputError(f"The shapes of the tensors cannot have {len(content)} bytes.")
+    numbers = struct.unpack(f">{len(content) // _SIZE_BYTES}I", content)
+    shapes, start = [], 0
+    while start < len(numbers):
+        end = start + 1 + numbers[start]
+        if end > len(numbers):
+            raise InputError("The shapes of the tensors end too early.")
+        shapes.append(numbers[start + 1 : end])
+        start = end
+    return shapes

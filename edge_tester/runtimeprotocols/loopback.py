@@ -61,7 +61,8 @@ class LoopbackProtocol(RuntimeProtocol):
         self._peer = LoopbackProtocol()
         self._peer.attach(self)
         self.connection = self
-        self._session = Session(self._peer, [self.runtime], welcome_of, Path(self._scratch.name))
+        scratch = Path(self._scratch.name)
+        self._session = Session(self._peer, [self.runtime], welcome_of, scratch, shared=True)
 
     def sendmsg(self, buffers: Sequence[Buffer]) -> int:
         """Put copies where the other side receives, as a socket does."""
@@ -91,12 +92,13 @@ class LoopbackProtocol(RuntimeProtocol):
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
         """Let the other side read the file itself, so that no copy lies in memory."""
         peer = self._connected_peer()
+        begin = file.tell()
         if count:
             try:
-                mapped = mmap.mmap(file.fileno(), count, access=mmap.ACCESS_READ)
+                mapped = mmap.mmap(file.fileno(), begin + count, access=mmap.ACCESS_READ)
             except ValueError as error:
                 raise ModelError(f"{file.name} became shorter while it was sent.") from error
-            peer._arrived.append(memoryview(mapped))
+            peer._arrived.append(memoryview(mapped)[begin:])
         progress(count)
 
     def disconnect(self) -> None:

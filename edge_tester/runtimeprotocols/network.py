@@ -113,10 +113,10 @@ class NetworkProtocol(RuntimeProtocol):
 
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
         """Let the kernel send the file; it never passes through this process."""
-        connection, sent = self.connection, 0
+        connection, begin, sent = self.connection, file.tell(), 0
         try:
             while sent < count:
-                piece = connection.sendfile(file, sent, min(_SENDFILE_BYTES, count - sent))
+                piece = connection.sendfile(file, begin + sent, min(_SENDFILE_BYTES, count - sent))
                 if piece == 0:
                     raise ModelError(f"{file.name} became shorter while it was sent.")
                 sent += piece

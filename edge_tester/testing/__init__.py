@@ -3,9 +3,10 @@
 import pytest
 
 # Before the imports below, so that a failed check shows its values.
-for _name in ("plugin", "compiler", "dataset", "model", "runtime", "runtimeprotocol"):
+for _name in ("agent", "plugin", "compiler", "dataset", "model", "runtime", "runtimeprotocol"):
     pytest.register_assert_rewrite(f"edge_tester.testing.{_name}")
 
+from edge_tester.testing.agent import AgentConformance as AgentConformance  # noqa: E402
 from edge_tester.testing.compiler import CompilerConformance as CompilerConformance  # noqa: E402
 from edge_tester.testing.dataset import DatasetConformance as DatasetConformance  # noqa: E402
 from edge_tester.testing.model import (  # noqa: E402

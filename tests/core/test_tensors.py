@@ -1,19 +1,21 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_tester.core.errors import InputError
-from edge_tester.core.tensors import TensorCodec, TensorSpec
+from edge_tester.core.tensors import TensorCodec, TensorSpec, specs_of
 
 FLOAT = TensorSpec("x", (1, 3), "float32")
 INT8 = TensorSpec("q", (None, 2), "int8", scale=0.5, zero_point=10)
 
 
 def sent(tensors, specs):
-    shaped, pieces = TensorCodec(specs).pack(tensors)
+    shapes, pieces = TensorCodec(specs).pack(tensors)
     payload = b"".join(bytes(piece) for piece in pieces)
-    return TensorCodec(specs).unpack(memoryview(payload), shaped)
+    return TensorCodec(specs).unpack(memoryview(payload), shapes)
 
 
 def test_facts():
@@ -143,8 +145,8 @@ def test_tensors_survive_packing(shapes):
 
 def test_packing_copies_nothing_contiguous():
     values = np.ones((1, 3), np.float32)
-    shaped, pieces = TensorCodec([FLOAT]).pack([values])
-    assert not shaped
+    shapes, pieces = TensorCodec([FLOAT]).pack([values])
+    assert b"" == shapes
     assert np.shares_memory(values, pieces[0])
 
 
@@ -154,12 +156,42 @@ def test_payloads_of_other_sizes_are_refused(size):
         TensorCodec([FLOAT]).unpack(memoryview(bytes(size)))
 
 
-@given(st.binary(max_size=40))
-def test_no_payload_with_shapes_does_more_than_fit_or_fail(payload):
+def test_shapes_are_numbers_of_four_bytes():
+    """Of each tensor the dimensions and their sizes, big-endian; written down by hand."""
+    expected = bytes.fromhex("000000020000000100000002000000020000000300000002")
+    values = [np.zeros((1, 2), np.int8), np.zeros((3, 2), np.int8)]
+    assert expected == TensorCodec([INT8, INT8]).pack(values)[0]
+
+
+NUMBERS = st.lists(st.integers(0, 3) | st.integers(0, 2**32 - 1), max_size=8)
+
+
+@given(NUMBERS.map(lambda n: struct.pack(f">{len(n)}I", *n)) | st.binary(max_size=20), st.binary())
+def test_no_payload_with_shapes_does_more_than_fit_or_fail(shapes, payload):
     codec = TensorCodec([INT8])
     try:
-        (values,) = codec.unpack(memoryview(payload), True)
+        (values,) = codec.unpack(memoryview(payload), shapes)
     except InputError:
         return
     assert INT8.accepts(values.shape)
     assert values.nbytes <= len(payload)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"shape": [1, -3]}, "cannot be"),
+        ({"shape": [1 << 30, 1 << 30]}, "cannot be"),
+        ({"shape": "square"}, "described wrongly"),
+        ({"dtype": "float33"}, "unknown dtype 'float33'"),
+        ({"dtype": "object"}, "cannot be"),
+        ({"dtype": "U10"}, "cannot be"),
+        ({"scale": 0.0}, "scale 0.0"),
+        ({"scale": float("nan")}, "scale nan"),
+    ],
+)
+def test_descriptions_that_cannot_be_are_refused(change, said):
+    good = {"name": "x", "shape": [1, None], "dtype": "uint8", "scale": 0.5, "zero_point": 3}
+    assert [TensorSpec("x", (1, None), "uint8", 0.5, 3)] == specs_of([good])
+    with pytest.raises(InputError, match=said):
+        specs_of([{**good, **change}])

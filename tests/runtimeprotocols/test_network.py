@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edge_tester.core import runtimeprotocol
 from edge_tester.core.agent.agent import Agent
 from edge_tester.core.errors import OptionError, ProtocolError, UnreachableError
+from edge_tester.core.wire import client as client_module
+from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.testing import RuntimeProtocolConformance
@@ -221,7 +222,7 @@ def test_a_descriptor_can_be_attached(tmp_path):
     ],
 )
 def test_what_listens_but_is_no_agent_is_named_in_time(monkeypatch, answer, said):
-    monkeypatch.setattr(runtimeprotocol, "HELLO_LIMIT_S", 0.2)
+    monkeypatch.setattr(client_module, "HELLO_LIMIT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
         def answered():
@@ -232,7 +233,7 @@ def test_what_listens_but_is_no_agent_is_named_in_time(monkeypatch, answer, said
             return connection
 
         kept = pool.submit(answered)
-        client = NetworkProtocol(port=listener.getsockname()[1])
+        client = Client(NetworkProtocol(port=listener.getsockname()[1]))
         with pytest.raises(ProtocolError, match="no agent of edge_tester answers") as caught:
             client.connect(Hello(client="a test"))
         assert said in str(caught.value)

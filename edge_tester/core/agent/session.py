@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
+from msgspec import structs, to_builtins
 
+from edge_tester.core.agent.bench import Bench
 from edge_tester.core.agent.status import Activity, Status
-from edge_tester.core.agent.storage import Stream, store
+from edge_tester.core.agent.storage import Store, receive_description
 from edge_tester.core.errors import (
     BackendMissingError,
     EdgeTesterError,
@@ -22,15 +23,32 @@ from edge_tester.core.errors import (
     TargetError,
     UnreachableError,
 )
-from edge_tester.core.options import options_of, path_of
+from edge_tester.core.meter import Meter
+from edge_tester.core.options import options_of
+from edge_tester.core.registry import name_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.machine import peak_memory_bytes, reset_peak_memory, resident_bytes
-from edge_tester.core.tensors import TensorCodec, TensorSpec
-from edge_tester.core.wire import frames as wire
-from edge_tester.core.wire import payloads
-from edge_tester.core.wire.frames import TRANSITIONS, TYPE_NAMES, Flag, Message, State, Type
-from edge_tester.core.wire.payloads import Failure, Hello, Loaded, Statistics, Timing, Welcome
+from edge_tester.core.tensors import TensorSpec
+from edge_tester.core.wire import frames, payloads
+from edge_tester.core.wire.frames import TYPE_NAMES, Flag, Message, Type
+from edge_tester.core.wire.payloads import (
+    Block,
+    Counters,
+    Failure,
+    Hello,
+    Loaded,
+    ModelDescription,
+    Offered,
+    Welcome,
+)
+from edge_tester.core.wire.states import (
+    TRANSITIONS,
+    State,
+    allowed,
+    flight_limit,
+    names_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +78,12 @@ class Session:
         Folder for uploaded models whose runtime has no ``save_model_path``.
     status : Status, optional
         Where to say what is being done.
+    store : Store, optional
+        Where uploaded files are kept; gone with ``scratch`` by default.
+    meters : sequence of Meter
+        What counts beside time and memory; opened.
+    shared : bool
+        Whether the process is somebody else's too, whose memory stays as it is.
     """
 
     def __init__(
@@ -69,24 +93,34 @@ class Session:
         welcome: Callable[[Runtime], Welcome],
         scratch: Path,
         status: Status | None = None,
+        store: Store | None = None,
+        meters: Sequence[Meter] = (),
+        *,
+        shared: bool = False,
     ) -> None:
         self._protocol = protocol
-        self._channel = protocol.open_channel({})
+        self._channel = protocol.open_channel({}, streamed=(Type.MODEL, Type.DATA))
+        self._channel.unknown_limit_bytes = frames.HELLO_LIMIT_BYTES
         self._runtimes = runtimes
         self._welcome = welcome
         self._scratch = scratch
+        self._store = store or Store(scratch / "store")
         self._say: Callable[[int], None] = status.write if status else _say_nothing
+        self._meters = meters
+        self._shared = shared
         self._state = State.NEW
         self._limits = _limits_by_state(0)
         self._channel.limits = self._limits[State.NEW]
+        # Of a flight of which a request failed, the rest was sent in good faith: it is answered.
+        self._every = _every(self._limits)
+        self._in_flight = 0
         self._failing = False
         self._stored: tuple[str, str] | None = None
         self._runtime = runtimes[0]
-        self._inputs = TensorCodec([])
-        self._outputs = TensorCodec([])
-        self._statistics = Statistics()
+        self._bench = self._bench_of(Counters())
         self._handlers: dict[int, Callable[[Message], None]] = {
             Type.HELLO: self._on_hello,
+            Type.OFFER: self._on_offer,
             Type.MODEL: self._on_model,
             Type.DATA: self._on_data,
             Type.PROCESS: self._on_process,
@@ -94,156 +128,174 @@ class Session:
             Type.STATS: self._on_stats,
         }
 
-    def serve(self) -> None:
-        """Answer requests until the client closes the connection or breaks the protocol."""
+    def serve(self, received: bytes = b"") -> None:
+        """Answer requests until the client closes the connection or breaks the protocol.
+
+        Parameters
+        ----------
+        received : bytes
+            What somebody else has received of them.
+        """
         channel = self._channel
+        if received:
+            channel.preload(received)
         try:
             self._say(Activity.WAITING)
             while (message := channel.receive()) is not None:
                 self.handle(message)
         except RemoteProtocolError as error:
             logger.warning("client broke the protocol: %s", error)
-            failure = payloads.encode(Failure("protocol", str(error)))
-            channel.send(Type.ERROR, 0, 0, [failure])
+            self._part("protocol", str(error))
         except UnreachableError as error:
             logger.info("client is gone: %s", error)
 
     def handle(self, message: Message) -> None:
         """Answer one request; answers leave once no more of its flight follow."""
+        type, channel = message.type, self._channel
+        self._in_flight += 1
+        if self._in_flight > (most := flight_limit(self._bench.slots)):
+            raise RemoteProtocolError(f"A flight has at most {most} requests.")
         if self._failing:
-            failure = Failure("skipped", "An earlier request of this flight failed.")
-            self._protocol.report_failure(message, failure)
+            self._report(message, Failure("skipped", "An earlier request of this flight failed."))
+        elif type not in self._handlers:
+            self._report(message, Failure("unsupported", f"Message type {type} is unknown here."))
         else:
-            type = message.type
+            after, after_failure = TRANSITIONS[self._state, type]
             try:
                 self._handlers[type](message)
-                following = TRANSITIONS[self._state, type]
-                if following != self._state:
-                    self._enter(following)
             except (RemoteProtocolError, UnreachableError):
                 raise
             # What a model or its runtime raises can be anything; the session goes on.
             except (Exception, SystemExit) as error:
+                after = after_failure
                 self._fail(message, error)
+            self._state = after
+            channel.limits = self._every if self._failing else self._limits[after]
+        channel.skip()
         if not message.flags & _MORE:
+            self._in_flight = 0
             if self._failing:
                 self._failing = False
-                self._channel.limits = self._limits[self._state]
+                channel.limits = self._limits[self._state]
             self._say(_WAITING)
 
-    def _enter(self, state: str) -> None:
-        self._state = state
-        self._channel.limits = self._limits[state]
+    def _answer(self, request: Message, payload: Sequence[frames.Buffer] = ()) -> None:
+        self._channel.send(Type.OK, request.flags & _MORE, request.sequence, payload)
+
+    def _report(self, request: Message, failure: Failure) -> None:
+        flags = request.flags & _MORE
+        self._channel.send(Type.ERROR, flags, request.sequence, [payloads.encode(failure)])
+
+    def _part(self, code: str, reason: str) -> None:
+        """Say why the connection ends, to whoever still hears it."""
+        try:
+            self._channel.send(Type.ERROR, 0, 0, [payloads.encode(Failure(code, reason))])
+        except UnreachableError as error:
+            logger.info("client is gone: %s", error)
 
     def _fail(self, message: Message, error: BaseException) -> None:
         logger.debug("%s failed", TYPE_NAMES[message.type], exc_info=error)
         failure = _failure_of(error)
         # The client knows its model by another name, and nothing of the target's folders.
         said = failure.message.replace(*self._stored) if self._stored else failure.message
-        self._protocol.report_failure(message, Failure(failure.code, said))
-        self._enter(wire.AFTER_FAILURE.get(message.type, self._state))
-        if message.flags & Flag.MORE:
-            # The rest of the flight was sent in good faith: it is answered, not a violation.
-            self._failing = True
-            self._channel.limits = (
-                self._limits[State.LOADED] | self._limits[State.FED] | self._limits[State.DONE]
-            )
+        self._report(message, Failure(failure.code, said))
+        self._failing = bool(message.flags & _MORE)
 
     def _on_hello(self, message: Message) -> None:
         hello = payloads.decode(message.payload, Hello)
         runtime = self._chosen(hello)
         # Importing a backend may take longer than a client waits for a sign of life.
-        self._protocol.report_success(message, [payloads.encode(payloads.Queued())])
+        self._answer(message, [payloads.encode(payloads.Queued())])
         runtime.prepare()
         self._runtime = runtime
-        self._protocol.report_success(message, [payloads.encode(self._welcome(runtime))])
+        welcome = self._welcome(runtime)
+        features = names_of(hello.features)
+        self._answer(message, [payloads.encode(structs.replace(welcome, features=features))])
+
+    def _on_offer(self, message: Message) -> None:
+        described = payloads.decode(message.payload, ModelDescription)
+        offered = Offered(stored_bytes=self._store.stored_bytes(described))
+        self._answer(message, [payloads.encode(offered)])
 
     def _on_model(self, message: Message) -> None:
         runtime = self._runtime
-        stream = Stream.begin(self._pieces(), message.length)
-        format = stream.description.format
-        if format not in runtime.input_formats:
-            stream.drain()
+        self._bench = self._bench_of(Counters())
+        described = receive_description(self._channel, message.length)
+        if described.format not in runtime.input_formats:
             raise ModelError(
                 f"{type(runtime).__name__} runs {', '.join(runtime.input_formats)} models, "
-                f"got {format!r}."
+                f"got {described.format!r}."
             )
-        path = runtime.save_model_path or self._scratch / f"model.{format}"
-        self._stored = str(path), stream.description.name or path.name
-        store(stream, path)
+        path = runtime.save_model_path or self._scratch / f"model.{described.format}"
+        self._stored = str(path), described.name or path.name
+        # Each piece is a sign of life, however slow the link.
+        self._store.receive(self._channel, described, path, lambda: self._say(Activity.RECEIVING))
         self._say(Activity.LOADING)
         before_load_bytes = resident_bytes()
         reset_peak_memory()
         start_ns = time.perf_counter_ns()
-        runtime.batch_axis = stream.description.batch_axis
-        inputs, outputs = runtime.load(path, stream.description.batch_size)
+        runtime.batch_axis = described.batch_axis
+        inputs, outputs = runtime.load(path, described.batch_size)
         load_ns = time.perf_counter_ns() - start_ns
-        # What lives now lives on; the collector need not look at it during inferences.
-        gc.collect()
-        gc.freeze()
-        self._statistics = Statistics(load_ns=load_ns, before_load_bytes=before_load_bytes)
-        self._inputs, self._outputs = TensorCodec(inputs), TensorCodec(outputs)
-        self._limits = _limits_by_state(_data_limit_bytes(inputs))
-        self._state = State.READY
+        if not self._shared:
+            # What lives now lives on; the collector need not look at it during inferences.
+            gc.collect()
+            gc.freeze()
+        counters = Counters(load_ns=load_ns, before_load_bytes=before_load_bytes, cpu_time_ns=0)
+        self._bench = self._bench_of(counters, inputs, outputs, described.slots)
+        self._limits = _limits_by_state(self._bench.data_limit_bytes)
+        self._every = _every(self._limits)
         loaded = Loaded(
-            inputs=msgspec.to_builtins(inputs),
-            outputs=msgspec.to_builtins(outputs),
+            inputs=to_builtins(inputs),
+            outputs=to_builtins(outputs),
             facts=runtime.facts(),
+            slots=self._bench.slots,
         )
-        self._protocol.report_success(message, [payloads.encode(loaded)])
+        self._answer(message, [payloads.encode(loaded)])
         logger.info(
             "loaded a %s model of %d bytes in %.1f ms",
-            format,
-            stream.description.size_bytes,
+            described.format,
+            described.size_bytes,
             load_ns / 1e6,
         )
 
     def _on_data(self, message: Message) -> None:
-        inputs = self._inputs.unpack(message.payload, bool(message.flags & Flag.SHAPED))
-        self._runtime.set_inputs(inputs)
-        # A runtime may use the views until its run has ended.
-        self._channel.held = True
-        self._protocol.report_success(message)
+        self._bench.fill(self._channel, message.length)
+        self._answer(message)
 
     def _on_process(self, message: Message) -> None:
-        run = self._runtime.run
-        self._say(Activity.RUNNING)
-        if message.flags & Flag.WARM:
-            # Before OK (started): the host's interval between the two OKs is of one inference.
-            run()
-        self._protocol.report_success(message)
-        cpu_start_ns = time.process_time_ns()
-        start_ns = time.perf_counter_ns()
-        run()
-        end_ns = time.perf_counter_ns()
-        cpu_end_ns = time.process_time_ns()
-        self._channel.held = False
-        statistics = self._statistics
-        if statistics.inferences == 0:
-            statistics.first_inference_ns = end_ns - start_ns
-        statistics.inferences += 1
-        statistics.cpu_time_ns += cpu_end_ns - cpu_start_ns
-        self._protocol.report_success(message, [payloads.encode(Timing(start_ns, end_ns))])
+        block = Block.decoded(message.payload)
+        times = self._bench.run(block, lambda: self._answer(message))
+        self._answer(message, [times])
 
     def _on_output(self, message: Message) -> None:
-        shaped, pieces = self._outputs.pack(self._runtime.get_outputs())
+        answer = self._bench.output(message.payload)
         # From here on the answer may be cut off, and what follows is taken for its rest.
         self._say(Activity.ANSWERING)
-        self._protocol.report_success(message, pieces, Flag.SHAPED if shaped else 0)
+        self._answer(message, answer)
 
     def _on_stats(self, message: Message) -> None:
         # The kernel's two counters are a few pages apart.
-        before_load_bytes = self._statistics.before_load_bytes or 0
-        self._statistics.peak_bytes = max(peak_memory_bytes(), before_load_bytes)
-        self._protocol.report_success(message, [payloads.encode(self._statistics)])
+        counters = self._bench.counters
+        counters.peak_bytes = max(peak_memory_bytes(), counters.before_load_bytes or 0)
+        self._answer(message, [payloads.encode(counters)])
+
+    def _bench_of(
+        self,
+        counters: Counters,
+        inputs: Sequence[TensorSpec] = (),
+        outputs: Sequence[TensorSpec] = (),
+        slots: int = 1,
+    ) -> Bench:
+        return Bench(self._runtime, inputs, outputs, slots, counters, self._meters, self._say)
 
     def _chosen(self, hello: Hello) -> Runtime:
-        offered = {path_of(type(runtime)): runtime for runtime in self._runtimes}
+        offered = {name_of(type(runtime)): runtime for runtime in self._runtimes}
         runtime = offered.get(hello.runtime) if hello.runtime else self._runtimes[0]
         if runtime is None:
             raise TargetError(
                 "refused",
-                f"The agent runs {', '.join(offered)}; the client asked for {hello.runtime}.",
+                f"The agent runs {', '.join(offered)}; the client asked for {hello.runtime!r}.",
             )
         if not hello.runtime_options:
             return runtime
@@ -257,31 +309,25 @@ class Session:
                 )
         return type(runtime).from_options({**runtime.to_options(), **hello.runtime_options})
 
-    def _pieces(self) -> Iterator[memoryview]:
-        for piece in self._channel.pieces():
-            # Each piece is a sign of life, however slow the link.
-            self._say(Activity.RECEIVING)
-            yield piece
-
 
 def _limits_by_state(data_limit_bytes: int) -> dict[str, dict[int, int]]:
     """Return, per state, the requests allowed and the largest payload of each [bytes]."""
     sizes = {
-        Type.HELLO: wire.HELLO_LIMIT_BYTES,
-        Type.MODEL: wire.TRANSFER_LIMIT_BYTES,
+        Type.HELLO: frames.HELLO_LIMIT_BYTES,
+        Type.OFFER: frames.DESCRIPTION_LIMIT_BYTES,
+        Type.MODEL: frames.TRANSFER_LIMIT_BYTES,
         Type.DATA: data_limit_bytes,
+        Type.PROCESS: payloads.PROCESS.size + payloads.INSTANT_BYTES * payloads.INFERENCES_LIMIT,
+        Type.OUTPUT: payloads.OUTPUT.size,
     }
     return {
-        state: {request: sizes.get(request, 0) for request in wire.allowed(state)}
+        state: {request: sizes.get(request, 0) for request in allowed(state)}
         for state, _ in TRANSITIONS
     }
 
 
-def _data_limit_bytes(inputs: Sequence[TensorSpec]) -> int:
-    if all(spec.static for spec in inputs):
-        # The exact size, with room for explicit shapes.
-        return sum(spec.nbytes for spec in inputs) + wire.HELLO_LIMIT_BYTES
-    return wire.OPEN_DATA_LIMIT_BYTES
+def _every(limits: dict[str, dict[int, int]]) -> dict[int, int]:
+    return limits[State.READY] | limits[State.LOADED]
 
 
 def _failure_of(error: BaseException) -> Failure:

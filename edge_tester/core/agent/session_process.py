@@ -25,7 +25,7 @@ from edge_tester.core.agent.session import Session
 from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.options import path_of
-from edge_tester.core.registry import load
+from edge_tester.core.registry import load, name_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.machine import describe_machine
@@ -42,7 +42,7 @@ def welcome_of(runtime: Runtime) -> Welcome:
     machine = describe_machine(runtime.distributions)
     return Welcome(
         version=edge_tester.__version__,
-        runtime=path_of(type(runtime)),
+        runtime=name_of(type(runtime)),
         input_formats=list(runtime.input_formats),
         runtime_options=runtime.to_options(),
         machine=msgspec.to_builtins(machine),
@@ -81,9 +81,8 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
         raise TypeError(f"{settings.protocol} is no runtime protocol.")
     protocol.attach(descriptor)
     session = session_factory(protocol, runtimes, welcome_of, Path(settings.scratch), status)
-    protocol.channel.preload(hello)
     try:
-        session.serve()
+        session.serve(hello)
     finally:
         status.write(Activity.WAITING)
         protocol.disconnect()

@@ -1,130 +1,195 @@
-"""Receive a model onto the target's disk, with bounded memory."""
+"""Models on the target's disk: received with bounded memory, and kept by their SHA-256."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError
-from edge_tester.core.system.files import CHUNK_BYTES, atomic_path
+from edge_tester.core.system.files import CHUNK_BYTES, hashed
+from edge_tester.core.wire.channel import Channel
 from edge_tester.core.wire.frames import DESCRIPTION_LIMIT_BYTES
 from edge_tester.core.wire.payloads import ModelDescription, decode
 
-
-class Stream(msgspec.Struct):
-    """The beginning of a streamed model: its description, and the bytes that follow."""
-
-    description: ModelDescription
-    pieces: Iterator[memoryview]
-
-    @classmethod
-    def begin(cls, pieces: Iterator[memoryview], length: int) -> Stream:
-        """Read the description from the first pieces.
-
-        Raises
-        ------
-        RemoteProtocolError
-            There is none, or the sizes disagree.
-        """
-        head = bytearray()
-        for piece in pieces:
-            head += piece
-            size = 4 + int.from_bytes(head[:4], "big")
-            if size > 4 + DESCRIPTION_LIMIT_BYTES:
-                raise RemoteProtocolError(f"A model description of {size} bytes is too long.")
-            if 4 <= len(head) and size <= len(head):
-                break
-        else:
-            raise RemoteProtocolError("A MODEL has no description.")
-        description = decode(bytes(head[4:size]), ModelDescription)
-        if size + description.size_bytes != length:
-            raise RemoteProtocolError(
-                f"A MODEL of {length} bytes cannot hold a description of {size} bytes "
-                f"and a model of {description.size_bytes}."
-            )
-        rest = memoryview(bytes(head[size:]))
-        return cls(description, _chain(rest, pieces))
-
-    def drain(self) -> None:
-        """Receive the rest and forget it, so that an answer can be heard."""
-        for _ in self.pieces:
-            continue
+_LENGTH_BYTES = 4
 
 
-def store(stream: Stream, path: Path) -> None:
-    """Write a model to ``path`` and check its SHA-256; whole or not at all.
+def receive_description(channel: Channel, length: int) -> ModelDescription:
+    """Take what stands before the bytes of a model.
+
+    Parameters
+    ----------
+    channel : Channel
+        Which has received the header of a MODEL.
+    length : int
+        Of its payload.
 
     Raises
     ------
-    TargetError
-        Code ``storage``: there is no space, or the folder cannot be written.
-    ModelError
-        The bytes are not those that were announced.
+    RemoteProtocolError
+        There is no description, or the sizes disagree.
+    UnreachableError
     """
-    size_bytes = stream.description.size_bytes
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        free_bytes = shutil.disk_usage(path.parent).free
-        if free_bytes < size_bytes:
-            raise OSError(errno.ENOSPC, "")
-        with atomic_path(path) as temporary:
-            digest = _write(stream.pieces, temporary)
-            if digest != stream.description.sha256:
-                raise ModelError(
-                    f"The model was damaged on its way: SHA-256 {digest}, "
-                    f"announced {stream.description.sha256}."
-                )
-    except OSError as error:
-        stream.drain()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    size = int.from_bytes(channel.take(_LENGTH_BYTES), "big")
+    if size > DESCRIPTION_LIMIT_BYTES:
+        raise RemoteProtocolError(f"A model description of {size} bytes is too long.")
+    described = decode(bytes(channel.take(size)), ModelDescription)
+    following = length - _LENGTH_BYTES - size
+    if described.offset + following != described.size_bytes:
+        raise RemoteProtocolError(
+            f"A MODEL that goes on with {following} bytes from {described.offset} on cannot hold a "
+            f"model of {described.size_bytes}."
+        )
+    return described
+
+
+class Store:
+    """A folder of models, each named by its SHA-256; what was received of others ends in .part.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when something is kept. What is in it may be changed by the models that ran, so all
+        is checked when it is used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def stored_bytes(self, described: ModelDescription) -> int:
+        """Return how many bytes of a model are here, from its first on."""
+        for path in (self._whole(described), self._part(described)):
+            try:
+                return min(path.stat().st_size, described.size_bytes)
+            except FileNotFoundError:
+                continue
+        return 0
+
+    def receive(
+        self,
+        channel: Channel,
+        described: ModelDescription,
+        path: Path,
+        on_piece: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take the rest of a model from a channel, and make it the file at ``path``.
+
+        Parameters
+        ----------
+        channel : Channel
+            Which has given the description.
+        described : ModelDescription
+        path : Path
+            What was there is replaced, by the whole model or not at all.
+        on_piece : callable
+            Called whenever bytes have come.
+
+        Raises
+        ------
+        TargetError
+            Code ``storage``: there is no space, a folder cannot be written, or what was here of
+            the model was changed, which is then removed.
+        ModelError
+            The bytes are not those that were announced.
+        """
+        whole, part = self._whole(described), self._part(described)
+        where = self._folder
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            missing = described.size_bytes - described.offset
+            if shutil.disk_usage(self._folder).free < missing:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if not missing and whole.exists():
+                part = whole
+            digest = _completed(channel, part, described.offset, on_piece)
+            if digest != described.sha256:
+                part.unlink()
+                raise _damaged(described, digest)
+            part.rename(whole)
+            where = path
+            _place(whole, path)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                # Here nothing is to be gained by going on later.
+                part.unlink(missing_ok=True)
+                raise TargetError(
+                    "storage",
+                    f"The target has no space for the model of {described.size_bytes:,} bytes in "
+                    f"{where.parent if where == path else where}.",
+                ) from error
             raise TargetError(
-                "storage",
-                f"The target has no space for the model of {size_bytes:,} bytes in {path.parent}.",
+                "storage", f"The target cannot write the model to {where}: {error.strerror}."
             ) from error
-        raise TargetError(
-            "storage", f"The target cannot write the model to {path}: {error.strerror}."
-        ) from error
+
+    def _whole(self, described: ModelDescription) -> Path:
+        return self._folder / described.sha256
+
+    def _part(self, described: ModelDescription) -> Path:
+        return self._folder / f"{described.sha256}.part"
 
 
-def _write(pieces: Iterator[memoryview], path: Path) -> str:
-    """Write pieces to a file; return their SHA-256, computed in a second thread."""
-    digest = hashlib.sha256()
-    # Two buffers: one is filled and written while the other is hashed.
+def _damaged(described: ModelDescription, digest: str) -> Exception:
+    if described.offset:
+        return TargetError(
+            "storage",
+            "What the target had kept of the model was changed since, and is removed now: send "
+            "the model again.",
+        )
+    return ModelError(
+        f"The model was damaged on its way: SHA-256 {digest}, announced {described.sha256}."
+    )
+
+
+def _completed(channel: Channel, path: Path, offset: int, on_piece: Callable[[], None]) -> str:
+    """Append what a channel gives to the first bytes of a file; return the SHA-256 of all.
+
+    It is computed in a second thread.
+    """
+    digest: Any = hashlib.sha256()
+    # One is filled and written while the other is hashed.
     buffers = [bytearray(CHUNK_BYTES), bytearray(CHUNK_BYTES)]
     pending: Future[None] | None = None
-    with ThreadPoolExecutor(1) as hasher, path.open("wb", buffering=0) as file:
-        for chunk in _chunks(pieces, buffers):
+    with ThreadPoolExecutor(1) as hasher, path.open("r+b" if offset else "wb", buffering=0) as file:
+        if offset:
+            file.truncate(offset)
+            hashed(file, digest)
+        while True:
+            space, filled = memoryview(buffers[0]), 0
+            while filled < CHUNK_BYTES and (count := channel.take_into(space[filled:])):
+                filled += count
+                on_piece()
+            if not filled:
+                break
+            chunk = space[:filled]
             if pending is not None:
                 pending.result()
             pending = hasher.submit(digest.update, chunk)
             written = 0
-            while written < len(chunk):
+            while written < filled:
                 written += file.write(chunk[written:])
-    return digest.hexdigest()
+            buffers.reverse()
+        if pending is not None:
+            pending.result()
+    return str(digest.hexdigest())
 
 
-def _chunks(pieces: Iterator[memoryview], buffers: list[bytearray]) -> Iterator[memoryview]:
-    turn, filled = 0, 0
-    for piece in pieces:
-        while piece:
-            count = min(len(piece), CHUNK_BYTES - filled)
-            buffers[turn][filled : filled + count] = piece[:count]
-            filled += count
-            piece = piece[count:]
-            if filled == CHUNK_BYTES:
-                yield memoryview(buffers[turn])
-                turn, filled = 1 - turn, 0
-    if filled:
-        yield memoryview(buffers[turn])[:filled]
-
-
-def _chain(first: memoryview, rest: Iterator[memoryview]) -> Iterator[memoryview]:
-    if first:
-        yield first
-    yield from rest
+def _place(whole: Path, path: Path) -> None:
+    """Make a file appear under another name, as a link where that is possible."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        beside = Path(folder) / path.name
+        try:
+            os.link(whole, beside)
+        except OSError:
+            # Another file system, or one without links.
+            shutil.copyfile(whole, beside)
+        # ext4 writes out the whole file when one is renamed over another.
+        path.unlink(missing_ok=True)
+        beside.rename(path)

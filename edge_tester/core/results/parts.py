@@ -60,7 +60,9 @@ class Block(Part, frozen=True, kw_only=True):
     counters: Annotated[
         dict[str, int], about("By how much further counters of the target grew over the block")
     ] = {}
-    readings: Annotated[dict[str, float], about("What meters read at the end of the block")] = {}
+    readings: Annotated[
+        dict[str, float], about("By how much the counters of meters grew over the block")
+    ] = {}
 
 
 class Replicate(Part, frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ from typing import Any
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.errors import OptionError, TargetError
-from edge_tester.core.options import path_of
 from edge_tester.core.record import Machine
+from edge_tester.core.registry import name_of
 from edge_tester.core.run import heard
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.run.observer import Observer
@@ -88,7 +88,7 @@ class Deployment:
         TargetError
             The target cannot; the message names the model.
         RemoteProtocolError
-            What it says of the model cannot be.
+            What it says of the model cannot be, or nobody can record it.
         """
         artifact = self.artifact
         observer.begin("Uploading", artifact.size_bytes, "bytes")
@@ -100,7 +100,6 @@ class Deployment:
             if str(artifact.path) in str(error):
                 raise
             raise TargetError(error.code, f"{artifact.path}: {error}") from error
-        heard.require_specs([*self.inputs, *self.outputs])
         self.facts = heard.plain("What the runtime uses", loaded.facts)
         self.remarks = [*heard.remarks_in(self.facts), *self.about_version]
 
@@ -109,7 +108,7 @@ def hello_of(plan: Plan, *, wait: bool) -> Hello:
     """Return how this host introduces itself."""
     return Hello(
         client=f"edge_tester on {platform.node()}",
-        runtime=path_of(type(plan.runtime)),
+        runtime=name_of(type(plan.runtime)),
         runtime_options=plan.client_options(),
         wait=wait,
     )
@@ -129,7 +128,6 @@ def require_target(plan: Plan, link: RuntimeProtocol | None = None) -> None:
             hello_of(plan, wait=False), answer_limit_s=measurement.answer_limit_s
         )
         heard.machine_of(welcome)
-        heard.require_runtime(welcome, plan.runtime)
     except TargetError as error:
         # It is waited for when there is something to measure.
         if error.code != "busy" or not measurement.wait:
@@ -164,7 +162,6 @@ def deploy(
             observer.tell,
             answer_limit_s=measurement.answer_limit_s,
         )
-        heard.require_runtime(welcome, plan.runtime)
         deployment = Deployment(
             client,
             heard.machine_of(welcome),

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 
 import edge_tester
 from edge_tester.core.errors import RecordError, RemoteProtocolError
-from edge_tester.core.options import path_of
 from edge_tester.core.record import Machine, require_encodable
-from edge_tester.core.runtime import Runtime
-from edge_tester.core.tensors import TensorSpec
-from edge_tester.core.wire.client import BlockAnswer, Counters
-from edge_tester.core.wire.payloads import Welcome
+from edge_tester.core.wire.client import BlockAnswer
+from edge_tester.core.wire.payloads import Counters, Welcome
 
 # No clock of a target runs twice as fast as this one; what is short is let pass.
 _FASTEST_CLOCK = 2
 _SLACK_NS = 1_000_000_000
-_LARGEST = 2**63 - 1
 
 
 def machine_of(welcome: Welcome) -> Machine:
@@ -41,21 +36,6 @@ def machine_of(welcome: Welcome) -> Machine:
             f"The target describes its machine wrongly: its load is {machine.load_average}."
         )
     return machine
-
-
-def require_runtime(welcome: Welcome, runtime: Runtime) -> None:
-    """See whether the target runs what was asked for.
-
-    Raises
-    ------
-    RemoteProtocolError
-        It is another runtime.
-    """
-    cls = type(runtime)
-    if welcome.runtime not in (path_of(cls), cls.__module__.rpartition(".")[2]):
-        raise RemoteProtocolError(
-            f"The target was asked for the runtime {path_of(cls)}, it gives {welcome.runtime!r}."
-        )
 
 
 def version_remarks(welcome: Welcome) -> list[str]:
@@ -98,42 +78,22 @@ def remarks_in(facts: dict[str, Any]) -> list[str]:
     return remarks
 
 
-def require_specs(specs: Sequence[TensorSpec]) -> None:
-    """See whether the tensors of a loaded model can exist.
-
-    Raises
-    ------
-    RemoteProtocolError
-        A size, a type or a quantization is none.
-    """
-    for spec in specs:
-        sizes = [size for size in spec.shape if size is not None]
-        try:
-            integers = np.dtype(spec.dtype).kind in "iu"
-        except TypeError as error:
-            raise RemoteProtocolError(
-                f"The target gives tensors of type {spec.dtype!r}."
-            ) from error
-        scaled = spec.scale is None or (math.isfinite(spec.scale) and spec.scale >= 0 and integers)
-        if not scaled or any(not 0 <= size <= _LARGEST for size in sizes):
-            raise RemoteProtocolError(f"The target gives a tensor that cannot be: {spec}.")
-
-
-def require_counters(counters: Counters, before: Counters | None = None) -> None:
-    """See whether counters are counted, and grow.
+def require_growth(counters: Counters, before: Counters | None) -> None:
+    """See whether the counters of a target grow, and meters read numbers.
 
     Raises
     ------
     RemoteProtocolError
     """
-    for name in counters.__struct_fields__:
+    for name in ("inferences", "cpu_time_ns"):
         value, earlier = getattr(counters, name), getattr(before, name, None)
-        if value is not None and not 0 <= value <= _LARGEST:
-            raise RemoteProtocolError(f"The target counts {name} = {value}.")
         if value is not None and earlier is not None and value < earlier:
             raise RemoteProtocolError(
                 f"A counter of the target, {name}, went from {earlier} back to {value}."
             )
+    for name, reading in counters.readings.items():
+        if not math.isfinite(reading):
+            raise RemoteProtocolError(f"A meter of the target reads {name} = {reading}.")
 
 
 def require_answer(answer: BlockAnswer, count: int) -> None:

@@ -20,15 +20,14 @@ from edge_tester.core.run.plan import Measurement
 from edge_tester.core.run.recording import cold_start_of, memory_of
 from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.tensors import Array
-from edge_tester.core.wire.client import BlockAnswer, Client, Counters
+from edge_tester.core.wire.client import BlockAnswer, Client
+from edge_tester.core.wire.payloads import Counters
 
 # A pause between two inferences lets caches and branch predictors go cold, which was
 # seen to add up to 0.03 ms to an inference: above this time, less than one percent.
 _WARMED_BELOW_NS = 5_000_000
 # Tensors of a block lie in memory on both sides.
 _MOST_BYTES = 16 << 20
-# Counters that have a place of their own in a record.
-_PLACED = {"load_ns", "first_inference_ns", "peak_bytes", "before_load_bytes", "cpu_time_ns"}
 
 
 class Answers(NamedTuple):
@@ -181,7 +180,7 @@ def _asked(
         classical=measurement.classical,
     )
     heard.require_answer(answer, len(batches))
-    heard.require_counters(answer.counters, before)
+    heard.require_growth(answer.counters, before)
     return answer, answer.counters
 
 
@@ -192,20 +191,17 @@ def _times(answer: BlockAnswer) -> list[int]:
 def _block(
     answer: BlockAnswer, counters: Counters, before: Counters, untimed: int, in_process: bool
 ) -> Block:
-    grown = {
-        name: value - earlier
-        for name in counters.__struct_fields__
-        if name not in _PLACED
-        and isinstance(value := getattr(counters, name), int)
-        and isinstance(earlier := getattr(before, name), int)
-    }
-    known = counters.cpu_time_ns is not None and before.cpu_time_ns is not None
+    time_ns, earlier_ns = counters.cpu_time_ns, before.cpu_time_ns
     return Block(
         start_ns=answer.start_ns[0],
         target_ns=_times(answer),
         # One process has no other side.
         host_ns=[] if in_process else answer.host_ns,
         untimed=untimed,
-        cpu_time_ns=counters.cpu_time_ns - before.cpu_time_ns if known else None,
-        counters=grown,
+        cpu_time_ns=None if time_ns is None or earlier_ns is None else time_ns - earlier_ns,
+        counters={"inferences": counters.inferences - before.inferences},
+        readings={
+            name: value - before.readings.get(name, 0.0)
+            for name, value in counters.readings.items()
+        },
     )

@@ -30,7 +30,7 @@ from edge_tester.core.run.evaluation import Evaluation
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.tensors import TensorSpec
-from edge_tester.core.wire.client import Counters
+from edge_tester.core.wire.payloads import Counters
 
 # Base class -> role as records name it, the singular of the folder; one of none has its own name.
 _ROLE_NAMES = {name: folder[:-1] for folder, (_, name) in ROLES.items()}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+import time
+from collections.abc import Collection, Iterator, Sequence
+from zlib import crc32
 
 from edge_tester.core.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
+from edge_tester.core.wire.connections import Connection
 from edge_tester.core.wire.frames import (
     CHECKSUM_BYTES,
     HEADER_BYTES,
+    KNOWN_FLAGS,
     TYPE_NAMES,
     Buffer,
     Flag,
     Message,
-    Type,
     checksum,
     decode_header,
     encode_header,
@@ -22,20 +24,12 @@ from edge_tester.core.wire.frames import (
 _SPARE_BYTES = 1 << 16
 _EMPTY = memoryview(b"")
 # The members of a class cost a second look; these are needed for every message.
-_MORE, _CHECKSUM, _MODEL = Flag.MORE, Flag.CHECKSUM, Type.MODEL
-
-
-class Connection(Protocol):
-    """What a channel needs of a link; a socket is one.
-
-    Both raise OSError if the other side is gone.
-    """
-
-    def sendmsg(self, buffers: Sequence[Buffer], /) -> int:
-        """Send bytes of these buffers, in order; return how many, perhaps not all."""
-
-    def recv_into(self, buffer: memoryview, /) -> int:
-        """Put at least one byte at the beginning of a buffer; 0 says that the end came."""
+_MORE, _CHECKSUM = Flag.MORE, Flag.CHECKSUM
+# A payload is given this much memory at once, and this much if it is expected; more comes as
+# its bytes do.
+_AT_ONCE_BYTES, _EXPECTED_BYTES = 1 << 20, 1 << 26
+# Buffers that one call of the system takes (IOV_MAX of Linux and macOS).
+_BUFFERS_AT_ONCE = 1024
 
 
 class Channel:
@@ -55,12 +49,20 @@ class Channel:
         Whether payloads need a checksum on this link.
     packet_size : int
         Most bytes to take by one receive.
+    streamed : collection of int
+        Message types whose payload is not received with the message, but taken after it.
 
     Attributes
     ----------
     held : bool
         Whether the payloads that were received stay valid until this is reset;
         otherwise each one does until the next message is received.
+    unknown_limit_bytes : int
+        Payload of a message of a type that nobody knows, which passes; 0 lets none pass.
+    message_limit_s : float or None
+        Time that a message may take from its first byte to its last.
+    flush_bytes : int or None
+        Let messages of a flight leave before its end when they are so many bytes.
     """
 
     def __init__(
@@ -71,9 +73,15 @@ class Channel:
         *,
         checksums: bool = False,
         packet_size: int = 1 << 20,
+        streamed: Collection[int] = (),
     ) -> None:
         self.limits = limits
         self.held = False
+        self._at_once_bytes = _AT_ONCE_BYTES
+        self.unknown_limit_bytes = 0
+        self.message_limit_s: float | None = None
+        self.flush_bytes: int | None = None
+        self._streamed = frozenset(streamed)
         self._connection = connection
         self._address = address
         self._checksum = _CHECKSUM if checksums else 0
@@ -89,6 +97,7 @@ class Channel:
         self._start = 0
         self._end = 0
         self._streaming = 0
+        self._crc: int | None = None
 
     def send(self, type: int, flags: int, sequence: int, payload: Sequence[Buffer] = ()) -> None:
         """Send a message; one with the flag MORE waits for the first without it.
@@ -110,9 +119,29 @@ class Channel:
             self._waiting += buffers
             self._waiting_bytes += size_bytes
             if flags & _MORE:
+                if self.flush_bytes is not None and self._waiting_bytes >= self.flush_bytes:
+                    self.flush()
                 return
-            buffers, size_bytes = self._waiting, self._waiting_bytes
-            self._waiting, self._waiting_bytes = [], 0
+            self.flush()
+            return
+        self._send_all(buffers, size_bytes)
+
+    def flush(self) -> None:
+        """Send what waits for the end of its flight.
+
+        Raises
+        ------
+        UnreachableError
+            The other side is gone.
+        """
+        buffers, size_bytes = self._waiting, self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
+        for first in range(0, len(buffers), _BUFFERS_AT_ONCE):
+            some = buffers[first : first + _BUFFERS_AT_ONCE]
+            whole = len(some) == len(buffers)
+            self._send_all(some, size_bytes if whole else sum(memoryview(b).nbytes for b in some))
+
+    def _send_all(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
         try:
             sent = self._sendmsg(buffers)
         except OSError as error:
@@ -156,9 +185,12 @@ class Channel:
         type, flags, sequence, length = decode_header(bytes(self._buffer[start:begin]))
         limit = self.limits.get(type)
         if limit is None or length > limit:
-            raise self._refusal(type, length)
-        if type == _MODEL:
+            self._require_unknown(type, length)
+        if flags & ~KNOWN_FLAGS:
+            raise RemoteProtocolError(f"Flags {flags:#06x} have no meaning.")
+        if type in self._streamed:
             self._start, self._streaming = begin, length
+            self._crc = 0 if flags & _CHECKSUM else None
             return Message(type, flags, sequence, length, _EMPTY)
         wanted = HEADER_BYTES + length
         if flags & _CHECKSUM:
@@ -175,7 +207,7 @@ class Channel:
         return Message(type, flags, sequence, length, payload)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Receive the payload of the streamed message that :meth:`receive` gave.
+        """Receive what is left of the payload of the streamed message that came last.
 
         A piece is valid until the next one is taken.
 
@@ -183,6 +215,8 @@ class Channel:
         ------
         UnreachableError
             The other side closed in the middle of it.
+        RemoteProtocolError
+            It was damaged on its way.
         """
         while self._streaming:
             if self._start == self._end:
@@ -190,8 +224,75 @@ class Channel:
             count = min(self._streaming, self._end - self._start)
             piece = self._buffer[self._start : self._start + count]
             self._start += count
-            self._streaming -= count
+            self._taken(piece)
             yield piece
+
+    def take_into(self, space: memoryview) -> int:
+        """Receive the next bytes of a streamed payload; return how many, at least one if any.
+
+        Raises
+        ------
+        UnreachableError, RemoteProtocolError
+            As :meth:`pieces`.
+        """
+        wanted = min(self._streaming, len(space))
+        if not wanted:
+            return 0
+        have = min(self._end - self._start, wanted)
+        if have:
+            space[:have] = self._buffer[self._start : self._start + have]
+            self._start += have
+        else:
+            try:
+                have = self._recv_into(space[: min(wanted, self._packet_size)])
+            except OSError as error:
+                raise self._lost(error) from error
+            if not have:
+                raise self._cut_off()
+        self._taken(space[:have])
+        return have
+
+    def take(self, count: int) -> bytearray:
+        """Receive the next ``count`` bytes of a streamed payload; memory grows as they come.
+
+        Raises
+        ------
+        UnreachableError, RemoteProtocolError
+            As :meth:`pieces`, or fewer are left.
+        """
+        if count > self._streaming:
+            raise RemoteProtocolError(
+                f"A payload ends too early: {self._streaming} bytes are left, {count} are needed."
+            )
+        content = bytearray(min(count, self._at_once_bytes))
+        filled = 0
+        while filled < count:
+            if filled == len(content):
+                content += bytes(min(count - filled, len(content)))
+            with memoryview(content) as view:
+                filled += self.take_into(view[filled:])
+        return content
+
+    def skip(self) -> None:
+        """Receive what is left of a streamed payload and forget it."""
+        for _ in self.pieces():
+            continue
+
+    def _taken(self, piece: memoryview) -> None:
+        self._streaming -= len(piece)
+        if self._crc is None:
+            return
+        self._crc = crc32(piece, self._crc)
+        if not self._streaming:
+            self._gather(CHECKSUM_BYTES)
+            said = self._buffer[self._start : self._start + CHECKSUM_BYTES]
+            self._start += CHECKSUM_BYTES
+            if self._crc.to_bytes(CHECKSUM_BYTES, "big") != said:
+                raise RemoteProtocolError("A payload was damaged on its way: wrong checksum.")
+
+    def expect(self, size_bytes: int) -> None:
+        """Give payloads of this size their memory at once."""
+        self._at_once_bytes = min(max(_AT_ONCE_BYTES, size_bytes), _EXPECTED_BYTES)
 
     def preload(self, data: bytes) -> None:
         """Put bytes that were received elsewhere in front of what comes next."""
@@ -202,9 +303,13 @@ class Channel:
         """Receive until so many bytes are here; False if the end came before the first."""
         if self._streaming:
             raise LocalProtocolError("A streamed payload must be taken before what follows.")
+        begin_s = time.monotonic()
         while self._end - self._start < wanted:
             if not self._receive_more(wanted):
                 return False
+            # What comes drop by drop never lets a single receive take too long.
+            if self.message_limit_s and time.monotonic() - begin_s > self.message_limit_s:
+                raise lost(self._address, TimeoutError())
         return True
 
     def _receive_more(self, wanted: int) -> bool:
@@ -215,16 +320,23 @@ class Channel:
             raise self._lost(error) from error
         self._end += count
         if not count and (self._streaming or self._start != self._end):
-            raise UnreachableError(
-                f"The connection to {self._address} was closed in the middle of a message."
-            )
+            raise self._cut_off()
         return bool(count)
 
+    def _cut_off(self) -> UnreachableError:
+        return UnreachableError(
+            f"The connection to {self._address} was closed in the middle of a message."
+        )
+
     def _space(self, wanted: int) -> memoryview:
-        """Return where the next bytes go, in a buffer that has room for ``wanted`` in all."""
+        """Return where the next bytes go, in a buffer that will have room for ``wanted`` in all.
+
+        It grows as they come: what a header says is no reason to take memory.
+        """
         start, end, buffer = self._start, self._end, self._buffer
         if start == end and not self.held:
             start = end = 0
+        wanted = min(wanted, max(2 * (end - start), self._at_once_bytes))
         if start + wanted > len(buffer):
             pending = buffer[start:end]
             if self.held or wanted > len(buffer):
@@ -247,14 +359,17 @@ class Channel:
     def _lost(self, error: OSError) -> UnreachableError:
         return lost(self._address, error)
 
-    def _refusal(self, type: int, length: int) -> RemoteProtocolError:
+    def _require_unknown(self, type: int, length: int) -> None:
+        """Refuse a message that is too long or not expected, but for one of an unknown type."""
         limit = self.limits.get(type)
-        if limit is None:
+        if limit is not None:
+            raise RemoteProtocolError(
+                f"A {TYPE_NAMES[type]} of {length} bytes is over the limit of {limit} bytes."
+            )
+        if type in TYPE_NAMES or length >= self.unknown_limit_bytes:
+            named = TYPE_NAMES.get(type, f"Message type {type}")
             names = ", ".join(TYPE_NAMES[known] for known in self.limits)
-            return RemoteProtocolError(f"{TYPE_NAMES[type]} is not allowed now; allowed: {names}.")
-        return RemoteProtocolError(
-            f"A {TYPE_NAMES[type]} of {length} bytes is over the limit of {limit} bytes."
-        )
+            raise RemoteProtocolError(f"{named} is not allowed now; allowed: {names}.")
 
 
 def write(connection: Connection, buffers: Sequence[Buffer], sent: int = 0) -> None:

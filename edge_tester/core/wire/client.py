@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from edge_tester.core.errors import (
+    EdgeTesterError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    TargetError,
+    UnreachableError,
+)
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.wire.payloads import Hello, Loaded, Statistics, Welcome
+from edge_tester.core.wire import frames, payloads
+from edge_tester.core.wire.conversation import Conversation
+from edge_tester.core.wire.frames import Flag, Message, Type
+from edge_tester.core.wire.payloads import (
+    Block,
+    Counters,
+    Hello,
+    Loaded,
+    ModelDescription,
+    Offered,
+    Queued,
+    Welcome,
+)
+from edge_tester.core.wire.states import FATAL_CODES, FEATURES, flight_limit
 
 if TYPE_CHECKING:
     from edge_tester.core.artifact import Artifact
-    from edge_tester.core.tensors import Array, TensorSpec
+    from edge_tester.core.tensors import Array, TensorCodec, TensorSpec
 
-Counters = Statistics
+# Whoever answers within this time may take longer for what it then does.
+HELLO_LIMIT_S = 10.0
+_QUEUE_LIMIT_S = 86400.0
+# Most that a whole block of samples may have, wherever it lies [bytes].
+BLOCK_BYTES = 1 << 24
 
 
 class BlockAnswer(NamedTuple):
     """What a block of inferences came to.
 
-    ``outputs`` has, for each sample, views that are valid until the next request.
-    ``start_ns`` and ``end_ns`` are by the target's clock, one per timed inference. ``host_ns`` is
-    by the host's: one after another, the time between the two OKs of PROCESS; otherwise one
-    time, from sending the block to having heard all its answers.
+    ``outputs`` has, for each sample, views that are valid until the next request. ``begin_ns`` of
+    the block, and ``start_ns`` and ``end_ns`` of its inferences, are by the target's clock.
+    ``host_ns`` is by the host's: one after another, the time between the two OKs of PROCESS;
+    otherwise one time, from sending PROCESS to having heard all answers of the block.
     """
 
     outputs: list[list[Array]]
@@ -30,6 +55,7 @@ class BlockAnswer(NamedTuple):
     end_ns: list[int]
     host_ns: list[int]
     counters: Counters
+    begin_ns: int
 
 
 class Client:
@@ -39,13 +65,26 @@ class Client:
     ----------
     protocol : RuntimeProtocol
         Not connected.
+
+    Attributes
+    ----------
+    welcome : Welcome or None
+        What the target said of itself.
+    inputs, outputs : list of TensorSpec
+        Of the model that was uploaded, as the target's runtime sees them.
+    slots : int
+        How many samples a block may have.
     """
 
     def __init__(self, protocol: RuntimeProtocol) -> None:
         self.protocol = protocol
+        self._talk = Conversation(protocol)
+        self.welcome: Welcome | None = None
         self.inputs: list[TensorSpec] = []
         self.outputs: list[TensorSpec] = []
-        self.slots = 1
+        self.slots = 0
+        self._codecs: tuple[TensorCodec, TensorCodec] | None = None
+        self._output_limit_bytes = 0
 
     def connect(
         self,
@@ -53,9 +92,43 @@ class Client:
         on_queued: Callable[[str], None] = lambda reason: None,
         answer_limit_s: float = 600.0,
     ) -> Welcome:
-        """Connect, introduce this client and wait for the target's welcome."""
-        self.protocol.answer_limit_s = answer_limit_s
-        return self.protocol.connect(hello, on_queued)
+        """Connect, introduce this client and wait for the target's welcome.
+
+        Parameters
+        ----------
+        hello : Hello
+        on_queued : callable
+            Called with the reason when the target is busy and ``hello.wait`` is set.
+        answer_limit_s : float
+            Time that the target may take for an answer.
+
+        Raises
+        ------
+        UnreachableError, RemoteProtocolError, TargetError
+        """
+        self._talk.begin()
+        try:
+            self._talk.wait_up_to(HELLO_LIMIT_S)
+            known = payloads.encode(_with_features(hello))
+            sequence = self._talk.request(Type.HELLO, [known])
+            answer = self._first_answer(sequence)
+            while isinstance(answer, Queued):
+                if answer.reason:
+                    on_queued(answer.reason)
+                self._talk.wait_up_to(_QUEUE_LIMIT_S if answer.reason else answer_limit_s)
+                answer = self._greeting(sequence)
+            self._talk.wait_up_to(answer_limit_s)
+            if hello.runtime not in ("", answer.runtime):
+                raise RemoteProtocolError(
+                    f"{self.protocol.address} was asked for the runtime {hello.runtime!r} and "
+                    f"gives {answer.runtime!r}."
+                )
+        except BaseException:
+            # A target serves one client: one that was refused must not keep its place.
+            self.disconnect()
+            raise
+        self.welcome = answer
+        return answer
 
     def upload_model(
         self,
@@ -65,10 +138,65 @@ class Client:
         progress: Callable[[int], None] = lambda count: None,
         slots: int = 1,
     ) -> Loaded:
-        """Send a model file and have it loaded."""
-        loaded = self.protocol.upload_model(artifact, batch_size, batch_axis, progress)
-        self.inputs, self.outputs = self.protocol.loaded or ([], [])
-        self.slots = slots
+        """Have a model loaded; what the target has of its file is not sent again.
+
+        The file never lies in memory as a whole.
+
+        Parameters
+        ----------
+        artifact : Artifact
+        batch_size : int
+            Samples per inference.
+        batch_axis : int or None
+        progress : callable
+            Hears how many bytes need no more sending.
+        slots : int
+            How many samples a block shall have at most.
+
+        Raises
+        ------
+        TargetError
+            The target cannot store or load it.
+        RemoteProtocolError
+            What it says of the model cannot be.
+        """
+        from edge_tester.core.tensors import TensorCodec, specs_of
+
+        described = ModelDescription(
+            format=artifact.format,
+            size_bytes=artifact.size_bytes,
+            sha256=artifact.sha256,
+            batch_size=batch_size,
+            batch_axis=batch_axis,
+            name=str(artifact.path),
+            slots=slots,
+        )
+        self._codecs, self.slots = None, 0
+        stored_bytes = self._stored_bytes(described)
+        try:
+            answer = self._sent(artifact, described, stored_bytes, progress)
+        except TargetError as error:
+            if error.code != "storage" or not stored_bytes:
+                raise
+            # What the target had was no good; it has forgotten it.
+            answer = self._sent(artifact, described, 0, progress)
+        loaded = payloads.decode(answer.payload, Loaded)
+        if loaded.slots > slots:
+            raise RemoteProtocolError(f"The target gives {loaded.slots} slots, {slots} were asked.")
+        try:
+            self.inputs, self.outputs = specs_of(loaded.inputs), specs_of(loaded.outputs)
+        except EdgeTesterError as error:
+            raise RemoteProtocolError(f"What the target says of the model: {error}") from error
+        codecs = self._codecs = TensorCodec(self.inputs), TensorCodec(self.outputs)
+        self.slots = loaded.slots
+        if codecs[0].nbytes:
+            self.slots = max(1, min(loaded.slots, BLOCK_BYTES // codecs[0].nbytes))
+        limit_bytes = frames.OPEN_DATA_LIMIT_BYTES
+        if codecs[1].nbytes is not None:
+            # With room for explicit shapes.
+            limit_bytes = codecs[1].nbytes + frames.SHAPES_LIMIT_BYTES
+            self._talk.channel.expect(limit_bytes)
+        self._output_limit_bytes = payloads.TENSORS.size + limit_bytes
         return loaded
 
     def run_block(
@@ -80,30 +208,172 @@ class Client:
         arrivals_ns: Sequence[int] = (),
         classical: bool = False,
     ) -> BlockAnswer:
-        """Run inferences over some samples, in turn."""
-        outputs: list[list[Array]] = []
-        start_ns, end_ns, host_ns = [], [], []
-        begin_ns = time.perf_counter_ns()
-        for index in range(count or len(samples)):
-            tensors = samples[index % len(samples)]
+        """Run inferences over some samples, in turn.
+
+        Parameters
+        ----------
+        samples : sequence of sequences of ndarray
+            The input tensors of each, in the model's own dtypes; not more than ``slots``.
+        count : int, optional
+            Timed inferences; as many as samples by default.
+        untimed : int
+            Inferences right before the timed ones.
+        arrivals_ns : sequence of int
+            When each inference may begin, from the begin of the block on; empty for back to back.
+        classical : bool
+            Send one request after another, instead of all in one flight.
+
+        Raises
+        ------
+        TargetError, RemoteProtocolError, UnreachableError
+        """
+        codecs = self._uploaded()
+        if not 1 <= len(samples) <= self.slots:
+            raise LocalProtocolError(f"A block has 1 to {self.slots} samples, got {len(samples)}.")
+        block = Block(0, len(samples), count or len(samples), untimed, arrivals_ns)
+        if arrivals_ns and self.welcome and "schedule" not in self.welcome.features:
+            raise LocalProtocolError("This target cannot begin inferences at given times.")
+        channel = self._talk.channel
+        channel.held = False
+        flags = 0 if classical else Flag.MORE
+        filled = []
+        for slot, tensors in enumerate(samples):
+            shapes, pieces = codecs[0].pack(tensors)
+            head = payloads.TENSORS.pack(slot, len(shapes)) + shapes
+            filled.append(self._talk.request(Type.DATA, [head, *pieces], flags))
             if classical:
-                self.protocol.upload_input(tensors)
-                target_ns, between_ns = self.protocol.request_processing(warm=untimed > 0)
-                found = self.protocol.download_output()
-                host_ns.append(between_ns)
-            else:
-                answer = self.protocol.run_sample(tensors, warm=untimed > 0)
-                target_ns, found = answer.target_ns, answer.outputs
-            outputs = [*outputs, [one.copy() for one in found]][-len(samples) :]
-            start_ns.append(time.perf_counter_ns())
-            end_ns.append(start_ns[-1] + target_ns)
-        host_ns = host_ns or [time.perf_counter_ns() - begin_ns]
-        return BlockAnswer(outputs, start_ns, end_ns, host_ns, self.counters())
+                self._talk.answer(filled.pop(), 0)
+        if not classical:
+            # The rest is little, and arrives at once: nothing comes during the inferences.
+            channel.flush()
+        begin_ns = time.perf_counter_ns()
+        process = self._talk.request(Type.PROCESS, [block.encoded()], flags)
+        if classical:
+            return self._classical(process, block)
+        wanted = [
+            self._talk.request(Type.OUTPUT, [payloads.OUTPUT.pack(slot, 0)], flags)
+            for slot in range(min(block.slots, block.inferences))
+        ]
+        stats = self._talk.request(Type.STATS)
+        try:
+            for sequence in filled:
+                self._talk.answer(sequence, 0)
+            self._talk.answer(process, 0)
+            times = self._times(process, block)
+            outputs = [self._tensors(sequence, slot) for slot, sequence in enumerate(wanted)]
+            counters = self._counters(stats)
+        except TargetError as error:
+            if error.code not in FATAL_CODES:
+                self._talk.drain(stats, flight_limit(self.slots), self._output_limit_bytes)
+            raise
+        host_ns = [time.perf_counter_ns() - begin_ns]
+        return BlockAnswer(outputs, *times[1:], host_ns, counters, times[0])
 
     def counters(self) -> Counters:
         """Return what the target counted since the model was loaded."""
-        return self.protocol.download_statistics()
+        return self._counters(self._talk.request(Type.STATS))
 
     def disconnect(self) -> None:
         """Close the connection; may be called twice."""
-        self.protocol.disconnect()
+        self._talk.end()
+
+    def _classical(self, process: int, block: Block) -> BlockAnswer:
+        self._talk.answer(process, 0)
+        begin_ns = time.perf_counter_ns()
+        times = self._times(process, block)
+        host_ns = time.perf_counter_ns() - begin_ns
+        outputs = []
+        for slot in range(min(block.slots, block.inferences)):
+            sequence = self._talk.request(Type.OUTPUT, [payloads.OUTPUT.pack(slot, 0)])
+            outputs.append([one.copy() for one in self._tensors(sequence, slot)])
+        return BlockAnswer(outputs, *times[1:], [host_ns], self.counters(), times[0])
+
+    def _times(self, sequence: int, block: Block) -> tuple[int, list[int], list[int]]:
+        limit_bytes = payloads.TIMES.size + 2 * payloads.INSTANT_BYTES * block.inferences
+        return payloads.decode_times(
+            self._talk.answer(sequence, limit_bytes).payload, block.inferences
+        )
+
+    def _tensors(self, sequence: int, slot: int) -> list[Array]:
+        message = self._talk.answer(sequence, self._output_limit_bytes)
+        # The views must outlive the answers that follow in the same flight.
+        self._talk.channel.held = True
+        try:
+            found, shape_bytes = payloads.TENSORS.unpack_from(message.payload)
+        except struct.error as error:
+            raise RemoteProtocolError(f"An output is too short: {error}") from error
+        begin = payloads.TENSORS.size + shape_bytes
+        if found != slot or begin > len(message.payload):
+            raise RemoteProtocolError(
+                f"The target sent an output of slot {found} with {shape_bytes} bytes of shapes, "
+                f"that of slot {slot} was asked."
+            )
+        shapes = message.payload[payloads.TENSORS.size : begin]
+        return self._uploaded()[1].unpack(message.payload[begin:], shapes)
+
+    def _counters(self, sequence: int) -> Counters:
+        answer = self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
+        return payloads.decode(answer.payload, Counters)
+
+    def _stored_bytes(self, described: ModelDescription) -> int:
+        if self.welcome is None or "offer" not in self.welcome.features:
+            return 0
+        sequence = self._talk.request(Type.OFFER, [payloads.encode(described)])
+        answer = self._talk.answer(sequence, frames.HELLO_LIMIT_BYTES)
+        stored_bytes = payloads.decode(answer.payload, Offered).stored_bytes
+        if stored_bytes > described.size_bytes:
+            raise RemoteProtocolError(
+                f"The target has {stored_bytes} bytes of a file of {described.size_bytes}."
+            )
+        return stored_bytes
+
+    def _sent(
+        self,
+        artifact: Artifact,
+        described: ModelDescription,
+        offset: int,
+        progress: Callable[[int], None],
+    ) -> Message:
+        """Send the bytes of a model from ``offset`` on, and hear the answer."""
+        from msgspec.structs import replace
+
+        description = payloads.encode(replace(described, offset=offset))
+        head = len(description).to_bytes(4, "big") + description
+        missing_bytes, sequence = described.size_bytes - offset, self._talk.following()
+        progress(offset)
+        try:
+            self._talk.channel.begin(Type.MODEL, sequence, len(head) + missing_bytes, head)
+            with artifact.open() as file:
+                file.seek(offset)
+                self.protocol.send_file(file, missing_bytes, progress)
+        except UnreachableError as gone:
+            raise self._talk.last_words(gone) from gone
+        return self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
+
+    def _first_answer(self, sequence: int) -> Queued | Welcome:
+        """Return the first answer; what it is not says what listens there."""
+        try:
+            return self._greeting(sequence)
+        except frames.VersionMismatchError:
+            raise
+        except (UnreachableError, RemoteProtocolError) as error:
+            raise type(error)(
+                f"Something listens at {self.protocol.address}, but no agent of edge_tester "
+                f"answers within {HELLO_LIMIT_S:g} s: {error}"
+            ) from error
+
+    def _greeting(self, sequence: int) -> Queued | Welcome:
+        content = self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES).payload
+        answer: Queued | Welcome = payloads.decode(content, Queued | Welcome)  # type: ignore[arg-type]
+        return answer
+
+    def _uploaded(self) -> tuple[TensorCodec, TensorCodec]:
+        if self._codecs is None:
+            raise LocalProtocolError("No model was uploaded over this connection.")
+        return self._codecs
+
+
+def _with_features(hello: Hello) -> Hello:
+    import msgspec
+
+    return msgspec.structs.replace(hello, features=list(FEATURES))

@@ -13,10 +13,12 @@ import pytest
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.errors import RemoteProtocolError, TargetError, UnreachableError
 from edge_tester.core.wire import frames as wire
+from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.frames import Type
 from edge_tester.core.wire.payloads import Hello, ModelDescription, encode
+from edge_tester.core.wire.states import FATAL_CODES
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-from tests.agents import ECHO, FAULTY, echo_model, running_agent, sample
+from tests.agents import FAULTY, SampleClient, echo_model, running_agent, sample
 
 GOOD = (0, 2, 3, 4)
 BAD = (1, 2, 3, 4)
@@ -42,9 +44,9 @@ def test_session_after_session_has_clean_statistics(agent, tmp_path):
         client.upload_model(echo_model(tmp_path))
         for count in range(1, 4):
             answer = client.run_sample(sample())
-            assert count == answer.statistics.inferences
-        assert answer.statistics.load_ns > 0
-        assert answer.statistics.first_inference_ns > 0
+            assert count == answer.counters.inferences
+        assert answer.counters.load_ns > 0
+        assert answer.counters.first_inference_ns > 0
         client.disconnect()
 
 
@@ -55,22 +57,16 @@ def test_models_one_after_another_in_one_session(agent, tmp_path):
         values = np.arange(size, dtype=np.uint8)[np.newaxis] * 2
         answer = client.run_sample([values])
         assert values.tolist() == answer.outputs[0].tolist()
-        assert 1 == answer.statistics.inferences
+        assert 1 == answer.counters.inferences
     client.disconnect()
 
 
 def test_the_reported_time_is_that_of_the_run(agent, tmp_path):
     client = agent.connect()
     client.upload_model(echo_model(tmp_path, inference_ns=3_000_000))
-    for conversation in (lambda: client.run_sample(sample()).target_ns, lambda: classical(client)):
-        assert 3_000_000 <= conversation()
+    for classical in (False, True):
+        assert 3_000_000 <= client.run_sample(sample(), classical=classical).target_ns
     client.disconnect()
-
-
-def classical(client) -> int:
-    client.upload_input(sample())
-    target_ns, _ = client.request_processing()
-    return target_ns
 
 
 @pytest.mark.parametrize(
@@ -96,15 +92,11 @@ def test_a_model_that_goes_wrong_is_named_and_the_next_client_is_served(
         client.upload_model(echo_model(tmp_path))
         client.run_sample(sample(*GOOD))
         with pytest.raises(TargetError, match=said) as caught:
-            if conversation == "flight":
-                client.run_sample(sample(*BAD))
-            else:
-                client.upload_input(sample(*BAD))
-                client.request_processing()
+            client.run_sample(sample(*BAD), classical=conversation == "classical")
         assert code == caught.value.code
-        if code not in wire.FATAL_CODES:
+        if code not in FATAL_CODES:
             # The session goes on, and so does its count.
-            assert 2 == client.run_sample(sample(*GOOD)).statistics.inferences
+            assert 2 == client.run_sample(sample(*GOOD)).counters.inferences
         client.disconnect()
         assert_serves(running, tmp_path)
 
@@ -169,7 +161,7 @@ def test_a_second_client_waits_in_line_where_it_asks(agent, tmp_path):
     first, reasons, served = agent.connect(), [], threading.Event()
 
     def wait() -> None:
-        second = NetworkProtocol(host=agent.host)
+        second = SampleClient(NetworkProtocol(host=agent.host))
         second.connect(Hello(client="a patient test", wait=True), reasons.append)
         second.upload_model(echo_model(tmp_path))
         second.run_sample(sample())
@@ -246,17 +238,18 @@ GARBAGE_AFTER_HELLO = {
 @pytest.mark.parametrize("garbage", GARBAGE_AFTER_HELLO.values(), ids=GARBAGE_AFTER_HELLO)
 def test_garbage_after_hello_ends_only_its_own_session(agent, tmp_path, garbage):
     client = agent.connect()
-    client.connection.sendall(garbage)
-    client.connection.shutdown(socket.SHUT_WR)
+    connection = client.protocol.connection
+    connection.sendall(garbage)
+    connection.shutdown(socket.SHUT_WR)
     with pytest.raises((TargetError, UnreachableError)):
-        client._answer(0)
+        client.counters()
     client.disconnect()
     wait_until_free(agent)
     assert_serves(agent, tmp_path)
 
 
 def wait_until_free(agent) -> None:
-    client = NetworkProtocol(host=agent.host)
+    client = Client(NetworkProtocol(host=agent.host))
     client.connect(Hello(client="a test", wait=True))
     client.disconnect()
 
@@ -270,9 +263,9 @@ def test_a_silent_stranger_does_not_keep_others_out(agent, tmp_path):
 def test_an_idle_client_is_ended(tmp_path):
     with running_agent(tmp_path, "--idle-limit-s", "1") as running:
         client = running.connect()
-        message = client.channel.receive()
-        assert Type.ERROR == message.type
-        assert b"said nothing for 1 s" in bytes(message.payload)
+        time.sleep(1.5)
+        with pytest.raises(TargetError, match="said nothing for 1 s"):
+            client.counters()
         assert_serves(running, tmp_path)
 
 
@@ -314,9 +307,9 @@ def test_what_belongs_to_the_owner_of_the_target_is_refused(agent):
         ({"threads": 2}, "has no option 'threads'"),
     ):
         with pytest.raises(TargetError, match=said):
-            agent.connect(runtime=ECHO, runtime_options=options)
+            agent.connect(runtime="echo", runtime_options=options)
         wait_until_free(agent)
-    with pytest.raises(TargetError, match="The agent runs .*EchoRuntime; the client asked for os"):
+    with pytest.raises(TargetError, match="The agent runs echo; the client asked for 'os.system'"):
         agent.connect(runtime="os.system")
     wait_until_free(agent)
 
@@ -380,14 +373,14 @@ def test_a_client_does_not_take_anything_for_an_agent(tmp_path):
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(RemoteProtocolError, match="does not speak the edge_tester protocol"):
-            NetworkProtocol(host=str(path)).connect(Hello(client="a test"))
+            Client(NetworkProtocol(host=str(path))).connect(Hello(client="a test"))
         thread.join()
 
 
 def test_a_target_that_ends_a_session_is_heard_even_if_the_client_was_just_speaking(agent):
-    description = encode(ModelDescription(format="x" * (2 << 20), size_bytes=0, sha256=""))
+    description = encode(ModelDescription(format="x" * (2 << 20), size_bytes=0, sha256="0" * 64))
     content = len(description).to_bytes(4, "big") + description
     client = agent.connect()
     with pytest.raises(TargetError, match="too long"):
-        client._answer(client._request(Type.MODEL, 0, [content]))
+        client._talk.answer(client._talk.request(Type.MODEL, [content]), 0)
     client.disconnect()

@@ -1,27 +1,58 @@
 """Models as they arrive on the target's disk."""
 
+import errno
 import hashlib
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from edge_tester.core.agent.storage import Stream, store
-from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError
+from edge_tester.core.agent.storage import Store, receive_description
+from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError, UnreachableError
 from edge_tester.core.system.files import CHUNK_BYTES
+from edge_tester.core.wire.channel import Channel
+from edge_tester.core.wire.frames import Type, encode_header
 from edge_tester.core.wire.payloads import ModelDescription, encode
+
+
+def facts_of(content: bytes) -> dict:
+    return {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def payload(content: bytes, **changes) -> bytes:
     """Return what a MODEL carries."""
-    facts = {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    description = encode(ModelDescription(format="echo", **{**facts, **changes}))
+    description = encode(ModelDescription(format="echo", **{**facts_of(content), **changes}))
     return len(description).to_bytes(4, "big") + description + content
 
 
-def pieces(data: bytes, size: int):
-    """Give data in pieces of one size."""
-    for start in range(0, len(data), size):
-        yield memoryview(data)[start : start + size]
+class Pieces:
+    """A connection from which data come in pieces of one size."""
+
+    def __init__(self, data: bytes, size: int):
+        self.data, self.size = memoryview(data), size
+
+    def recv_into(self, buffer: memoryview) -> int:
+        count = min(len(buffer), self.size, len(self.data))
+        buffer[:count], self.data = self.data[:count], self.data[count:]
+        return count
+
+    def sendmsg(self, buffers) -> int:
+        raise AssertionError("nothing is to be sent")
+
+
+def arrived(data: bytes, size: int = 1 << 20, length: int | None = None) -> Channel:
+    """Return a channel that has received the header of a MODEL."""
+    length = len(data) if length is None else length
+    stream = encode_header(Type.MODEL, 0, 1, length) + data
+    channel = Channel(Pieces(stream, size), {Type.MODEL: 1 << 60}, streamed=[Type.MODEL])
+    channel.receive()
+    return channel
+
+
+def kept(folder: Path, data: bytes, path: Path, size: int = 1 << 20) -> None:
+    channel = arrived(data, size)
+    Store(folder).receive(channel, receive_description(channel, len(data)), path)
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096, CHUNK_BYTES + 1, 1 << 23])
@@ -32,39 +63,89 @@ def test_what_is_sent_is_stored(tmp_path, size, count):
     content = bytes(range(251)) * (count // 251 + 1)
     data = payload(content[:count])
     path = tmp_path / "folder" / "model.echo"
-    store(Stream.begin(pieces(data, size), len(data)), path)
+    kept(tmp_path / "store", data, path, size)
     assert content[:count] == path.read_bytes()
     assert [path] == list(path.parent.iterdir())
+
+
+def test_the_same_model_again_needs_no_bytes(tmp_path):
+    content, store = b"a model of some size", Store(tmp_path / "store")
+    described = ModelDescription(format="echo", **facts_of(content))
+    assert 0 == store.stored_bytes(described)
+    kept(tmp_path / "store", payload(content), tmp_path / "first")
+    assert len(content) == store.stored_bytes(described)
+    again = payload(b"", **facts_of(content), offset=len(content))
+    kept(tmp_path / "store", again, tmp_path / "second")
+    assert content == (tmp_path / "second").read_bytes()
+
+
+@pytest.mark.parametrize("cut", [1, CHUNK_BYTES, 3 * CHUNK_BYTES - 1])
+def test_an_upload_goes_on_where_it_was_cut_off(tmp_path, cut):
+    content = (bytes(range(251)) * (CHUNK_BYTES // 64))[: 3 * CHUNK_BYTES]
+    whole = payload(content)
+    channel = arrived(whole[: len(whole) - len(content) + cut], length=len(whole))
+    described = receive_description(channel, len(whole))
+    store = Store(tmp_path / "store")
+    with pytest.raises(UnreachableError, match="middle of a message"):
+        store.receive(channel, described, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    offset = store.stored_bytes(described)
+    assert cut - CHUNK_BYTES < offset <= cut
+    rest = payload(content[offset:], **facts_of(content), offset=offset)
+    kept(tmp_path / "store", rest, tmp_path / "model")
+    assert content == (tmp_path / "model").read_bytes()
+
+
+@pytest.mark.parametrize("change", [b"b", b"longer than it was", b""])
+def test_what_was_changed_since_is_not_used_and_is_forgotten(tmp_path, change):
+    """A model that runs can write to whatever its process can."""
+    content = b"a model"
+    kept(tmp_path / "store", payload(content), tmp_path / "model")
+    (stored,) = (tmp_path / "store").iterdir()
+    stored.write_bytes(change)
+    again = payload(b"", **facts_of(content), offset=len(content))
+    with pytest.raises(TargetError, match="was changed since") as caught:
+        kept(tmp_path / "store", again, tmp_path / "again")
+    assert "storage" == caught.value.code
+    assert [] == list((tmp_path / "store").iterdir())
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_store_on_another_file_system_copies(tmp_path, monkeypatch):
+    def refuse(*names):
+        raise OSError(errno.EXDEV, "another device")
+
+    monkeypatch.setattr(os, "link", refuse)
+    kept(tmp_path / "store", payload(b"a model"), tmp_path / "model")
+    assert b"a model" == (tmp_path / "model").read_bytes()
 
 
 def test_a_damaged_model_is_refused_and_an_earlier_one_stays(tmp_path):
     path = tmp_path / "model.echo"
     path.write_bytes(b"earlier")
-    data = payload(b"damaged", sha256="0" * 64)
     with pytest.raises(ModelError, match="damaged on its way"):
-        store(Stream.begin(pieces(data, 5), len(data)), path)
+        kept(tmp_path / "store", payload(b"damaged", sha256="0" * 64), path, 5)
     assert b"earlier" == path.read_bytes()
-    assert [path] == list(tmp_path.iterdir())
+    assert [] == list((tmp_path / "store").iterdir())
 
 
-def test_a_model_larger_than_the_free_space_is_received_and_refused(tmp_path):
-    # Only announced: the answer must not wait for bytes that cannot be kept.
+def test_a_model_larger_than_the_free_space_is_refused(tmp_path):
     size_bytes = shutil.disk_usage(tmp_path).free + (1 << 40)
     data = payload(b"", size_bytes=size_bytes)
-    rest = pieces(data, 64)
-    stream = Stream.begin(rest, len(data) + size_bytes)
+    channel = arrived(data, length=len(data) + size_bytes)
+    described = receive_description(channel, len(data) + size_bytes)
     with pytest.raises(TargetError, match="no space for the model of") as caught:
-        store(stream, tmp_path / "model.echo")
+        Store(tmp_path / "store").receive(channel, described, tmp_path / "model.echo")
     assert "storage" == caught.value.code
-    assert [] == list(rest)
-    assert [] == list(tmp_path.iterdir())
+    assert [] == list((tmp_path / "store").iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+@pytest.mark.parametrize("wrong", ["store", "model"])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, wrong):
     (tmp_path / "file").touch()
-    data = payload(b"model")
-    with pytest.raises(TargetError, match="cannot write the model to .*file/model.echo") as caught:
-        store(Stream.begin(pieces(data, 64), len(data)), tmp_path / "file" / "model.echo")
+    places = {"store": tmp_path / "store", "model": tmp_path / "model", wrong: tmp_path / "file/x"}
+    with pytest.raises(TargetError, match="cannot write the model to .*file/x") as caught:
+        kept(places["store"], payload(b"model"), places["model"])
     assert "storage" == caught.value.code
 
 
@@ -72,10 +153,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 def test_a_payload_without_a_whole_description_is_a_violation(cut):
     data = payload(b"")[:cut]
     with pytest.raises(RemoteProtocolError):
-        Stream.begin(pieces(data, 2), len(data))
+        receive_description(arrived(data, 2), len(data))
 
 
-def test_sizes_that_disagree_are_a_violation():
-    data = payload(b"model", size_bytes=6)
+@pytest.mark.parametrize("change", [{"size_bytes": 6}, {"offset": 1}, {"size_bytes": 4}])
+def test_sizes_that_disagree_are_a_violation(change):
+    data = payload(b"model", **change)
     with pytest.raises(RemoteProtocolError, match="cannot hold"):
-        Stream.begin(pieces(data, 64), len(data))
+        receive_description(arrived(data), len(data))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge_tester.compilers.tflite import TFLiteCompiler
+from edge_tester.core.agent.session import Session
 from edge_tester.core.errors import (
     DatasetError,
     EdgeTesterError,
@@ -14,7 +15,6 @@ from edge_tester.core.errors import (
     ModelError,
 )
 from edge_tester.core.options import state
-from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.wire.frames import Type
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
@@ -313,13 +313,13 @@ def test_the_untimed_inference_is_before_the_host_s_interval(tmp_path, monkeypat
             events.append("run")
             super().run()
 
-    def told(self, request, payload=(), flags=0):
+    def told(self, request, payload=()):
         if request.type == Type.PROCESS:
             events.append("OK")
-        answer(self, request, payload, flags)
+        answer(self, request, payload)
 
-    answer = RuntimeProtocol.report_success
-    monkeypatch.setattr(RuntimeProtocol, "report_success", told)
+    answer = Session._answer
+    monkeypatch.setattr(Session, "_answer", told)
     model = EchoModel(model_path=echo_model(tmp_path).path)
     dataset = npz(tmp_path, x=np.zeros((2, 4), np.uint8))
     record = measured(model, dataset, Logged(), conversation="classical")

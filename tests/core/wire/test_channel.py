@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from edge_tester.core.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
 from edge_tester.core.wire import frames as wire
 from edge_tester.core.wire.channel import Channel
-from edge_tester.core.wire.frames import TRANSITIONS, TYPE_NAMES, Flag, Message, State, Type
+from edge_tester.core.wire.frames import TYPE_NAMES, Flag, Message, Type
+from edge_tester.core.wire.states import TRANSITIONS, State, allowed
 
-STATES = [State.NEW, State.READY, State.LOADED, State.FED, State.DONE]
+STATES = [State.NEW, State.READY, State.LOADED, State.ENDED]
 ANY_SIZE = dict.fromkeys(TYPE_NAMES, 1 << 20)
 
 
@@ -86,6 +88,101 @@ def test_garbage_is_refused(data):
         first(data)
 
 
+def test_memory_follows_the_bytes_that_come_and_not_what_a_header_says():
+    """24 bytes must not cost a gigabyte, on either side."""
+    header = wire.encode_header(Type.DATA, 0, 1, 1 << 30)
+    for channel in (
+        Channel(Pieces(header + b"x" * 100), {Type.DATA: 1 << 30}),
+        Channel(Pieces(header + b"x" * 100), {Type.DATA: 1 << 30}, streamed=[Type.DATA]),
+    ):
+        tracemalloc.start()
+        with pytest.raises(UnreachableError, match="middle"):
+            if channel.receive():
+                channel.take(1 << 30)
+        assert 4 << 20 > tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [1, 1000, 70_000, 1 << 30])
+@pytest.mark.parametrize("checksums", [False, True])
+def test_a_payload_is_taken_into_memory_that_is_there(size, checksums):
+    link, content = Pieces(b""), bytes(range(250)) * 1000
+    Channel(link, {}, checksums=checksums).send(Type.DATA, 0, 1, [content])
+    channel = streaming(bytes(link.sent) + frame(Type.STATS), size)
+    channel.receive()
+    assert content[:8] == channel.take(8)
+    space, filled = memoryview(bytearray(len(content) - 10)), 0
+    while filled < len(space):
+        filled += channel.take_into(space[filled:])
+    assert content[8:-2] == bytes(space)
+    with pytest.raises(RemoteProtocolError, match="2 bytes are left, 3 are needed"):
+        channel.take(3)
+    channel.skip()
+    assert Type.STATS == channel.receive().type
+
+
+def test_a_streamed_payload_that_was_damaged_is_refused():
+    link = Pieces(b"")
+    Channel(link, {}, checksums=True).send(Type.DATA, 0, 1, [b"abcdef"])
+    link.sent[wire.HEADER_BYTES + 2] ^= 1
+    channel = streaming(bytes(link.sent))
+    channel.receive()
+    with pytest.raises(RemoteProtocolError, match="damaged"):
+        channel.take(6)
+
+
+def test_a_request_of_another_time_passes_if_it_is_short():
+    channel = Channel(Pieces(frame(77, b"?") + frame(Type.STATS)), {Type.STATS: 0})
+    channel.unknown_limit_bytes = 100
+    assert [77, Type.STATS] == [channel.receive().type, channel.receive().type]
+    for wrong, limit in ((frame(77, bytes(100)), 100), (frame(77), 0), (frame(Type.OK), 100)):
+        channel = Channel(Pieces(wrong), {Type.STATS: 0})
+        channel.unknown_limit_bytes = limit
+        with pytest.raises(RemoteProtocolError, match="not allowed"):
+            channel.receive()
+
+
+def test_flags_without_a_meaning_are_refused():
+    with pytest.raises(RemoteProtocolError, match="0x8000 have no meaning"):
+        first(frame(Type.STATS, flags=0x8000))
+
+
+def test_what_comes_drop_by_drop_ends(monkeypatch):
+    channel = Channel(Pieces(frame(Type.DATA, bytes(50)), 1), ANY_SIZE, "10.0.0.7")
+    channel.message_limit_s = 30.0
+    clock = itertools.count()
+    monkeypatch.setattr("edge_tester.core.wire.channel.time.monotonic", lambda: float(next(clock)))
+    with pytest.raises(UnreachableError, match="10.0.0.7 said nothing for too long"):
+        channel.receive()
+
+
+def test_a_long_flight_leaves_in_parts_and_in_order():
+    link = Pieces(b"")
+    channel = Channel(link, {})
+    channel.flush_bytes = 1000
+    contents = [bytes([index]) * 300 for index in range(10)]
+    for content in contents:
+        channel.send(Type.DATA, Flag.MORE, 1, [content])
+    assert 0 < link.calls < 10
+    channel.send(Type.STATS, 0, 2)
+    expected = b"".join(frame(Type.DATA, content, Flag.MORE) for content in contents)
+    assert expected + frame(Type.STATS, sequence=2) == bytes(link.sent)
+
+
+def test_more_buffers_than_the_system_takes_at_once():
+    class Kernel(Pieces):
+        def sendmsg(self, buffers):
+            assert len(buffers) <= 1024
+            return super().sendmsg(buffers)
+
+    link = Kernel(b"")
+    channel = Channel(link, {})
+    for _ in range(900):
+        channel.send(Type.OK, Flag.MORE, 1, [b"a", b"b"])
+    channel.send(Type.OK, 0, 2)
+    assert frame(Type.OK, b"ab", Flag.MORE) * 900 + frame(Type.OK, sequence=2) == bytes(link.sent)
+
+
 def test_a_length_over_the_limit_is_refused_before_anything_is_allocated():
     channel = Channel(Pieces(wire.encode_header(Type.DATA, 0, 1, 11)), {Type.DATA: 10})
     before = len(channel._buffer)
@@ -98,7 +195,7 @@ def test_a_length_over_the_limit_is_refused_before_anything_is_allocated():
 
 @pytest.mark.parametrize(("state", "request_"), list(itertools.product(STATES, TYPE_NAMES)))
 def test_what_a_state_does_not_allow_is_a_violation(state, request_):
-    limits = dict.fromkeys(wire.allowed(state), 100)
+    limits = dict.fromkeys(allowed(state), 100)
     if (state, request_) in TRANSITIONS:
         assert request_ == first(frame(request_), limits).type
     else:
@@ -131,10 +228,15 @@ def test_a_payload_larger_than_the_buffer_is_contiguous():
     assert [(Type.DATA, payload)] == received(frame(Type.DATA, payload))
 
 
+def streaming(stream: bytes, size: int = 1 << 30) -> Channel:
+    """A channel on which the payloads of models and data are taken piece by piece."""
+    return Channel(Pieces(stream, size), ANY_SIZE, streamed=(Type.MODEL, Type.DATA))
+
+
 @pytest.mark.parametrize("size", [1000, 70_000])
 def test_a_model_is_streamed_and_what_follows_is_a_message(size):
     stream = frame(Type.MODEL, b"m" * 100_000) + frame(Type.STATS)
-    channel = Channel(Pieces(stream, size), ANY_SIZE)
+    channel = streaming(stream, size)
     assert Type.MODEL == channel.receive().type
     assert 100_000 == sum(map(len, channel.pieces()))
     assert Type.STATS == channel.receive().type
@@ -142,7 +244,7 @@ def test_a_model_is_streamed_and_what_follows_is_a_message(size):
 
 
 def test_a_streamed_payload_cannot_be_skipped():
-    channel = Channel(Pieces(frame(Type.MODEL, b"abc")), ANY_SIZE)
+    channel = streaming(frame(Type.MODEL, b"abc"))
     assert Type.MODEL == channel.receive().type
     with pytest.raises(LocalProtocolError):
         channel.receive()
@@ -161,7 +263,7 @@ def test_an_end_in_the_middle_of_a_message_is_an_error(count):
 
 
 def test_an_end_in_the_middle_of_a_model_is_an_error():
-    channel = Channel(Pieces(frame(Type.MODEL, b"abc")[:-1]), ANY_SIZE)
+    channel = streaming(frame(Type.MODEL, b"abc")[:-1])
     channel.receive()
     with pytest.raises(UnreachableError, match="middle of a message"):
         list(channel.pieces())

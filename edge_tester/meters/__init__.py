@@ -1,0 +1,1 @@
+"""What counts on the target beside time and memory, one file each."""

@@ -75,7 +75,8 @@ def test_the_target_measures_it_quantized(int8, trained):
     assert ["int8"] == [spec.dtype for spec in int8.model.inputs]
     assert ["int8"] == [spec.dtype for spec in int8.model.outputs]
     assert "digits.h5" == int8.model.parents[0]["name"]
-    assert 359 == len(int8.host_ns)
+    # By the host's clock, a block takes longer than its inferences.
+    assert all(block.host_ns[0] > sum(block.target_ns) > 0 for block in int8.blocks)
     assert min(int8.target_ns) > 0
 
 

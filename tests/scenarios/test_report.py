@@ -5,7 +5,7 @@ import pytest
 from edge_tester.core.errors import OptionError, RecordError
 from edge_tester.core.record import write_record
 from edge_tester.scenarios import render_report
-from edge_tester.scenarios._record import comparison, show
+from edge_tester.scenarios._show import comparison, show
 from tests.report.records import record, unknown
 
 

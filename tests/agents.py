@@ -2,20 +2,26 @@
 
 import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from edge_tester.core.artifact import Artifact
+from edge_tester.core.wire import payloads
 from edge_tester.core.wire.client import Client
-from edge_tester.core.wire.payloads import Counters, Hello
+from edge_tester.core.wire.frames import Type
+from edge_tester.core.wire.payloads import Block, Counters, Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
 ECHO = "edge_tester.runtimes.echo.EchoRuntime"
+FOLDER = "EDGE_TESTER_TEST_FOLDER"
 FAULTY = "tests.faulty_runtimes.FaultyRuntime"
 
 
@@ -39,13 +45,27 @@ class SampleClient(Client):
         target_ns = answer.end_ns[0] - answer.start_ns[0]
         return SampleAnswer(answer.outputs[0], target_ns, answer.host_ns[0], answer.counters)
 
+    @property
+    def connection(self) -> socket.socket:
+        """The socket underneath."""
+        return self.protocol.connection
+
+    def begin_sample(self, tensors: list[np.ndarray]) -> None:
+        """Have one sample run, and do not wait for what comes of it."""
+        head = payloads.TENSORS.pack(0, 0)
+        self._talk.answer(self._talk.request(Type.DATA, [head, *tensors]), 0)
+        self._talk.request(Type.PROCESS, [Block(0, 1, 1, 0).encoded()])
+
 
 class RunningAgent:
     """An agent in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], host: str, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], host: str, log: Path, greeting: str = ""
+    ) -> None:
         self.process = process
         self.host = host
+        self.greeting = greeting
         self._log = log
 
     @property
@@ -77,17 +97,33 @@ def running_agent(
                 *("--host", host, "--verbosity", "INFO", *words),
             ],
             cwd=Path(__file__).parent.parent,
+            # What it and its models start can be told from what other tests do.
+            env={**os.environ, FOLDER: str(folder)},
             stdout=subprocess.PIPE,
             stderr=errors,
         )
     try:
         # It says so when clients can connect; its socket is there a moment earlier.
-        assert process.stdout.readline(), log.read_text()
-        yield RunningAgent(process, host, log)
+        greeting = process.stdout.readline().decode()
+        assert greeting, log.read_text()
+        yield RunningAgent(process, host, log, greeting)
     finally:
         process.terminate()
         assert process.wait(10) == status or status is None
         process.stdout.close()
+
+
+def wait_until(holds: Callable[[], object], limit_s: float = 10) -> None:
+    """Wait for something to come true; fail where it does not."""
+    end_s = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the child processes of a process."""
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def echo_model(folder: Path, size: int = 4, inference_ns: int = 0) -> Artifact:

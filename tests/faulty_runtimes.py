@@ -1,10 +1,17 @@
 """Runtimes that go wrong in every way that a model can."""
 
+import array
 import contextlib
 import ctypes
+import json
 import os
+import signal
+import socket
 import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 from edge_tester.core.options import option
 from edge_tester.runtimes.echo import EchoRuntime
@@ -73,7 +80,141 @@ def _hang_with_a_child() -> None:
     _hang()
 
 
+def _own_descriptors() -> tuple[int, int]:
+    """Control socket and status page, as a model finds them too: on its command line."""
+    settings = json.loads(sys.argv[1])
+    return settings["control"], settings["status"]
+
+
+def _half_a_report() -> None:
+    os.write(_own_descriptors()[0], b"\xff" * 8)
+    _hang()
+
+
+def _one_byte_of_a_report() -> None:
+    os.write(_own_descriptors()[0], b"\0")
+    _hang()
+
+
+def _reports_without_end() -> None:
+    while True:
+        os.write(_own_descriptors()[0], b"\0\0\0\1x" * 10_000)
+
+
+def _descriptors_without_end() -> None:
+    control = socket.socket(fileno=os.dup(_own_descriptors()[0]))
+    rights = array.array("i", [0] * 100)
+    for _ in range(20):
+        control.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    _hang()
+
+
+def _shut_down() -> None:
+    socket.socket(fileno=os.dup(_own_descriptors()[0])).shutdown(socket.SHUT_RDWR)
+
+
+def _close_all() -> None:
+    os.closerange(0, 256)
+    _hang()
+
+
+def _truncated_status() -> None:
+    os.ftruncate(_own_descriptors()[1], 0)
+
+
+def _status_of_a_liar() -> None:
+    memory = os.fdopen(os.dup(_own_descriptors()[1]), "r+b", buffering=0)
+    memory.write(b"\xff" * 4096)
+    _hang()
+
+
+def _real_time_signal() -> None:
+    os.kill(os.getpid(), 40)
+
+
+def _fork() -> None:
+    """A child that lives on with all that its parent had, and the parent ends."""
+    if os.fork():
+        os._exit(0)
+    os.execvp("sleep", ["sleep", "4712"])
+
+
+def _daemon() -> None:
+    """A child in a session of its own, whose parent has ended; the model goes on."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for descriptor in range(3, 64):
+                with contextlib.suppress(OSError):
+                    os.set_inheritable(descriptor, True)
+            os.execvp("sleep", ["sleep", "4713"])
+        os._exit(0)
+
+
+def _daemon_and_hang() -> None:
+    _daemon()
+    _hang()
+
+
+def _print_without_end() -> None:
+    for _ in range(1000):
+        print("nonsense " * 10_000)
+    print("\x1b[2Jthe weights\x07 are upside down")
+    os.abort()
+
+
+def _print_native() -> None:
+    os.write(2, b"native words\n")
+    os._exit(4)
+
+
+def _litter() -> None:
+    folder = Path(tempfile.mkdtemp())
+    for number in range(200):
+        (folder / str(number)).mkdir()
+        (folder / str(number) / "file").touch()
+    folder.chmod(0)
+    os._exit(5)
+
+
+def _hang_natively() -> None:
+    """No thread of Python runs beside it."""
+    ctypes.PyDLL(None).sleep(4714)
+
+
+def _fill_the_disk() -> None:
+    descriptor, _ = tempfile.mkstemp()
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(descriptor, bytes(4096))
+
+
+def _ignore_signals() -> None:
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN)
+    _hang()
+
+
 _faults = {
+    "half a report": _half_a_report,
+    "one byte of a report": _one_byte_of_a_report,
+    "reports without end": _reports_without_end,
+    "descriptors without end": _descriptors_without_end,
+    "shut down": _shut_down,
+    "close all": _close_all,
+    "truncated status": _truncated_status,
+    "status of a liar": _status_of_a_liar,
+    "real-time signal": _real_time_signal,
+    "fork": _fork,
+    "daemon": _daemon,
+    "daemon and hang": _daemon_and_hang,
+    "print without end": _print_without_end,
+    "print native": _print_native,
+    "print": lambda: print("nonsense " * 10_000, flush=True),
+    "litter": _litter,
+    "hang natively": _hang_natively,
+    "fill the disk": _fill_the_disk,
+    "ignore signals": _ignore_signals,
     "scribble": _scribble,
     "hang with a child": _hang_with_a_child,
     "none": lambda: None,

@@ -29,7 +29,8 @@ WAIT_LIMIT_S = 30
 
 # Modules of edge_tester.core; each may import those of earlier lines only.
 LAYERS = (
-    "errors system.interrupts run.observer system.quiet run.readahead agent.status",
+    "errors system.interrupts run.observer system.quiet run.readahead agent.status "
+    "agent.descendants agent.logs system.text",
     "options backends system.files formats making.isolation statistics tensors",
     "wire.frames wire.payloads results.words",
     "wire.connections wire.states",
@@ -57,9 +58,11 @@ LAYERS = (
     "run.tally",
     "run.journal",
     "run.benchmark",
-    "run.matrix agent.bench agent.handshake agent.process agent.storage",
-    "agent.session agent.supervisor",
-    "agent.agent agent.session_process",
+    "run.matrix agent.bench agent.control agent.handshake agent.output agent.scratch agent.storage",
+    "agent.process agent.reception agent.session",
+    "agent.service agent.session_process",
+    "agent.supervisor",
+    "agent.agent",
 )
 RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 PACKAGES = {"edge_tester.core", *(name.rpartition(".")[0] for name in RANKS)}

@@ -101,6 +101,10 @@ class LoopbackProtocol(RuntimeProtocol):
             peer._arrived.append(memoryview(mapped)[begin:])
         progress(count)
 
+    def close(self) -> None:
+        """End the connection, which this side is itself."""
+        self.disconnect()
+
     def disconnect(self) -> None:
         """Part from the other side, which still hears what was sent before."""
         if self._peer is not None:

@@ -56,7 +56,8 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
 COMMAND = Command(
     "server",
     "Run the target agent: it loads and runs the models that clients upload. Without "
-    "a runtime it serves every runtime that is installed.",
+    "a runtime it serves every runtime that is installed. With --stdio, or the protocol stdio, it "
+    "serves the one client at its standard input and output, as through ssh.",
     roles=("runtimeprotocols", "runtimes"),
     extras=(Agent,),
     repeated="runtimes",
@@ -66,7 +67,8 @@ COMMAND = Command(
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    conduct(COMMAND.parse(arguments))
+    # What others of its kind call it, and what reads well behind ssh.
+    conduct(COMMAND.parse(["stdio" if word == "--stdio" else word for word in arguments]))
 
 
 if __name__ == "__main__":

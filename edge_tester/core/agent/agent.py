@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 
+from edge_tester.core.agent.logs import patient_logging
 from edge_tester.core.agent.process import SESSION_COMMAND, SessionProcess
+from edge_tester.core.agent.scratch import Scratch
+from edge_tester.core.agent.service import Limits
 from edge_tester.core.agent.supervisor import Supervisor
-from edge_tester.core.errors import OptionError
+from edge_tester.core.errors import OptionError, RuntimeStateError
 from edge_tester.core.options import Configurable, option, path_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
+
+_INSECURE = (
+    "WARNING: --insecure: anyone who can reach {} can run any code as this user, for clients are "
+    "not authenticated and a model is code"
+)
 
 
 class Agent(Configurable):
@@ -19,11 +29,17 @@ class Agent(Configurable):
     insecure: bool = option(
         False, help="Listen where other machines can connect; anyone there can run code here"
     )
+    serve_code: bool = option(
+        False, help="Without a runtime that is named, serve also those whose models are code"
+    )
     time_limit_s: float = option(
         60.0, minimum=0.1, unit="s", help="Time that one load or one inference may take"
     )
     idle_limit_s: float = option(
         600.0, minimum=1, unit="s", help="Time that a client may say nothing"
+    )
+    stall_limit_s: float = option(
+        60.0, minimum=0.1, unit="s", help="Time that nothing may come of a model on its way"
     )
 
     def serve(
@@ -60,8 +76,21 @@ class Agent(Configurable):
                 "a model is code, and clients are not authenticated. Listen on 127.0.0.1 and use "
                 "an SSH tunnel, or say --insecure on a network that you trust."
             )
+        if protocol.exposed:
+            # Not by way of the log, whose level may hide it.
+            print(_INSECURE.format(protocol.address), file=sys.stderr, flush=True)
         log_level = logging.getLogger("edge_tester").getEffectiveLevel()
         described = [(path_of(type(r)), r.to_options()) for r in runtimes]
+        listener = protocol.start_server()
+        try:
+            scratch = Scratch()
+        except OSError as error:
+            listener.close()
+            raise RuntimeStateError(
+                f"The agent cannot make a folder in {tempfile.gettempdir()}: {error.strerror}. "
+                "Set TMPDIR to where there is space."
+            ) from error
+        scratch.sweep()
 
         def start_session() -> SessionProcess:
             return SessionProcess(
@@ -69,13 +98,14 @@ class Agent(Configurable):
                 protocol.to_options(),
                 described,
                 log_level,
+                scratch,
                 session_command,
             )
 
-        Supervisor(
-            protocol.start_server(),
-            start_session,
+        limits = Limits(
             time_limit_s=self.time_limit_s,
             idle_limit_s=self.idle_limit_s,
-            on_ready=on_ready,
-        ).run()
+            stall_limit_s=self.stall_limit_s,
+        )
+        with patient_logging():
+            Supervisor(listener, start_session, scratch, limits=limits, on_ready=on_ready).run()

@@ -2,38 +2,67 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
+import struct
 import time
 
 from edge_tester.core.errors import RemoteProtocolError
+from edge_tester.core.system.text import printable
 from edge_tester.core.wire import frames as wire
 from edge_tester.core.wire import payloads
 from edge_tester.core.wire.frames import HEADER_BYTES, Type
-from edge_tester.core.wire.payloads import Failure, Hello
+from edge_tester.core.wire.payloads import Failure, Hello, Queued
 
 TIME_LIMIT_S = 5.0
+# Of a name that a client gives itself.
+_NAME_LIMIT = 80
+# Where the system tells the end of the other side's half apart from data (Linux).
+_LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+_CREDENTIALS = struct.Struct("iII")
 
 
 class Peer:
-    """A client that has connected and is not served yet.
+    """A client that has connected; nothing here waits for it.
+
+    Parameters
+    ----------
+    connection : socket
+    address : object
+        As ``accept`` gives it.
 
     Attributes
     ----------
     connection : socket
         Non-blocking until it is handed over.
     name : str
-        Where it comes from.
+        Where it comes from, for people.
+    origin : str
+        What it is counted by: its address, or its process where that is on this machine.
     hello : Hello or None
         Its first message, once that has arrived.
+    attempts : int
+        How often it was given to a session process.
     """
 
-    def __init__(self, connection: socket.socket, name: str) -> None:
+    def __init__(self, connection: socket.socket, address: object) -> None:
         connection.setblocking(False)
         self.connection = connection
-        self.name = name
+        self.name = _name_of(address)
+        self.origin = _origin_of(connection, address)
         self.hello: Hello | None = None
         self.frame = bytearray()
+        self.attempts = 0
+        self._other: wire.VersionMismatchError | None = None
         self.deadline_s = time.monotonic() + TIME_LIMIT_S
+        self._ending = select.poll()
+        self._ending.register(connection, _LEFT)
+
+    @property
+    def client(self) -> str:
+        """What it calls itself, fit for a log or a terminal."""
+        return printable(self.hello.client, _NAME_LIMIT) if self.hello else "another client"
 
     def receive(self) -> bool:
         """Read what is there; return whether HELLO is complete.
@@ -47,6 +76,7 @@ class Peer:
         OSError
             The connection failed.
         """
+        # One of another version is read as well: unread, it would take the answer with it.
         while (missing := self._missing_bytes()) > 0:
             try:
                 piece = self.connection.recv(missing)
@@ -55,13 +85,31 @@ class Peer:
             if not piece:
                 raise RemoteProtocolError("it closed the connection")
             self.frame += piece
-        self.hello = payloads.decode(bytes(self.frame[HEADER_BYTES:]), Hello)
+        if self._other is None:
+            self.hello = payloads.decode(bytes(self.frame[HEADER_BYTES:]), Hello)
         return True
 
-    def answer(self, payload: bytes, type: int = Type.OK) -> None:
-        """Send an answer to HELLO; what the connection cannot take at once is dropped."""
-        sequence = wire.decode_header(bytes(self.frame[:HEADER_BYTES]))[2]
-        self.connection.send(wire.encode_header(type, 0, sequence, len(payload)) + payload)
+    def ask_to_wait(self, reason: str = "") -> None:
+        """Say that the target is in use, or, without a reason, that it takes a moment."""
+        self._answer(payloads.encode(Queued(reason)), Type.OK)
+
+    def refuse(self, code: str, message: str) -> None:
+        """Answer ERROR and close."""
+        versions = [wire.VERSION, wire.VERSION] if code == "version" else []
+        try:
+            self._answer(payloads.encode(Failure(code, message, versions)), Type.ERROR)
+        finally:
+            self.close()
+
+    @property
+    def other_version(self) -> str | None:
+        """Why it cannot be served, if it speaks another version of the protocol."""
+        return str(self._other) if self._other else None
+
+    def tell(self, code: str, message: str) -> None:
+        """Say how its session ended, once the process that served it is gone."""
+        content = payloads.encode(Failure(code, message))
+        self._send(wire.encode_header(Type.ERROR, 0, 0, len(content)) + content)
 
     def has_left(self) -> bool:
         """Tell whether the client has closed the connection and all it said was read."""
@@ -72,18 +120,54 @@ class Peer:
         except OSError:
             return True
 
-    def refuse(self, code: str, message: str) -> None:
-        """Answer ERROR and close."""
+    def has_hung_up(self) -> bool:
+        """Tell whether the client has closed its side, whatever is still to be read."""
+        return bool(self._ending.poll(0))
+
+    def close(self) -> None:
+        """Close the connection, also for those who have got a duplicate of it."""
+        # What is not connected any more needs no shutting down.
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+        self.connection.close()
+
+    def _answer(self, payload: bytes, type: int) -> None:
+        sequence = self._header()[2]
+        self._send(wire.encode_header(type, 0, sequence, len(payload)) + payload)
+
+    def _send(self, frame: bytes) -> None:
+        """Send a frame; what the connection cannot take at once is dropped."""
+        # By a flag of the call: whether the socket itself waits is shared with the session.
+        self.connection.send(frame, socket.MSG_DONTWAIT)
+
+    def _header(self) -> tuple[int, int, int, int]:
+        """Return type, flags, sequence and length of HELLO, which every version has alike."""
         try:
-            self.answer(payloads.encode(Failure(code, message)), Type.ERROR)
-        finally:
-            self.connection.close()
+            return wire.decode_header(bytes(self.frame[:HEADER_BYTES]))
+        except wire.VersionMismatchError as error:
+            self._other = error
+            return error.type, error.flags, error.sequence, error.length
 
     def _missing_bytes(self) -> int:
         have = len(self.frame)
         if have < HEADER_BYTES:
             return HEADER_BYTES - have
-        type, flags, _, length = wire.decode_header(bytes(self.frame[:HEADER_BYTES]))
+        type, flags, _, length = self._header()
         if type != Type.HELLO or flags or length > wire.HELLO_LIMIT_BYTES:
             raise RemoteProtocolError("its first message is no HELLO")
         return HEADER_BYTES + length - have
+
+
+def _name_of(address: object) -> str:
+    if isinstance(address, tuple):
+        return printable(":".join(map(str, address[:2])))
+    return "local client"
+
+
+def _origin_of(connection: socket.socket, address: object) -> str:
+    if isinstance(address, tuple):
+        return str(address[0])
+    if hasattr(socket, "SO_PEERCRED"):
+        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return f"process {_CREDENTIALS.unpack(found)[0]}"
+    return "this machine"

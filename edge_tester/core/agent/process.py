@@ -1,32 +1,32 @@
 """Start a session process, hand it a client, see what it does, and end it.
 
-Supervisor and session process share one Unix socket for these packets:
-``ready`` or ``failed`` from the session once, a client's connection to it once.
-Its end tells either side that the other is gone.
+The process runs models: whatever it says or leaves may be wrong, late or hostile. No method
+here waits for it.
 """
 
 from __future__ import annotations
 
-import array
 import contextlib
+import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from edge_tester.core.agent import descendants
 from edge_tester.core.agent import status as status_module
-from edge_tester.core.agent.status import Activity, Status
-from edge_tester.core.errors import RemoteProtocolError, UnreachableError
-from edge_tester.core.wire import payloads
+from edge_tester.core.agent.control import Control
+from edge_tester.core.agent.output import Output
+from edge_tester.core.agent.scratch import Scratch
+from edge_tester.core.agent.status import Activity
+
+logger = logging.getLogger(__name__)
 
 _DOING = {
     Activity.STARTING: "while it started",
@@ -36,7 +36,6 @@ _DOING = {
     Activity.RUNNING: "during an inference",
     Activity.ANSWERING: "while it sent an answer",
 }
-_PACKET_LIMIT_BYTES = 1 << 20
 SESSION_COMMAND = (sys.executable, "-m", "edge_tester.core.agent.session_process")
 
 
@@ -52,42 +51,6 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: int
 
 
-class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The session process can serve."""
-
-    runtimes: list[str]
-
-
-class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The session process cannot serve, and why."""
-
-    reason: str
-
-
-def send_packet(control: socket.socket, content: bytes, descriptors: Sequence[int] = ()) -> None:
-    """Send one packet, and descriptors with it."""
-    packet = len(content).to_bytes(4, "big") + content
-    ancillary: list[Any] = []
-    if descriptors:
-        rights = array.array("i", descriptors)
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-    sent = control.sendmsg([packet], ancillary)
-    control.sendall(packet[sent:])
-
-
-def receive_packet(control: socket.socket) -> tuple[bytes, list[int]] | None:
-    """Receive one packet and its descriptors; None if the other side is gone."""
-    content, descriptors, _, _ = socket.recv_fds(control, _PACKET_LIMIT_BYTES, 1)
-    if not content:
-        return None
-    while len(content) < 4 or len(content) < 4 + int.from_bytes(content[:4], "big"):
-        more = control.recv(_PACKET_LIMIT_BYTES)
-        if not more or len(content) > _PACKET_LIMIT_BYTES:
-            return None
-        content += more
-    return content[4:], list(descriptors)
-
-
 class SessionProcess:
     """A session process as the supervisor sees it.
 
@@ -98,8 +61,24 @@ class SessionProcess:
     protocol_options : dict
     runtimes : list of (dotted path, options)
     log_level : int
+    scratch : Scratch
+        Of the agent; the session gets a folder in it, for models and as its ``TMPDIR``.
     command : sequence of str
         Program that becomes the session process.
+
+    Attributes
+    ----------
+    control : Control
+        Where it says that it is ready.
+    output : Output
+        What it prints.
+    exit_descriptor : int or None
+        Becomes readable when it ends, where the system has such descriptors (Linux).
+
+    Raises
+    ------
+    OSError
+        It cannot be started; nothing is left of it.
     """
 
     def __init__(
@@ -108,98 +87,124 @@ class SessionProcess:
         protocol_options: dict[str, Any],
         runtimes: list[tuple[str, dict[str, Any]]],
         log_level: int,
+        scratch: Scratch,
         command: Sequence[str] = SESSION_COMMAND,
     ) -> None:
-        self.control, theirs = socket.socketpair()
-        descriptor = status_module.create()
-        self._status = Status(descriptor)
-        self._seen_change, self._seen_since_s = 0, time.monotonic()
-        self._scratch = Path(tempfile.mkdtemp(prefix="edge_tester-"))
-        settings = SessionSettings(
-            control=theirs.fileno(),
-            status=descriptor,
-            protocol=protocol,
-            protocol_options=protocol_options,
-            runtimes=runtimes,
-            scratch=str(self._scratch),
-            log_level=log_level,
-        )
-        # A process group of its own: Ctrl-C reaches the supervisor, which ends it in order.
-        self._process = subprocess.Popen(
-            [*command, msgspec.json.encode(settings).decode()],
-            pass_fds=(theirs.fileno(), descriptor),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with contextlib.ExitStack() as undo:
+            self._scratch, self._folder = scratch, scratch.new()
+            undo.callback(scratch.discard, self._folder)
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            undo.callback(theirs.close)
+            self.control = Control(ours)
+            self._status = status_module.create()
+            undo.callback(os.close, self._status)
+            self.output = Output()
+            undo.callback(self.output.close)
+            settings = SessionSettings(
+                control=theirs.fileno(),
+                status=self._status,
+                protocol=protocol,
+                protocol_options=protocol_options,
+                runtimes=runtimes,
+                scratch=str(self._folder),
+                log_level=log_level,
+            )
+            own = {"TMPDIR": str(self._folder), descendants.MARK: str(scratch.path)}
+            # A process group of its own: Ctrl-C reaches the supervisor, which ends it in order.
+            self._process = subprocess.Popen(
+                [*command, msgspec.json.encode(settings).decode()],
+                pass_fds=(theirs.fileno(), self._status),
+                stdin=subprocess.DEVNULL,
+                stdout=self.output.theirs,
+                stderr=self.output.theirs,
+                env={**os.environ, **own},
+                start_new_session=True,
+            )
+            undo.pop_all()
         theirs.close()
-        os.close(descriptor)
+        self.output.close_theirs()
+        self.exit_descriptor = _exit_descriptor(self._process.pid)
+        self._seen_activity: int = Activity.STARTING
+        self._seen_change, self._seen_since_s = 0, time.monotonic()
 
     @property
     def pid(self) -> int:
         """Process number."""
         return self._process.pid
 
-    def hand_over(self, connection: socket.socket, hello: bytes) -> None:
-        """Give the process a client whose HELLO frame was read already."""
-        try:
-            send_packet(self.control, hello, [connection.fileno()])
-        except OSError as error:
-            raise UnreachableError(f"The session process is gone: {error.strerror}.") from error
-
-    def receive_report(self) -> Ready | Failed | None:
-        """Return what the process reports, None once it has ended or talks nonsense."""
-        try:
-            packet = receive_packet(self.control)
-            if packet is None:
-                return None
-            return payloads.decode(packet[0], Ready | Failed)  # type: ignore[arg-type]
-        # The model runs in that process and may do anything to its descriptors.
-        except (OSError, RemoteProtocolError):
-            return None
+    def has_ended(self) -> bool:
+        """Tell whether the process has ended; its number stays its own until it is closed."""
+        if self._process.returncode is None and hasattr(os, "waitid"):
+            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self._process.pid, options) is not None
+        return self._process.poll() is not None
 
     def activity(self) -> tuple[int, float]:
         """Return what it does, and since when it was seen to do just this [s].
 
-        Source of the time: :func:`time.monotonic`.
+        Source of the time: :func:`time.monotonic`. Where a model has damaged the word, what
+        was seen last counts on.
         """
-        activity, change = self._status.read()
-        if change != self._seen_change:
-            self._seen_change, self._seen_since_s = change, time.monotonic()
-        return activity, self._seen_since_s
+        found = status_module.read(self._status)
+        if found is not None and found[1] != self._seen_change:
+            self._seen_activity, self._seen_change = found
+            self._seen_since_s = time.monotonic()
+        return self._seen_activity, self._seen_since_s
 
-    def end(self, *, grace_s: float = 0.0) -> str | None:
-        """Wait up to ``grace_s``, kill the process if it still runs, and clean up.
+    def kill(self) -> None:
+        """Kill the process and what is in its group, whether or not it has ended itself.
+
+        What a model started holds its client's connection too, and takes processor time from
+        the next one.
+        """
+        descendants.kill_group(self._process.pid)
+
+    def close(self) -> str | None:
+        """Let go of everything, after the end of the process.
 
         Returns
         -------
         str or None
             How it ended, in words; None if it ended by itself and in order.
         """
-        killed = False
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(grace_s)
-        if self._process.poll() is None:
-            killed = True
-            # The whole group: a model may have started processes of its own.
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        reason = None if killed else self._reason()
+        self.activity()
+        self.output.close()
+        reason = self._reason()
         self.control.close()
-        self._status.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        os.close(self._status)
+        if self.exit_descriptor is not None:
+            os.close(self.exit_descriptor)
+        self._scratch.discard(self._folder)
         return reason
 
     def _reason(self) -> str | None:
-        code = self._process.returncode
+        code = self._process.poll()
         if code == 0:
             return None
-        doing = _DOING.get(self._status.read()[0], "while it did something unknown")
+        if code is None:
+            return "The session process could not be killed."
+        doing = _DOING.get(self._seen_activity, "while it did something unknown")
         if code > 0:
             return f"The model ended the session process with exit status {code} {doing}."
-        name = signal.Signals(-code).name
-        text = (
-            f"The model ended the session process with {name} ({signal.strsignal(-code)}) {doing}"
-        )
+        text = f"The model ended the session process with {_signal_name(-code)} {doing}"
         if -code == signal.SIGKILL:
             text += "; most likely the target ran out of memory"
         return f"{text}."
+
+
+def _exit_descriptor(pid: int) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        # A sandbox may forbid it; the supervisor then looks from time to time.
+        logger.debug("pidfd_open: %s", error)
+        return None
+
+
+def _signal_name(number: int) -> str:
+    """Return what a signal is called, and means; real-time signals have no name."""
+    names = {one.value: one.name for one in signal.Signals}
+    return f"{names.get(number, f'signal {number}')} ({signal.strsignal(number)})"

@@ -53,7 +53,7 @@ from edge_tester.core.wire.states import (
 logger = logging.getLogger(__name__)
 
 # The members of a class cost a second look; these are needed for every request.
-_MORE, _WAITING = Flag.MORE, Activity.WAITING
+_MORE, _WAITING, _RECEIVING = Flag.MORE, Activity.WAITING, Activity.RECEIVING
 _CODES: dict[type[Exception], str] = {
     ModelError: "model",
     InputError: "input",
@@ -220,6 +220,7 @@ class Session:
     def _on_model(self, message: Message) -> None:
         runtime = self._runtime
         self._bench = self._bench_of(Counters())
+        self._say(_RECEIVING)
         described = receive_description(self._channel, message.length)
         if described.format not in runtime.input_formats:
             raise ModelError(
@@ -229,7 +230,7 @@ class Session:
         path = runtime.save_model_path or self._scratch / f"model.{described.format}"
         self._stored = str(path), described.name or path.name
         # Each piece is a sign of life, however slow the link.
-        self._store.receive(self._channel, described, path, lambda: self._say(Activity.RECEIVING))
+        self._store.receive(self._channel, described, path, lambda: self._say(_RECEIVING))
         self._say(Activity.LOADING)
         before_load_bytes = resident_bytes()
         reset_peak_memory()
@@ -260,6 +261,7 @@ class Session:
         )
 
     def _on_data(self, message: Message) -> None:
+        self._say(_RECEIVING)
         self._bench.fill(self._channel, message.length)
         self._answer(message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -14,23 +15,21 @@ from pathlib import Path
 import msgspec
 
 import edge_tester
-from edge_tester.core.agent.process import (
-    Failed,
-    Ready,
-    SessionSettings,
-    receive_packet,
-    send_packet,
-)
+from edge_tester.core.agent.control import Failed, Ready, receive_client, report
+from edge_tester.core.agent.descendants import end_with_parent
+from edge_tester.core.agent.output import LOG_FORMAT
+from edge_tester.core.agent.process import SessionSettings
 from edge_tester.core.agent.session import Session
 from edge_tester.core.agent.status import Activity, Status
-from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.errors import EdgeTesterError, ProtocolError
 from edge_tester.core.options import path_of
 from edge_tester.core.registry import load, name_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.machine import describe_machine
-from edge_tester.core.wire import payloads
 from edge_tester.core.wire.payloads import Welcome
+
+logger = logging.getLogger(__name__)
 
 SessionFactory = Callable[
     [RuntimeProtocol, list[Runtime], Callable[[Runtime], Welcome], Path, Status | None], Session
@@ -60,20 +59,23 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
         Makes the session; :class:`Session` unless a benchmark needs another.
     """
     settings = msgspec.json.decode(arguments[0], type=SessionSettings)
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s session: %(message)s")
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     _prefer_as_victim()
+    end_with_parent()
+    # What a model prints must have left before it crashes.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     control = socket.socket(fileno=settings.control)
     status = Status(settings.status)
     try:
         runtimes = _runtimes(settings)
     except EdgeTesterError as error:
-        send_packet(control, payloads.encode(Failed(str(error))))
+        report(control, Failed(str(error)))
         return 0
-    send_packet(control, payloads.encode(Ready([path_of(type(r)) for r in runtimes])))
-    packet = receive_packet(control)
-    if packet is None:
+    report(control, Ready([path_of(type(r)) for r in runtimes]))
+    client = receive_client(control)
+    if client is None:
         return 0
-    hello, (descriptor,) = packet
+    hello, descriptor = client
     # Nothing more comes on this socket: its end says that the supervisor is gone.
     threading.Thread(target=_die_with, args=(control,), daemon=True).start()
     protocol = load("runtimeprotocols", settings.protocol).from_options(settings.protocol_options)
@@ -83,9 +85,15 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     session = session_factory(protocol, runtimes, welcome_of, Path(settings.scratch), status)
     try:
         session.serve(hello)
+    except ProtocolError as error:
+        # Who breaks the protocol may be gone before he hears of it: no fault of the model.
+        logger.info("client is gone: %s", error)
     finally:
         status.write(Activity.WAITING)
         protocol.disconnect()
+        # Whatever a backend does at the end, the supervisor need not wait for it long.
+        with contextlib.suppress(OSError):
+            control.shutdown(socket.SHUT_WR)
     return 0
 
 
@@ -109,7 +117,7 @@ def _prefer_as_victim() -> None:
     try:
         Path("/proc/self/oom_score_adj").write_text("1000")
     except OSError as error:
-        logging.getLogger(__name__).debug("oom_score_adj: %s", error)
+        logger.debug("oom_score_adj: %s", error)
 
 
 def _die_with(control: socket.socket) -> None:

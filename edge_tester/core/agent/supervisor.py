@@ -1,4 +1,8 @@
-"""Accept clients, give one at a time to a session process, and watch it."""
+"""Accept clients, give one at a time to a session process, and watch it.
+
+Nothing here waits for a client or for a session process: a model may do anything to what it
+shares with the supervisor, and a client may stop in the middle of a word.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,23 @@ import selectors
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 
-from edge_tester.core.agent.handshake import Peer
-from edge_tester.core.agent.process import Failed, Ready, SessionProcess
-from edge_tester.core.agent.status import Activity
-from edge_tester.core.errors import EdgeTesterError, RuntimeStateError, UnreachableError
+from edge_tester.core.agent.descendants import Adopted
+from edge_tester.core.agent.process import SessionProcess
+from edge_tester.core.agent.reception import Reception
+from edge_tester.core.agent.scratch import Scratch
+from edge_tester.core.agent.service import Limits, Service
+from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.runtimeprotocol import Listener
-from edge_tester.core.wire import frames as wire
-from edge_tester.core.wire import payloads
-from edge_tester.core.wire.frames import Type
-from edge_tester.core.wire.payloads import Failure, Queued
 
 logger = logging.getLogger(__name__)
 
-_PEERS_AT_ONCE = 64
-_START_LIMIT_S = 120.0
 _RESTART_PAUSE_S = 1.0
 _WATCH_INTERVAL_S = 0.25
-_ENDING_GRACE_S = 2.0
+_ENDING_INTERVAL_S = 0.01
+_CLOSE_LIMIT_S = 5.0
+_ATTEMPTS = 3
 
 
 class Supervisor:
@@ -39,10 +40,9 @@ class Supervisor:
     listener : Listener
     start_session : callable
         Starts a session process.
-    time_limit_s : float
-        Time that one load or one inference may take.
-    idle_limit_s : float
-        Time that a client may say nothing.
+    scratch : Scratch
+        Folder of this agent; closed at the end.
+    limits : Limits
     on_ready : callable
         Called once, when the first client can be served.
     """
@@ -51,24 +51,20 @@ class Supervisor:
         self,
         listener: Listener,
         start_session: Callable[[], SessionProcess],
+        scratch: Scratch,
         *,
-        time_limit_s: float,
-        idle_limit_s: float,
+        limits: Limits,
         on_ready: Callable[[], None],
     ) -> None:
-        self._listener = listener
         self._start_session = start_session
-        self._time_limit_s = time_limit_s
-        self._idle_limit_s = idle_limit_s
-        self._on_ready = on_ready
+        self._scratch = scratch
+        self._limits = limits
+        self._on_ready: Callable[[], None] | None = on_ready
         self._selector = selectors.DefaultSelector()
-        self._peers: list[Peer] = []
-        self._queue: deque[Peer] = deque()
-        self._session: SessionProcess | None = None
-        self._session_ready = False
+        self._adopted = Adopted(scratch.path)
+        self._reception = Reception(listener, self._selector, self._occupied, self._can_serve)
+        self._service: Service | None = None
         self._start_s = 0.0
-        self._served: Peer | None = None
-        self._served_since_s = 0.0
         self._stopping = False
 
     def run(self) -> None:
@@ -83,18 +79,14 @@ class Supervisor:
         woken.setblocking(False)
         wake.setblocking(False)
         previous = [(s, signal.signal(s, self._stop)) for s in (signal.SIGTERM, signal.SIGINT)]
+        # Whoever started this may have ignored it, and then no exit status would be kept.
+        previous.append((signal.SIGCHLD, signal.signal(signal.SIGCHLD, signal.SIG_DFL)))
         # One byte wakes as well as many do; Python may deadlock where it warns of too many.
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, lambda: woken.recv(64))
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         try:
             while not self._stopping:
-                if self._session is None and time.monotonic() >= self._start_s:
-                    self._begin_session()
-                for key, _ in self._selector.select(self._pause_s()):
-                    key.data()
-                self._check_deadlines()
-                self._serve_next()
+                self._turn()
         finally:
             signal.set_wakeup_fd(-1)
             # A second signal must not end what cleans up after the first one.
@@ -107,206 +99,86 @@ class Supervisor:
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
 
+    def _turn(self) -> None:
+        """Do once what there is to do, or wait for it."""
+        if self._service is None and time.monotonic() >= self._start_s:
+            self._begin_session()
+        registered = self._selector.get_map()
+        for key, _ in self._selector.select(self._pause_s()):
+            # What was called before may have closed it.
+            if registered.get(key.fd) is key:
+                key.data()
+        self._reception.check()
+        service = self._service
+        if service is None:
+            return
+        service.check()
+        if service.ready and self._on_ready is not None:
+            self._on_ready()
+            self._on_ready = None
+        if service.is_gone():
+            self._conclude(service)
+        elif self._can_serve() and (peer := self._reception.next()) is not None:
+            logger.info("serving %s (%s)", peer.client, peer.name)
+            service.serve(peer)
+
     def _pause_s(self) -> float | None:
-        if self._served is not None or not self._session_ready:
+        service, now_s = self._service, time.monotonic()
+        if service is not None and service.ending:
+            return _ENDING_INTERVAL_S
+        if service is None:
+            return min(_WATCH_INTERVAL_S, max(0.0, self._start_s - now_s))
+        if service.needs_watching:
             return _WATCH_INTERVAL_S
-        if self._peers:
-            return max(0.0, min(p.deadline_s for p in self._peers) - time.monotonic())
-        return None
+        next_s = self._reception.next_check_s()
+        return None if next_s is None else max(0.0, next_s - now_s)
 
-    def _accept(self) -> None:
-        try:
-            connection, address = self._listener.accept()
-        except OSError as error:
-            logger.warning("a client could not be accepted: %s", error)
-            return
-        name = ":".join(map(str, address[:2])) if isinstance(address, tuple) else "local client"
-        if len(self._peers) >= _PEERS_AT_ONCE:
-            connection.close()
-            return
-        peer = Peer(connection, name)
-        self._peers.append(peer)
-        self._watch(peer, lambda: self._receive_hello(peer))
+    def _occupied(self) -> str | None:
+        return self._service.who() if self._service else None
 
-    def _receive_hello(self, peer: Peer) -> None:
-        try:
-            if not peer.receive():
-                return
-        except (EdgeTesterError, OSError) as error:
-            logger.info("%s was turned away: %s", peer.name, error)
-            self._forget(peer)
-            return
-        self._selector.unregister(peer.connection)
-        self._peers.remove(peer)
-        leaving = self._served is None or self._served.has_left()
-        if leaving and not self._queue:
-            self._queue.append(peer)
-            if not self._session_ready:
-                self._say_wait(peer)
-        else:
-            self._answer_busy(peer)
-
-    def _say_wait(self, peer: Peer) -> None:
-        """Let a client know that an agent is here, whose next session process still starts."""
-        try:
-            peer.answer(payloads.encode(Queued()))
-        except OSError as error:
-            logger.info("%s left: %s", peer.name, error)
-
-    def _answer_busy(self, peer: Peer) -> None:
-        reason = self._busy_reason()
-        try:
-            if peer.hello is not None and peer.hello.wait:
-                peer.answer(payloads.encode(Queued(reason)))
-                self._queue.append(peer)
-                # A client that says more, or leaves, before its turn loses its place.
-                self._watch(peer, lambda: self._forget(peer))
-            else:
-                peer.refuse("busy", reason)
-        except OSError as error:
-            logger.info("%s left: %s", peer.name, error)
-            peer.connection.close()
-
-    def _busy_reason(self) -> str:
-        served = self._served or self._queue[0]
-        who = served.hello.client if served.hello else "another client"
-        since_s = time.monotonic() - self._served_since_s if self._served else 0.0
-        return f"The target is in use by {who} ({served.name}) for {since_s:.0f} s."
-
-    def _serve_next(self) -> None:
-        if self._served is not None or self._session is None or not self._session_ready:
-            return
-        if not self._queue:
-            return
-        peer = self._queue.popleft()
-        self._unwatch(peer)
-        peer.connection.setblocking(True)
-        self._served, self._served_since_s = peer, time.monotonic()
-        logger.info("serving %s (%s)", peer.hello.client if peer.hello else "", peer.name)
-        try:
-            self._session.hand_over(peer.connection, bytes(peer.frame))
-        except UnreachableError:
-            self._end_session()
+    def _can_serve(self) -> bool:
+        service = self._service
+        return service is not None and service.ready and not service.ending and service.peer is None
 
     def _begin_session(self) -> None:
         try:
-            self._session = session = self._start_session()
+            process = self._start_session()
         except OSError as error:
             self._start_s = time.monotonic() + _RESTART_PAUSE_S
-            self._session_failed(f"No session process can be started: {error.strerror}.")
+            self._not_started(f"No session process can be started: {error.strerror}.")
             return
-        self._start_s = time.monotonic()
-        self._selector.register(session.control, selectors.EVENT_READ, self._receive_report)
+        self._service = Service(process, self._selector, self._limits, self._adopted)
 
-    def _receive_report(self) -> None:
-        if self._session is None:
-            return
-        report = self._session.receive_report()
-        if isinstance(report, Ready):
-            self._session_ready = True
-            self._on_ready()
-            self._on_ready = _nothing
-        elif isinstance(report, Failed):
-            self._session_failed(report.reason)
-        else:
-            self._end_session()
-
-    def _session_failed(self, reason: str) -> None:
-        if self._on_ready is not _nothing:
+    def _not_started(self, reason: str) -> None:
+        if self._on_ready is not None:
             raise RuntimeStateError(reason)
         logger.error("%s", reason)
-        self._end_session()
 
-    def _end_session(self, code: str = "crashed", reason: str | None = None) -> None:
-        """End the session process, tell its client if it went wrong, make room for the next."""
-        session, peer = self._session, self._served
-        if session is None:
-            return
-        activity, _ = session.activity()
-        self._selector.unregister(session.control)
-        how = session.end(grace_s=0.0 if reason else _ENDING_GRACE_S)
-        reason = reason or how
-        if reason:
-            logger.error("%s", reason)
-        started = self._session_ready
-        self._session, self._session_ready, self._served = None, False, None
-        if not started:
-            if self._on_ready is not _nothing:
-                raise RuntimeStateError(reason or "The session process ended while it started.")
+    def _conclude(self, service: Service) -> None:
+        """Make room for the next session once nothing is left of one."""
+        self._service = None
+        peer = service.peer
+        reason, untouched = service.conclude()
+        if not service.ready:
             self._start_s = time.monotonic() + _RESTART_PAUSE_S
-        if peer is not None:
-            # In the middle of an answer an ERROR would be taken for its rest.
-            if reason and activity != Activity.ANSWERING:
-                _tell(peer, Failure(code, reason))
-            peer.connection.close()
-            logger.info("session of %s ended", peer.name)
-
-    def _check_deadlines(self) -> None:
-        now_s = time.monotonic()
-        for peer in [p for p in self._peers if p.deadline_s <= now_s]:
-            logger.info("%s was turned away: it said nothing", peer.name)
-            self._forget(peer)
-        if self._session is None:
-            return
-        if not self._session_ready:
-            if now_s - self._start_s > _START_LIMIT_S:
-                self._end_session("timeout", "The session process did not start in time.")
-            return
-        if self._served is None:
-            return
-        activity, since_s = self._session.activity()
-        lasting_s = now_s - max(since_s, self._served_since_s)
-        if activity in (Activity.LOADING, Activity.RUNNING):
-            if lasting_s > self._time_limit_s:
-                what = "Loading" if activity == Activity.LOADING else "An inference"
-                self._end_session(
-                    "timeout",
-                    f"{what} took longer than the target's limit of {self._time_limit_s:g} s "
-                    "(--time-limit-s of the agent).",
-                )
-        elif lasting_s > self._idle_limit_s:
-            self._end_session(
-                "timeout",
-                f"The client said nothing for {self._idle_limit_s:g} s "
-                "(--idle-limit-s of the agent).",
+            self._not_started(
+                service.failure or reason or "The session process ended while it started."
             )
-
-    def _watch(self, peer: Peer, callback: Callable[[], None]) -> None:
-        self._selector.register(peer.connection, selectors.EVENT_READ, callback)
-
-    def _unwatch(self, peer: Peer) -> None:
-        if peer.connection.fileno() in self._selector.get_map():
-            self._selector.unregister(peer.connection)
-
-    def _forget(self, peer: Peer) -> None:
-        self._unwatch(peer)
-        if peer in self._peers:
-            self._peers.remove(peer)
-        if peer in self._queue:
-            self._queue.remove(peer)
-        peer.connection.close()
+        if peer is not None and untouched:
+            if peer.attempts < _ATTEMPTS:
+                self._reception.put_back(peer)
+                return
+            peer.refuse("crashed", reason or "The session process ended before it served.")
 
     def _close(self) -> None:
-        for peer in [*self._peers, *self._queue]:
-            self._forget(peer)
-        if self._session is not None:
-            session, self._session = self._session, None
-            session.end()
-        if self._served is not None:
-            _tell(self._served, Failure("crashed", "The agent was stopped."))
-            self._served.connection.close()
+        self._reception.close()
+        if self._service is not None:
+            service, self._service = self._service, None
+            service.end(reason="The agent was stopped.")
+            end_s = time.monotonic() + _CLOSE_LIMIT_S
+            while not service.is_gone() and time.monotonic() < end_s:
+                time.sleep(_ENDING_INTERVAL_S)
+            service.conclude()
+        self._adopted.close()
         self._selector.close()
-        self._listener.close()
-
-
-def _tell(peer: Peer, failure: Failure) -> None:
-    content = payloads.encode(failure)
-    try:
-        peer.connection.setblocking(False)
-        peer.connection.send(wire.encode_header(Type.ERROR, 0, 0, len(content)) + content)
-    except OSError as error:
-        logger.info("%s could not be told: %s", peer.name, error)
-
-
-def _nothing() -> None:
-    """Stand in for a callback that was called already."""
+        self._scratch.close()

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from zlib import crc32
 
 from edge_tester.core.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
-from edge_tester.core.wire.connections import Connection
+from edge_tester.core.wire.connections import BUFFERS_AT_ONCE, Connection
 from edge_tester.core.wire.frames import (
     CHECKSUM_BYTES,
     HEADER_BYTES,
@@ -28,8 +28,6 @@ _MORE, _CHECKSUM = Flag.MORE, Flag.CHECKSUM
 # A payload is given this much memory at once, and this much if it is expected; more comes as
 # its bytes do.
 _AT_ONCE_BYTES, _EXPECTED_BYTES = 1 << 20, 1 << 26
-# Buffers that one call of the system takes (IOV_MAX of Linux and macOS).
-_BUFFERS_AT_ONCE = 1024
 
 
 class Channel:
@@ -136,8 +134,8 @@ class Channel:
         """
         buffers, size_bytes = self._waiting, self._waiting_bytes
         self._waiting, self._waiting_bytes = [], 0
-        for first in range(0, len(buffers), _BUFFERS_AT_ONCE):
-            some = buffers[first : first + _BUFFERS_AT_ONCE]
+        for first in range(0, len(buffers), BUFFERS_AT_ONCE):
+            some = buffers[first : first + BUFFERS_AT_ONCE]
             whole = len(some) == len(buffers)
             self._send_all(some, size_bytes if whole else sum(memoryview(b).nbytes for b in some))
 

@@ -109,9 +109,7 @@ class Client:
         self._talk.begin()
         try:
             self._talk.wait_up_to(HELLO_LIMIT_S)
-            known = payloads.encode(_with_features(hello))
-            sequence = self._talk.request(Type.HELLO, [known])
-            answer = self._first_answer(sequence)
+            sequence, answer = self._first_answer(payloads.encode(_with_features(hello)))
             while isinstance(answer, Queued):
                 if answer.reason:
                     on_queued(answer.reason)
@@ -350,10 +348,11 @@ class Client:
             raise self._talk.last_words(gone) from gone
         return self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
 
-    def _first_answer(self, sequence: int) -> Queued | Welcome:
-        """Return the first answer; what it is not says what listens there."""
+    def _first_answer(self, hello: bytes) -> tuple[int, Queued | Welcome]:
+        """Say HELLO and return the first answer; what it is not says what listens there."""
         try:
-            return self._greeting(sequence)
+            sequence = self._talk.request(Type.HELLO, [hello])
+            return sequence, self._greeting(sequence)
         except frames.VersionMismatchError:
             raise
         except (UnreachableError, RemoteProtocolError) as error:

@@ -141,6 +141,8 @@ class Conversation:
             while (message := self.channel.receive()) is not None:
                 if message.type == Type.ERROR:
                     return _error_of(message)
+        except RemoteProtocolError as error:
+            return error
         except ProtocolError:
             return lost
         return lost

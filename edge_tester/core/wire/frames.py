@@ -81,16 +81,20 @@ class VersionMismatchError(RemoteProtocolError):
 
     Attributes
     ----------
-    version : int
-        Which one.
+    version, type, flags, sequence, length : int
+        What its header says; a HELLO has the same layout in every version.
     """
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, type: int, flags: int, sequence: int, length: int) -> None:
         super().__init__(
             f"The other side speaks protocol version {version}, this one speaks {VERSION}: "
             "install the same edge_tester on both."
         )
         self.version = version
+        self.type = type
+        self.flags = flags
+        self.sequence = sequence
+        self.length = length
 
 
 class Message(msgspec.Struct, gc=False):
@@ -143,7 +147,7 @@ def decode_header(header: bytes) -> tuple[int, int, int, int]:
     if _crc32(header[: _FIELDS.size]) != crc:
         raise RemoteProtocolError("A frame header was damaged on its way: wrong checksum.")
     if version != VERSION:
-        raise VersionMismatchError(version)
+        raise VersionMismatchError(version, type, flags, sequence, length)
     return type, flags, sequence, length
 
 

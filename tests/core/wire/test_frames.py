@@ -61,4 +61,10 @@ def test_another_version_is_told_from_garbage(version):
     fields = struct.pack(">4sBBHIQ", b"EDGT", version, Type.HELLO, 0, 1, 0)
     with pytest.raises(VersionMismatchError, match=f"version {version}, this one speaks 2") as it:
         wire.decode_header(fields + struct.pack(">I", binascii.crc32(fields)))
-    assert version == it.value.version
+    assert (version, Type.HELLO, 0, 1, 0) == (
+        it.value.version,
+        it.value.type,
+        it.value.flags,
+        it.value.sequence,
+        it.value.length,
+    )

@@ -1,0 +1,148 @@
+"""Find and end what a model has started, wherever it has hidden it.
+
+A process group covers what stays in it. What left it (``setsid``) is found because the
+supervisor adopts it: where a process in between ends, the kernel gives its children to
+the nearest ancestor that asked for them. Linux only; elsewhere the group is all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+# Source: prctl(2), linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PROC = Path("/proc")
+_LIST_BYTES = 1 << 16
+# In the environment of a session process and of all that it starts: the agent's folder.
+MARK = "EDGE_TESTER_AGENT_FOLDER"
+
+
+def adopt_orphans() -> bool:
+    """Ask the kernel for the orphans among our descendants; tell whether it does."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, also if that is killed."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def marked(folder: Path) -> set[int]:
+    """Return the processes that an agent with this folder has started, or their children."""
+    mark, found = f"{MARK}={folder}".encode(), set()
+    with contextlib.suppress(OSError):
+        for path in _PROC.glob("[0-9]*/environ"):
+            # Those of other users cannot be read, and others end meanwhile.
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    found.add(int(path.parent.name))
+    return found - {os.getpid()}
+
+
+def kill(pids: Iterable[int]) -> None:
+    """Kill processes; one that has ended is no error."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def kill_group(pid: int) -> None:
+    """Kill what is in the process group of a session process, whether or not that lives."""
+    # EPERM: all that is left has been given to another user. Nothing to be done about it.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def reap(pids: Iterable[int]) -> set[int]:
+    """Take the exit status of those children that have ended; return the others."""
+    left = set()
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                left.add(pid)
+    return left
+
+
+class Adopted:
+    """The children of this process that it did not start itself after this was made.
+
+    Parameters
+    ----------
+    folder : Path
+        Of this agent: what carries its mark is ours even where the kernel adopts nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._list = _list_of_children() if adopt_orphans() else None
+        self._others = self._children()
+
+    def end(self, sessions: set[int]) -> set[int]:
+        """Kill and reap them once; return those that still live.
+
+        Parameters
+        ----------
+        sessions : set of int
+            Children to leave alone.
+        """
+        if self._list is None:
+            found = marked(self._folder) - sessions
+            kill(found)
+            return found
+        found = self._children() - sessions - self._others
+        kill(found)
+        return reap(found)
+
+    def reap(self, sessions: set[int]) -> None:
+        """Let those that have ended go; their number must not grow while a session lasts."""
+        if self._list is None or not hasattr(os, "waitid"):
+            return
+        with contextlib.suppress(ChildProcessError):
+            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            while (ended := os.waitid(os.P_ALL, 0, options)) is not None:
+                if ended.si_pid in sessions | self._others:
+                    return
+                reap({ended.si_pid})
+
+    def close(self) -> None:
+        """Close the list."""
+        if self._list is not None:
+            os.close(self._list)
+
+    def _children(self) -> set[int]:
+        if self._list is None:
+            return set()
+        found, offset = b"", 0
+        while piece := os.pread(self._list, _LIST_BYTES, offset):
+            found += piece
+            offset += len(piece)
+        return set(map(int, found.split()))
+
+
+def _list_of_children() -> int | None:
+    """Open the kernel's list of our children once: later there may be no descriptor for it."""
+    try:
+        # Adopted children become those of the first thread, which also starts sessions.
+        return os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        logger.debug("the list of children: %s", error)
+        return None
+
+
+def _prctl(option: int, value: int) -> bool:
+    if sys.platform != "linux":
+        return False
+    if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0:
+        return True
+    logger.debug("prctl(%d) was refused", option)
+    return False

@@ -1,0 +1,215 @@
+"""Everybody who has connected and is not served yet; no number of them shuts others out."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import selectors
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+from edge_tester.core.agent.handshake import Peer
+from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.runtimeprotocol import Listener
+
+logger = logging.getLogger(__name__)
+
+PEERS_AT_ONCE = 64
+WAITING_AT_ONCE = 32
+WAITING_OF_ONE_ORIGIN = 16
+_PAUSE_S = 0.5
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+
+
+class Reception:
+    """Accepts clients, reads their HELLO, and keeps those in line who asked to wait.
+
+    Parameters
+    ----------
+    listener : Listener
+    selector : selector
+        Whose keys have a function to call as their data.
+    occupied : callable
+        Gives, if somebody is served, who it is, and otherwise None.
+    ready : callable
+        Tells whether the next client can be served at once.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        selector: selectors.BaseSelector,
+        occupied: Callable[[], str | None],
+        ready: Callable[[], bool],
+    ) -> None:
+        self._listener = listener
+        self._selector = selector
+        self._occupied = occupied
+        self._ready = ready
+        self._peers: list[Peer] = []
+        self._queue: deque[Peer] = deque()
+        self._resume_s: float | None = None
+        # Given up where there are no others, so that a client can be turned away.
+        self._reserve: int | None = os.open(os.devnull, os.O_RDONLY)
+        selector.register(listener, selectors.EVENT_READ, self._accept)
+
+    def next(self) -> Peer | None:
+        """Take the first in line who has not left."""
+        while self._queue:
+            peer = self._queue.popleft()
+            self._unwatch(peer)
+            if not peer.has_left():
+                return peer
+            logger.info("%s left", peer.name)
+            peer.close()
+        return None
+
+    def put_back(self, peer: Peer) -> None:
+        """Put somebody in front of the line who could not be served through no fault of his."""
+        self._queue.appendleft(peer)
+        self._watch(peer, lambda: self._look_at(peer))
+
+    def check(self) -> None:
+        """Turn away who has said nothing for too long; listen again after a pause."""
+        now_s = time.monotonic()
+        for peer in [p for p in self._peers if p.deadline_s <= now_s]:
+            logger.info("%s was turned away: it said nothing", peer.name)
+            self._forget(peer)
+        if self._resume_s is not None and self._resume_s <= now_s:
+            self._resume_s = None
+            self._take_reserve()
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def next_check_s(self) -> float | None:
+        """Return when to :meth:`check` again, None if that depends on others."""
+        times = [peer.deadline_s for peer in self._peers]
+        if self._resume_s is not None:
+            times.append(self._resume_s)
+        return min(times, default=None)
+
+    def close(self) -> None:
+        """Turn everybody away."""
+        for peer in [*self._peers, *self._queue]:
+            self._forget(peer)
+        if self._reserve is not None:
+            os.close(self._reserve)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        try:
+            connection, address = self._listener.accept()
+        except OSError as error:
+            self._not_accepted(error)
+            return
+        try:
+            peer = Peer(connection, address)
+        except OSError as error:
+            logger.info("a client left at once: %s", error)
+            connection.close()
+            return
+        self._peers.append(peer)
+        self._watch(peer, lambda: self._receive_hello(peer))
+        if len(self._peers) > PEERS_AT_ONCE:
+            self._evict()
+
+    def _not_accepted(self, error: OSError) -> None:
+        if error.errno not in _NO_DESCRIPTORS:
+            # Whoever it was has left again.
+            logger.info("a client could not be accepted: %s", error)
+            return
+        # It stays in line, so the listener would report it again and again.
+        logger.warning("a client is turned away: %s", error)
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+            try:
+                self._listener.accept()[0].close()
+            except OSError as again:
+                logger.info("a client could not be turned away: %s", again)
+        self._selector.unregister(self._listener)
+        self._resume_s = time.monotonic() + _PAUSE_S
+
+    def _take_reserve(self) -> None:
+        if self._reserve is None:
+            try:
+                self._reserve = os.open(os.devnull, os.O_RDONLY)
+            except OSError as error:
+                logger.warning("there is still no descriptor in reserve: %s", error)
+
+    def _evict(self) -> None:
+        """Turn away the oldest of those of whom there are most: not a newcomer from elsewhere."""
+        counts = Counter(peer.origin for peer in self._peers)
+        most = max(counts.values())
+        oldest = next(peer for peer in self._peers if counts[peer.origin] == most)
+        logger.info("%s was turned away: too many clients say nothing", oldest.name)
+        self._forget(oldest)
+
+    def _receive_hello(self, peer: Peer) -> None:
+        try:
+            if not peer.receive():
+                return
+        except (EdgeTesterError, OSError) as error:
+            logger.info("%s was turned away: %s", peer.name, error)
+            self._forget(peer)
+            return
+        self._selector.unregister(peer.connection)
+        self._peers.remove(peer)
+        try:
+            self._receive_client(peer)
+        except OSError as error:
+            logger.info("%s left: %s", peer.name, error)
+            peer.close()
+
+    def _receive_client(self, peer: Peer) -> None:
+        if peer.other_version:
+            peer.refuse("version", peer.other_version)
+            return
+        who = self._occupied()
+        if who is None and not self._queue:
+            if not self._ready():
+                peer.ask_to_wait()
+            self._line_up(peer)
+            return
+        who = who or f"{self._queue[0].client} ({self._queue[0].name}) for 0 s"
+        reason = f"The target is in use by {who}."
+        if peer.hello is None or not peer.hello.wait:
+            peer.refuse("busy", reason)
+            return
+        of_one = sum(other.origin == peer.origin for other in self._queue)
+        if len(self._queue) >= WAITING_AT_ONCE or of_one >= WAITING_OF_ONE_ORIGIN:
+            peer.refuse(
+                "busy", f"{reason} {len(self._queue)} others wait in line, and no more may."
+            )
+            return
+        peer.ask_to_wait(reason)
+        self._line_up(peer)
+
+    def _line_up(self, peer: Peer) -> None:
+        self._queue.append(peer)
+        self._watch(peer, lambda: self._look_at(peer))
+
+    def _look_at(self, peer: Peer) -> None:
+        """See whether a client in line leaves; what else it says is for its session."""
+        if peer.has_left():
+            logger.info("%s left", peer.name)
+            self._forget(peer)
+        else:
+            self._unwatch(peer)
+
+    def _watch(self, peer: Peer, callback: Callable[[], None]) -> None:
+        self._selector.register(peer.connection, selectors.EVENT_READ, callback)
+
+    def _unwatch(self, peer: Peer) -> None:
+        descriptor = peer.connection.fileno()
+        if descriptor >= 0 and descriptor in self._selector.get_map():
+            self._selector.unregister(peer.connection)
+
+    def _forget(self, peer: Peer) -> None:
+        self._unwatch(peer)
+        if peer in self._peers:
+            self._peers.remove(peer)
+        if peer in self._queue:
+            self._queue.remove(peer)
+        peer.close()

@@ -1,0 +1,219 @@
+"""What models and peers do to the agent on purpose; each time the next client is served."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_tester.core.agent import process as process_module
+from edge_tester.core.errors import ProtocolError, TargetError
+from edge_tester.core.wire.payloads import Hello
+from edge_tester.runtimeprotocols.network import NetworkProtocol
+from tests.agents import (
+    FAULTY,
+    FOLDER,
+    SampleClient,
+    children_of,
+    echo_model,
+    running_agent,
+    sample,
+    wait_until,
+)
+
+GOOD = (0, 2, 3, 4)
+BAD = (1, 2, 3, 4)
+# Generous: the machine that runs the tests has other things to do.
+NEXT_CLIENT_S = 5.0
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+def assert_serves(agent, folder, limit_s: float = NEXT_CLIENT_S) -> None:
+    """A whole session works, and soon."""
+    start_s = time.monotonic()
+    client = SampleClient(NetworkProtocol(host=agent.host))
+    client.connect(Hello(client="a test", wait=True), answer_limit_s=3 * limit_s)
+    client.upload_model(echo_model(folder))
+    assert [list(GOOD)] == client.run_sample(sample(*GOOD)).outputs[0].tolist()
+    client.disconnect()
+    assert time.monotonic() - start_s < limit_s
+
+
+def attack(agent, folder) -> str:
+    """Run the model until it goes wrong; return what the client is told."""
+    client = agent.connect()
+    client.upload_model(echo_model(folder))
+    try:
+        client.run_sample(sample(*BAD))
+    except (TargetError, ProtocolError) as error:
+        return str(error)
+    finally:
+        client.disconnect()
+    return ""
+
+
+def descriptors_of(agent) -> int:
+    return len(os.listdir(f"/proc/{agent.process.pid}/fd"))
+
+
+def left_behind(folder: Path) -> list[int]:
+    """The processes that models of an agent with this folder have started and left."""
+    found, mark = [], f"{FOLDER}={folder}".encode()
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            sleeps = (path / "cmdline").read_bytes().startswith(b"sleep\0")
+            if sleeps and mark in (path / "environ").read_bytes().split(b"\0"):
+                found.append(int(path.name))
+    return found
+
+
+HOSTILE_MODELS = {
+    "half a report": "The model wrote to a socket that is not its own",
+    "one byte of a report": "The model wrote to a socket that is not its own",
+    "reports without end": "The model wrote to a socket that is not its own",
+    "descriptors without end": "The model wrote to a socket that is not its own",
+    "shut down": "",
+    "close all": "",
+    "truncated status": "",
+    "status of a liar": "",
+    "real-time signal": r"with signal 40 \(Real-time signal 6\) during an inference",
+    "ignore signals": "took longer than the target's limit",
+    "fork": "",
+    "daemon": "",
+    "daemon and hang": "took longer",
+    "scribble": "",
+    "litter": "exit status 5",
+}
+
+
+@linux
+@pytest.mark.parametrize("fault", HOSTILE_MODELS)
+def test_no_model_makes_the_agent_deaf(tmp_path, fault):
+    words = ("--fault", fault, "--time-limit-s", "1", "--idle-limit-s", "2")
+    with running_agent(tmp_path, *words, runtime=FAULTY) as running:
+        assert_serves(running, tmp_path)
+        before = descriptors_of(running)
+        for _ in range(2):
+            said = attack(running, tmp_path)
+            if expected := HOSTILE_MODELS[fault]:
+                assert re.search(expected, said), said
+            assert_serves(running, tmp_path)
+        # Folders are still being removed for a moment.
+        wait_until(lambda: descriptors_of(running) <= before)
+        assert [] == left_behind(tmp_path)
+        assert len(children_of(running.process.pid)) <= 1
+
+
+def test_every_signal_has_words():
+    for number in signal.valid_signals():
+        assert process_module._signal_name(number)
+    assert "SIGSEGV (Segmentation fault)" == process_module._signal_name(11)
+    assert "signal 40 (Real-time signal 6)" == process_module._signal_name(40)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("print native", r"exit status 4 .* It had printed: native words$"),
+        (
+            "print without end",
+            r"SIGABRT .* It had printed: .*nonsense \| .\[2Jthe weights. are upside down$",
+        ),
+    ],
+)
+def test_the_last_words_of_a_model_are_told_and_do_not_flood(tmp_path, fault, said):
+    words = ("--fault", fault, "--time-limit-s", "20", "--verbosity", "DEBUG")
+    with running_agent(tmp_path, *words, runtime=FAULTY) as running:
+        for _ in range(2):
+            told = attack(running, tmp_path)
+            assert re.search(said, told), told
+            assert "\x1b" not in told
+            assert len(told) < 5000
+        assert_serves(running, tmp_path)
+        assert len(running.log) < 200_000
+
+
+@linux
+def test_what_a_killed_agent_leaves_is_removed_by_the_next_one(tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "edge_tester-agent-of-somebody").write_text("no folder")
+    (scratch / "edge_tester-4711").mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    for name in ("killed", "living"):
+        (tmp_path / name).mkdir()
+    with running_agent(tmp_path / "living") as living:
+        (folder_of_living,) = scratch.glob("edge_tester-agent-*/")
+        # A model of it goes into hiding, and it is killed while that is served.
+        words = ("--fault", "daemon and hang")
+        with running_agent(tmp_path / "killed", *words, runtime=FAULTY, status=-9) as killed:
+            client = killed.connect()
+            client.upload_model(echo_model(tmp_path))
+            client.begin_sample(sample(*BAD))
+            wait_until(lambda: left_behind(tmp_path / "killed"))
+            killed.process.kill()
+            killed.process.wait()
+            client.disconnect()
+        assert 2 == len(list(scratch.glob("edge_tester-agent-*/")))
+        # On the same address: its socket was left too.
+        with running_agent(tmp_path / "killed") as following:
+            wait_until(lambda: not left_behind(tmp_path / "killed"))
+            wait_until(lambda: len(list(scratch.glob("edge_tester-agent-*/"))) == 2)
+            assert folder_of_living.is_dir()
+            assert_serves(following, tmp_path)
+            assert_serves(living, tmp_path)
+    left = ["edge_tester-4711", "edge_tester-agent-of-somebody"]
+    assert left == sorted(path.name for path in scratch.iterdir())
+
+
+@linux
+def test_a_session_process_ends_with_a_killed_agent_whatever_its_model_does(tmp_path):
+    with running_agent(tmp_path, "--fault", "hang natively", runtime=FAULTY, status=-9) as running:
+        client = running.connect()
+        client.upload_model(echo_model(tmp_path))
+        client.begin_sample(sample(*BAD))
+        (session,) = children_of(running.process.pid)
+        time.sleep(0.5)
+        running.process.kill()
+        running.process.wait()
+        wait_until(lambda: not Path(f"/proc/{session}/cmdline").exists())
+        client.disconnect()
+
+
+@linux
+def test_a_full_disk_for_temporary_files_kills_nothing(tmp_path, monkeypatch):
+    """Where it is in memory, in a namespace of its own, so that the disk can be full."""
+    script = 'mount -t tmpfs -o size=256k none $0 && TMPDIR=$0 exec "$@"'
+    full = tmp_path / "full"
+    full.mkdir()
+    probe = ["unshare", "-m", "sh", "-c", script, str(full)]
+    if subprocess.run([*probe, "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    host = str(tmp_path / "agent")
+    process = subprocess.Popen(
+        [
+            *probe,
+            *(sys.executable, "-m", "edge_tester.scenarios.inference_server"),
+            *("network", FAULTY, "--host", host, "--fault", "fill the disk"),
+        ],
+        cwd=Path(__file__).parents[3],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout.readline()
+        for _ in range(3):
+            client = SampleClient(NetworkProtocol(host=host))
+            client.connect(Hello(client="a test", wait=True), answer_limit_s=10)
+            client.upload_model(echo_model(tmp_path))
+            client.run_sample(sample(*BAD))
+            client.disconnect()
+    finally:
+        process.terminate()
+        assert 0 == process.wait(10)
+        process.stdout.close()

@@ -2,11 +2,16 @@
 
 import doctest
 import importlib.util
+import json
+import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import docutils.core
 import pytest
+
+from edge_tester.core.record import read_record, write_record
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,6 +39,20 @@ def test_documents_have_no_markup_error(path):
         source_path=str(path),
         settings_overrides={"halt_level": 2, "report_level": 2, "input_encoding": "utf-8"},
     )
+
+
+def test_the_record_that_run_record_rst_shows_is_one(tmp_path):
+    text = (ROOT / "docs/run-record.rst").read_text()
+    block = re.search(r"code-block:: json\n\n((?:   .*\n)+)", text).group(1)
+    (tmp_path / "shown.json").write_text(textwrap.dedent(block))
+    record = read_record(tmp_path / "shown.json")
+    assert 3 == len(record.target_ns)
+    write_record(record, tmp_path / "written.json")
+    # Nothing that is written is missing.
+    shown, written = (
+        json.loads((tmp_path / f"{n}.json").read_text()) for n in ("shown", "written")
+    )
+    assert shown == written
 
 
 def test_what_run_record_rst_shows_in_python_is_so(tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ class Predictions(Part, frozen=True, kw_only=True):
     predicted: list[Any]
 
 
-class Component(Part, frozen=True, kw_only=True):
+class Component(Part, frozen=True, kw_only=True, omit_defaults=True):
     """One class that took part, with all its options."""
 
     role: str

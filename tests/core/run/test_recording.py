@@ -5,6 +5,7 @@ from edge_tester.core.record import Block, Machine
 from edge_tester.core.run.recording import (
     clock_remarks,
     components_of,
+    distributions_of,
     model_facts,
     remarks_of,
     thread_remarks,
@@ -19,6 +20,7 @@ SECOND = Artifact(
     producer="mine.ToONNX",
     options={"level": 1},
     facts={"self_check": {"run": True}},
+    tool_versions={"onnx": "1.2"},
     remarks=("the second step is doubtful",),
     parent=FIRST,
 )
@@ -29,6 +31,7 @@ THIRD = Artifact(
     sha256="c",
     content_bytes=5,
     producer="mine.ToTVM",
+    tool_versions={"apache-tvm": "0.3"},
     remarks=("so is the third",),
     parent=SECOND,
 )
@@ -40,6 +43,10 @@ def test_every_step_of_a_chain_is_told_with_its_own_options():
         ("compiler", "mine.ToONNX", {"level": 1}),
         ("compiler", "mine.ToTVM", {}),
     ] == steps
+    components = components_of([], THIRD)
+    assert [{"onnx": "1.2"}, {"apache-tvm": "0.3"}] == [one.versions for one in components]
+    assert [{"self_check": {"run": True}}, {}] == [one.facts for one in components]
+    assert {"onnx", "apache-tvm"} == set(distributions_of(THIRD))
     assert ["the second step is doubtful", "so is the third"] == remarks_of(THIRD)
     facts = model_facts(THIRD, [], [])
     assert ["net.onnx", "net.pth"] == [parent["name"] for parent in facts.parents]

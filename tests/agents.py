@@ -79,6 +79,12 @@ class RunningAgent:
         client.connect(Hello(client="a test", **hello))
         return client
 
+    def wait(self, limit_s: float = 600.0) -> SampleClient:
+        """Return a client that has waited in line, but not longer."""
+        client = SampleClient(NetworkProtocol(host=self.host))
+        client.connect(Hello(client="a test", wait=True), answer_limit_s=limit_s)
+        return client
+
 
 @contextlib.contextmanager
 def running_agent(

@@ -24,15 +24,19 @@ class FaultyRuntime(EchoRuntime):
 
     def run(self) -> None:
         if self._inputs[0].flat[0] == 1:
-            _faults[self.fault]()
+            FAULTS[self.fault]()
         super().run()
+
+
+class AnyFaultRuntime(FaultyRuntime):
+    """The same; a client says which fault."""
 
 
 class FaultyLoader(FaultyRuntime):
     """Does what ``fault`` says when it loads a model."""
 
     def load(self, path, batch_size):
-        _faults[self.fault]()
+        FAULTS[self.fault]()
         return super().load(path, batch_size)
 
 
@@ -195,7 +199,7 @@ def _ignore_signals() -> None:
     _hang()
 
 
-_faults = {
+FAULTS = {
     "half a report": _half_a_report,
     "one byte of a report": _one_byte_of_a_report,
     "reports without end": _reports_without_end,

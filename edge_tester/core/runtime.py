@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from edge_tester.core.errors import ModelError, RuntimeStateError
-from edge_tester.core.options import Configurable, option, state
+from edge_tester.core.options import Configurable, option, options_of, state
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
 
+AnyRuntime = TypeVar("AnyRuntime", bound="Runtime")
 _LACKING = {
     "preparation": "is not prepared; call prepare() first",
     "model": "has no model; load one before using it",
@@ -40,6 +41,13 @@ class Runtime(Configurable):
     """Names of the packages whose versions belong into a run record."""
     may_crash: ClassVar[bool] = False
     """Whether a faulty model may end the process instead of raising."""
+    runs_code: ClassVar[bool] = True
+    """Whether a model can run any code of its own with the rights of the agent.
+
+    False only where a model is data: whatever is in the file, nothing in it is executed.
+    """
+    thread_options: ClassVar[tuple[str, ...]] = ("num_threads",)
+    """Names of the options, where it has them, that say how many threads to start."""
     complete: ClassVar[bool] = True
     """Whether it runs all of its formats; if not, its refusal says nothing of a model."""
 
@@ -136,6 +144,15 @@ class Runtime(Configurable):
         ``remarks``, a list of texts, is for what changes the meaning of the figures.
         """
         return {}
+
+    def as_client(self: AnyRuntime) -> AnyRuntime:
+        """Return a copy without what only the owner of a target may set.
+
+        Where host and owner are the same, the agent gets that, and the client sends the rest.
+        """
+        owned = {declared.name for declared in options_of(type(self)) if declared.target_only}
+        chosen = self.chosen_options()
+        return type(self).from_options({k: v for k, v in chosen.items() if k not in owned})
 
     def lacking(
         self, what: Literal["preparation", "model", "inputs", "outputs"]

@@ -32,6 +32,7 @@ class CoreMLRuntime(Runtime):
     """Runs Core ML programs (.mlpackage) with Core ML, on macOS alone."""
 
     input_formats = ("coreml",)
+    runs_code = True
     packages = ("coremltools",)
     distributions = ("coremltools",)
 

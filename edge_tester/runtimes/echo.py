@@ -27,6 +27,7 @@ class EchoRuntime(Runtime):
     """
 
     input_formats = ("echo",)
+    runs_code = False
 
     _inference_ns: int = state(0)
     _inputs: Sequence[Array] = state(())

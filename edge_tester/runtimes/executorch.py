@@ -36,6 +36,7 @@ class ExecuTorchRuntime(Runtime):
     """Runs ExecuTorch programs (.pte) by its Python binding, which needs PyTorch for tensors."""
 
     input_formats = ("executorch",)
+    runs_code = True
     packages = ("executorch", "torch")
     distributions = ("executorch", "torch")
     may_crash = True

@@ -28,6 +28,7 @@ class MILRuntime(Runtime):
     """
 
     input_formats = ("coreml",)
+    runs_code = True
     packages = ("coremltools", "torch")
     distributions = ("coremltools", "torch")
     complete = False

@@ -48,6 +48,7 @@ class ONNXRuntime(StatePairsRuntime):
     """Runs ONNX models with ONNX Runtime."""
 
     input_formats = ("onnx",)
+    runs_code = False
     packages = ("onnxruntime",)
     distributions = ("onnxruntime",)
 

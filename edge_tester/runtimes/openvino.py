@@ -23,6 +23,7 @@ class OpenVINORuntime(Runtime):
     """Runs ONNX models with OpenVINO, on Intel's and ARM's processors."""
 
     input_formats = ("onnx",)
+    runs_code = False
     packages = ("openvino",)
     distributions = ("openvino",)
 

@@ -43,6 +43,7 @@ class TFLiteRuntime(StatefulRuntime):
     """Runs LiteRT (TensorFlow Lite) models, with XNNPACK or other delegates."""
 
     input_formats = ("tflite",)
+    runs_code = False
     packages = ("ai_edge_litert|tflite_runtime|tensorflow",)
     distributions = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tensorflow-cpu")
 

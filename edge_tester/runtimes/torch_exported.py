@@ -25,6 +25,7 @@ class TorchExportedRuntime(Runtime):
     """
 
     input_formats = ("torch-exported",)
+    runs_code = True
     packages = ("torch",)
     distributions = ("torch",)
 

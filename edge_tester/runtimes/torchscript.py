@@ -41,6 +41,7 @@ class TorchScriptRuntime(StatePairsRuntime):
     """
 
     input_formats = ("torchscript",)
+    runs_code = True
     packages = ("torch",)
     distributions = ("torch",)
 

@@ -45,6 +45,7 @@ class TVMRuntime(Runtime):
     """
 
     input_formats = ("tvm",)
+    runs_code = True
     packages = ("tvm",)
     distributions = ("apache-tvm",)
     may_crash = True

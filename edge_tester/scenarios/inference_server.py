@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from edge_tester.core import registry
 from edge_tester.core.agent.agent import Agent
 from edge_tester.core.backends import missing_packages
+from edge_tester.core.errors import OptionError
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.scenarios._choice import Chosen
@@ -36,8 +37,16 @@ def serve(protocol: RuntimeProtocol, runtimes: Sequence[Runtime], agent: Agent) 
 def conduct(parsed: Parsed) -> None:
     """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
+    agent = parsed.extra(Agent)
     runtimes = [part for _, part in parsed.parts if isinstance(part, Runtime)]
-    serve(parsed.needed(RuntimeProtocol), runtimes, parsed.extra(Agent))
+    if parsed.left_out("runtimes") and not agent.serve_code:
+        # Nobody has named them, so nobody has agreed that clients run code here.
+        runtimes = [runtime for runtime in runtimes if not runtime.runs_code]
+    if not runtimes:
+        raise OptionError(
+            "No runtime is installed here whose models are data: name one, or say --serve-code."
+        )
+    serve(parsed.needed(RuntimeProtocol), runtimes, agent)
 
 
 def _complete(chosen: list[Chosen]) -> list[Chosen]:
@@ -56,7 +65,8 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
 COMMAND = Command(
     "server",
     "Run the target agent: it loads and runs the models that clients upload. Without "
-    "a runtime it serves every runtime that is installed. With --stdio, or the protocol stdio, it "
+    "a runtime it serves every runtime that is installed and whose models are data; those whose "
+    "models are code have to be named, or --serve-code. With --stdio, or the protocol stdio, it "
     "serves the one client at its standard input and output, as through ssh.",
     roles=("runtimeprotocols", "runtimes"),
     extras=(Agent,),

@@ -21,6 +21,7 @@ from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.frames import MAGIC, VERSION, Flag, Type, encode_header
 from edge_tester.core.wire.payloads import Block, Failure, Hello
 from edge_tester.core.wire.states import flight_limit
+from edge_tester.testing.plugin import lacking
 
 _EVERYTHING = {Type.OK: 1 << 30, Type.ERROR: 1 << 16}
 _UNKNOWN_TYPE = 200
@@ -41,17 +42,17 @@ class AgentConformance:
     @pytest.fixture
     def protocol(self) -> RuntimeProtocol:
         """Return a link to the agent, not connected; a new one for each call."""
-        raise NotImplementedError(f"{type(self).__name__} must define the fixture 'protocol'.")
+        raise lacking(type(self), "protocol")
 
     @pytest.fixture
     def model(self) -> Artifact:
         """Return a model that the agent runs, whose answer depends on its input."""
-        raise NotImplementedError(f"{type(self).__name__} must define the fixture 'model'.")
+        raise lacking(type(self), "model")
 
     @pytest.fixture
     def samples(self) -> Sequence[Sequence[Array]]:
         """Return the inputs of at least three samples, each with another answer."""
-        raise NotImplementedError(f"{type(self).__name__} must define the fixture 'samples'.")
+        raise lacking(type(self), "samples")
 
     @pytest.fixture
     def client(self, protocol: RuntimeProtocol) -> Iterator[Client]:

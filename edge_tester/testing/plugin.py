@@ -27,6 +27,15 @@ def _suite_of(test: type) -> str:
     return f"{suite.__name__}: {(suite.__doc__ or '').partition('.')[0]}"
 
 
+def lacking(suite: type, fixture: str) -> NotImplementedError:
+    """Return the error of a test that gives no such fixture of its suite."""
+    wanted = (inspect.getdoc(getattr(suite, fixture)) or "").partition("\n")[0]
+    return NotImplementedError(
+        f"{suite.__name__} must define the fixture {fixture!r} ({wanted.rstrip('.')}): "
+        f"{_suite_of(suite)}."
+    )
+
+
 class PluginConformance:
     """A subclass must name the plugin and the options it cannot do without."""
 
@@ -46,12 +55,7 @@ class PluginConformance:
 
     def lacking(self, fixture: str) -> NotImplementedError:
         """Return the error of a test that gives no such fixture."""
-        suite = type(self)
-        wanted = (inspect.getdoc(getattr(suite, fixture)) or "").partition("\n")[0]
-        return NotImplementedError(
-            f"{suite.__name__} must define the fixture {fixture!r} ({wanted.rstrip('.')}): "
-            f"{_suite_of(suite)}."
-        )
+        return lacking(type(self), fixture)
 
     def test_options_can_be_recorded(self) -> None:
         """Options go into the record of a run: no numbers or texts of numpy among them."""

@@ -3,9 +3,19 @@
 import pytest
 
 import edge_tester.testing
-from edge_tester.testing import CompilerConformance, DatasetConformance, RuntimeConformance
+from edge_tester.testing import (
+    AgentConformance,
+    CompilerConformance,
+    DatasetConformance,
+    RuntimeConformance,
+)
+from edge_tester.testing.plugin import PluginConformance
 
-SUITES = [v for n, v in vars(edge_tester.testing).items() if n.endswith("Conformance")]
+SUITES = [
+    suite
+    for name, suite in vars(edge_tester.testing).items()
+    if name.endswith("Conformance") and issubclass(suite, PluginConformance)
+]
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -31,6 +41,7 @@ def test_what_no_suite_knows_is_an_ordinary_error():
     [
         (RuntimeConformance, "model_file", "Return a model file of one of the input formats"),
         (RuntimeConformance, "example", "Return inputs of one sample and the outputs"),
+        (AgentConformance, "protocol", "Return a link to the agent, not connected"),
         (CompilerConformance, "dataset", "Return a prepared data set with calibration samples"),
     ],
 )

@@ -73,6 +73,8 @@ class Peer:
         ------
         RemoteProtocolError
             It is no HELLO, or the client closed the connection.
+        VersionMismatchError
+            It is one of another version of the protocol.
         OSError
             The connection failed.
         """

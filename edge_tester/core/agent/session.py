@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import structs, to_builtins
 
 from edge_tester.core.agent.bench import Bench
+from edge_tester.core.agent.limits import require_threads
 from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.agent.storage import Store, receive_description
 from edge_tester.core.errors import (
@@ -309,7 +310,9 @@ class Session:
                     f"{type(runtime).__name__}.{name} belongs to the target's owner: "
                     "set it where the agent is started.",
                 )
-        return type(runtime).from_options({**runtime.to_options(), **hello.runtime_options})
+        asked = type(runtime).from_options({**runtime.to_options(), **hello.runtime_options})
+        require_threads(asked, runtime)
+        return asked
 
 
 def _limits_by_state(data_limit_bytes: int) -> dict[str, dict[int, int]]:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,10 @@ from edge_tester.core.wire.frames import DESCRIPTION_LIMIT_BYTES
 from edge_tester.core.wire.payloads import ModelDescription, decode
 
 _LENGTH_BYTES = 4
+# Slower than any link that a model goes over: a serial line of 9600 baud has 960 bytes/s.
+MINIMUM_RATE = 100
+# For links that stand still at times.
+RATE_GRACE_S = 60.0
 
 
 def receive_description(channel: Channel, length: int) -> ModelDescription:
@@ -135,6 +140,35 @@ class Store:
         return self._folder / f"{described.sha256}.part"
 
 
+class Pace:
+    """Sees whether a model comes fast enough.
+
+    Each piece is a sign of life, so a client that sends a byte now and then would hold the
+    target for ever; that nothing comes at all is the supervisor's to see.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._start_s = clock()
+        self._bytes = 0
+
+    def count(self, size_bytes: int) -> None:
+        """Count what has come.
+
+        Raises
+        ------
+        RemoteProtocolError
+            After ``RATE_GRACE_S`` fewer than ``MINIMUM_RATE`` bytes per second have come.
+        """
+        self._bytes += size_bytes
+        lasting_s = self._clock() - self._start_s
+        if lasting_s > RATE_GRACE_S and self._bytes < MINIMUM_RATE * lasting_s:
+            raise RemoteProtocolError(
+                f"A model must come with at least {MINIMUM_RATE} bytes per second, "
+                f"got {self._bytes:,} bytes in {lasting_s:.0f} s."
+            )
+
+
 def _damaged(described: ModelDescription, digest: str) -> Exception:
     if described.offset:
         return TargetError(
@@ -153,6 +187,7 @@ def _completed(channel: Channel, path: Path, offset: int, on_piece: Callable[[],
     It is computed in a second thread.
     """
     digest: Any = hashlib.sha256()
+    pace = Pace()
     # One is filled and written while the other is hashed.
     buffers = [bytearray(CHUNK_BYTES), bytearray(CHUNK_BYTES)]
     pending: Future[None] | None = None
@@ -164,6 +199,7 @@ def _completed(channel: Channel, path: Path, offset: int, on_piece: Callable[[],
             space, filled = memoryview(buffers[0]), 0
             while filled < CHUNK_BYTES and (count := channel.take_into(space[filled:])):
                 filled += count
+                pace.count(count)
                 on_piece()
             if not filled:
                 break

@@ -7,12 +7,12 @@ import ctypes
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 from edge_tester.core import registry
+from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.options import Configurable, options_of, path_of
 from edge_tester.core.runtime import Runtime
@@ -34,8 +34,9 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[RuntimeProtocol]:
     RuntimeStateError
         The agent could not start; the message is its own.
     """
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
-        host = str(Path(folder) / "agent")
+    # If this process is killed, the next agent on this machine removes the folder.
+    with contextlib.closing(Scratch()) as scratch:
+        host = str(scratch.path / "agent")
         protocol = cast(
             RuntimeProtocol,
             registry.load("runtimeprotocols", "network").from_options({"host": host}),
@@ -47,7 +48,7 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[RuntimeProtocol]:
             *("--host", host, "--verbosity", "ERROR"),
             *flags,
         ]
-        log = Path(folder) / "log"
+        log = scratch.path / "log"
         with log.open("wb") as errors:
             # A process group of its own: Ctrl-C is for the client, which then stops it.
             process = subprocess.Popen(

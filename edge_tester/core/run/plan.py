@@ -16,7 +16,7 @@ from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError
 from edge_tester.core.making.cache import ingredients_of
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import Configurable, hint, option, options_of, path_of
+from edge_tester.core.options import Configurable, hint, option, path_of
 from edge_tester.core.run.pattern import BackToBack, LoadPattern
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
@@ -157,15 +157,14 @@ class Plan:
         OptionError
             One belongs to the owner of another target.
         """
-        owned = {one.name for one in options_of(type(self.runtime)) if one.target_only}
         chosen = self.runtime.chosen_options()
-        if not self.local:
-            for name in owned & chosen.keys():
-                raise OptionError(
-                    f"{type(self.runtime).__name__}.{name} belongs to the target's owner: "
-                    "set it where the agent is started."
-                )
-        return {name: value for name, value in chosen.items() if name not in owned}
+        allowed = self.runtime.as_client().chosen_options()
+        for name in chosen.keys() - allowed.keys() if not self.local else ():
+            raise OptionError(
+                f"{type(self.runtime).__name__}.{name} belongs to the target's owner: "
+                "set it where the agent is started."
+            )
+        return allowed
 
 
 def _part(key: str, value: object) -> Configurable:

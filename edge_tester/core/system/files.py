@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from edge_tester.core.errors import ModelError
+from edge_tester.core.system.text import printable
 
 if TYPE_CHECKING:
     import hashlib
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import tarfile
 
 CHUNK_BYTES = 1 << 20
+# A Core ML package has a dozen files, an ONNX model with external data hundreds.
+ARCHIVED_FILES_LIMIT = 10_000
 # How much of a file is looked at to tell what it is.
 _HEAD_BYTES = 64
 
@@ -131,22 +134,57 @@ def packed(files: Iterable[tuple[str, Path]]) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
-def unpacked(archive: Path, folder: Path) -> list[str]:
+def unpacked(
+    archive: Path,
+    folder: Path,
+    *,
+    members_limit: int = ARCHIVED_FILES_LIMIT,
+    size_limit_bytes: int | None = None,
+) -> list[str]:
     """Unpack an archive of :func:`packed` into a new folder; return the names in it.
+
+    Nothing is written before the list of members was read and found in order: plain files and
+    folders inside of the folder, no more of them and no more bytes than allowed.
+
+    Parameters
+    ----------
+    archive : Path
+    folder : Path
+        Removed first if it exists.
+    members_limit : int
+    size_limit_bytes : int, optional
+        Of all files together; by default what the archive itself has, since it is not
+        compressed.
 
     Raises
     ------
     ModelError
-        It is no archive, or would write elsewhere (PEP 706, filter ``data``).
+        It is no archive, breaks a limit, or would write elsewhere (PEP 706, filter ``data``).
     """
     import tarfile
 
     shutil.rmtree(folder, ignore_errors=True)
+    limit_bytes = archive.stat().st_size if size_limit_bytes is None else size_limit_bytes
     try:
-        with tarfile.open(archive) as content:
+        # Uncompressed: a few bytes cannot become many.
+        with tarfile.open(archive, mode="r:") as content:
+            members, size_bytes = [], 0
+            for member in content:
+                members.append(member.name)
+                size_bytes += member.size
+                if len(members) > members_limit or size_bytes > limit_bytes:
+                    raise ModelError(
+                        f"{archive} must hold at most {members_limit:,} files of {limit_bytes:,} "
+                        f"bytes in all, got {len(members):,} of {size_bytes:,} so far."
+                    )
+                if member.issparse() or not (member.isfile() or member.isdir()):
+                    raise ModelError(
+                        f"{archive} must hold plain files and folders alone, got "
+                        f"{printable(member.name)}."
+                    )
             extract_data(content, folder)
-            return content.getnames()
-    except (tarfile.TarError, OSError, EOFError) as error:
+            return members
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise ModelError(f"{archive} is no archive of a model: {error}") from error
 
 
@@ -181,7 +219,13 @@ def is_archive(path: Path) -> bool:
     """Tell whether a file is an archive of :func:`packed`."""
     import tarfile
 
-    return path.is_file() and tarfile.is_tarfile(path)
+    if not path.is_file():
+        return False
+    try:
+        tarfile.open(path, mode="r:").close()
+    except (tarfile.TarError, OSError, EOFError, ValueError):
+        return False
+    return True
 
 
 def impostor(path: Path) -> str | None:

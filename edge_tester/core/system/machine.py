@@ -76,7 +76,16 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_bytes() -> int:
-    """Return the peak resident set of this process since the last reset."""
+    """Return the peak resident set of this process since the last reset.
+
+    Source: proc(5), ``VmHWM`` of ``/proc/[pid]/status``, in kB. Where there is none,
+    getrusage(2), ``ru_maxrss``, whose peak is that of the whole life of the process: it
+    survives ``clear_refs``, and exec, so that a small program has the peak of the large
+    one that it replaced.
+    """
+    found = re.search(r"VmHWM:\s+(\d+) kB", _text(str(_PROC_SELF / "status")) or "")
+    if found:
+        return int(found.group(1)) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
 
 

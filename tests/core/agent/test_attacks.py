@@ -37,8 +37,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def assert_serves(agent, folder, limit_s: float = NEXT_CLIENT_S) -> None:
     """A whole session works, and soon."""
     start_s = time.monotonic()
-    client = SampleClient(NetworkProtocol(host=agent.host))
-    client.connect(Hello(client="a test", wait=True), answer_limit_s=3 * limit_s)
+    client = agent.wait(3 * limit_s)
     client.upload_model(echo_model(folder))
     assert [list(GOOD)] == client.run_sample(sample(*GOOD)).outputs[0].tolist()
     client.disconnect()
@@ -94,7 +93,10 @@ HOSTILE_MODELS = {
 
 @linux
 @pytest.mark.parametrize("fault", HOSTILE_MODELS)
-def test_no_model_makes_the_agent_deaf(tmp_path, fault):
+def test_no_model_makes_the_agent_deaf(tmp_path, fault, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     words = ("--fault", fault, "--time-limit-s", "1", "--idle-limit-s", "2")
     with running_agent(tmp_path, *words, runtime=FAULTY) as running:
         assert_serves(running, tmp_path)
@@ -108,6 +110,7 @@ def test_no_model_makes_the_agent_deaf(tmp_path, fault):
         wait_until(lambda: descriptors_of(running) <= before)
         assert [] == left_behind(tmp_path)
         assert len(children_of(running.process.pid)) <= 1
+    assert [] == list(temporary.iterdir())
 
 
 def test_every_signal_has_words():

@@ -1,14 +1,17 @@
 """Models as they arrive on the target's disk."""
 
 import errno
+import functools
 import hashlib
+import itertools
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from edge_tester.core.agent.storage import Store, receive_description
+from edge_tester.core.agent import storage
+from edge_tester.core.agent.storage import Pace, Store, receive_description
 from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError, UnreachableError
 from edge_tester.core.system.files import CHUNK_BYTES
 from edge_tester.core.wire.channel import Channel
@@ -161,3 +164,36 @@ def test_sizes_that_disagree_are_a_violation(change):
     data = payload(b"model", **change)
     with pytest.raises(RemoteProtocolError, match="cannot hold"):
         receive_description(arrived(data), len(data))
+
+
+def pace_of(interval_s: float) -> Pace:
+    """Whose clock goes on by so much whenever it is read."""
+    return Pace(functools.partial(next, itertools.count(0, interval_s)))
+
+
+def test_a_model_that_drips_does_not_hold_the_target():
+    """A byte every ten seconds: each is a sign of life, and they would go on for ever."""
+    pace, taken = pace_of(10), 0
+    with pytest.raises(RemoteProtocolError, match="at least 100 bytes per second, got 7 bytes"):
+        for _ in range(1000):
+            pace.count(1)
+            taken += 1
+    assert 6 == taken
+
+
+@pytest.mark.parametrize(("size_bytes", "interval_s", "pieces"), [(960, 1, 1000), (1, 30, 2)])
+def test_a_slow_link_is_no_drip(size_bytes, interval_s, pieces):
+    """A serial line of 9600 baud; and one that stands still for most of the grace."""
+    pace = pace_of(interval_s)
+    for _ in range(pieces):
+        pace.count(size_bytes)
+
+
+def test_the_pace_is_seen_where_a_model_is_received(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "RATE_GRACE_S", 0)
+    monkeypatch.setattr(storage, "MINIMUM_RATE", 1e12)
+    data = payload(b"model")
+    channel = arrived(data)
+    described = receive_description(channel, len(data))
+    with pytest.raises(RemoteProtocolError, match="bytes per second"):
+        Store(tmp_path / "store").receive(channel, described, tmp_path / "model.echo")

@@ -1,0 +1,230 @@
+"""Let one agent meet many hostile models and clients, and see whether it still serves.
+
+After each attack the next client runs a whole session, and the time until it has its answer is
+taken. In the end the agent must have no more descriptors, processes and folders than at the
+beginning. Linux only.
+
+    python benchmarks/agent_attacks.py --sessions 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import os
+import random
+import re
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.wire import frames
+from edge_tester.core.wire.frames import Type
+from edge_tester.core.wire.payloads import Hello, encode
+from edge_tester.runtimeprotocols.network import NetworkProtocol
+from tests.agents import RunningAgent, SampleClient, children_of, echo_model, running_agent, sample
+from tests.faulty_runtimes import FAULTS
+
+RUNTIME = "tests.faulty_runtimes.AnyFaultRuntime"
+# A client that waits longer has met a deaf agent.
+DEAF_S = 30.0
+GOOD = (0, 2, 3, 4)
+BAD = (1, 2, 3, 4)
+
+
+class Soak:
+    """One agent, its attackers, and what came of them."""
+
+    def __init__(self, agent: RunningAgent, folder: Path, seed: int) -> None:
+        self.agent = agent
+        self.model = echo_model(folder)
+        self.random = random.Random(seed)
+        self.waits_s: dict[str, list[float]] = collections.defaultdict(list)
+        self.deaf: list[str] = []
+        self.strangers: list[socket.socket] = []
+
+    def attacks(self) -> dict[str, Callable[[], None]]:
+        """Return every attack by its name."""
+        # This machine's disk is somebody else's too.
+        faults = set(FAULTS) - {"none", "fill the disk"}
+        found = {f"model: {f}": lambda f=f: self.run_model(f) for f in sorted(faults)}
+        found |= {
+            f"model: {f}, client leaves": lambda f=f: self.leave(f)
+            for f in ("hang", "half a report", "print without end", "daemon and hang")
+        }
+        return found | {
+            "garbage": lambda: self.say(self.random.randbytes(1000)),
+            "half a HELLO": lambda: self.say(hello_of("half")[:-3]),
+            "silence": lambda: self.strangers.append(self.connected()),
+            "HELLO, then a reset": lambda: self.say(hello_of("short")),
+            "HELLO, garbage": lambda: self.say(hello_of("rude") + self.random.randbytes(500)),
+            "HELLO, half a header": lambda: self.say(
+                hello_of("x") + frames.encode_header(Type.STATS, 0, 1, 0)[:7]
+            ),
+            "HELLO, a huge model": lambda: self.say(
+                hello_of("huge") + frames.encode_header(Type.MODEL, 0, 1, 1 << 39)
+            ),
+            "line of waiting clients": self.line,
+        }
+
+    def connected(self) -> socket.socket:
+        """Return a new connection."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(DEAF_S)
+        connection.connect(self.agent.host)
+        return connection
+
+    def say(self, what: bytes) -> None:
+        """Say something and leave."""
+        with self.connected() as connection, contextlib.suppress(OSError):
+            connection.sendall(what)
+
+    def line(self) -> None:
+        """Wait in line, many times, and leave."""
+        with contextlib.ExitStack() as stack:
+            for number in range(40):
+                one = stack.enter_context(self.connected())
+                with contextlib.suppress(OSError):
+                    one.sendall(hello_of(f"number {number}", wait=True))
+
+    def client(self, fault: str = "none") -> SampleClient:
+        """Return a client whose model does this."""
+        client = SampleClient(NetworkProtocol(host=self.agent.host))
+        hello = Hello(client="a soak", wait=True, runtime_options={"fault": fault})
+        client.connect(hello, answer_limit_s=DEAF_S)
+        client.upload_model(self.model)
+        return client
+
+    def run_model(self, fault: str) -> None:
+        """Let a model go wrong, and hear of it."""
+        client = self.client(fault)
+        with contextlib.suppress(EdgeTesterError):
+            client.run_sample(sample(*BAD))
+        client.disconnect()
+
+    def leave(self, fault: str) -> None:
+        """Let a model go wrong, and do not wait for it."""
+        client = self.client(fault)
+        client.begin_sample(sample(*BAD))
+        time.sleep(0.05)
+        client.disconnect()
+
+    def next_client(self, after: str) -> None:
+        """Take the time that the next client needs."""
+        begin_s = time.monotonic()
+        try:
+            client = self.client()
+            assert [list(GOOD)] == client.run_sample(sample(*GOOD)).outputs[0].tolist()
+            client.disconnect()
+        except EdgeTesterError as error:
+            self.deaf.append(f"{after}: {error}")
+        self.waits_s[after].append(time.monotonic() - begin_s)
+
+    def run(self, sessions: int) -> None:
+        """Attack so many times, in random order."""
+        attacks = self.attacks()
+        for number in range(sessions):
+            name = self.random.choice(list(attacks))
+            try:
+                attacks[name]()
+            except EdgeTesterError as error:
+                self.deaf.append(f"{name}: {error}")
+            self.next_client(name)
+            if len(self.strangers) > 100:
+                self.go_away()
+            if number % 100 == 99:
+                print(f"{number + 1} of {sessions}, {len(self.deaf)} deaf", flush=True)
+
+    def go_away(self) -> None:
+        """Close what was left open."""
+        for one in self.strangers:
+            one.close()
+        self.strangers.clear()
+
+
+def hello_of(client: str, wait: bool = False) -> bytes:
+    """Return a HELLO."""
+    content = encode(Hello(client=client, wait=wait))
+    return frames.encode_header(Type.HELLO, 0, 0, len(content)) + content
+
+
+class Belongings:
+    """What an agent has at a time when it waits for its next client."""
+
+    def __init__(self, agent: RunningAgent, temporary: Path) -> None:
+        pid = agent.process.pid
+        status = Path(f"/proc/{pid}/status").read_text()
+        self.counts = {
+            "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+            "children": len(children_of(pid)),
+            "threads": int(re.search(r"Threads:\s+(\d+)", status)[1]),
+            "files": len(list(temporary.rglob("*"))),
+            "stray processes": len(_strays(temporary, pid)),
+        }
+        self.resident_kb = int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+
+def _strays(temporary: Path, agent: int) -> list[int]:
+    """Return the processes that carry this agent's mark and are not its session process."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        pid = int(path.parent.name)
+        with contextlib.suppress(OSError):
+            ours = f"EDGE_TESTER_AGENT_FOLDER={temporary}".encode() in path.read_bytes()
+            if ours and pid not in children_of(agent):
+                found.append(pid)
+    return found
+
+
+def main() -> None:
+    """Attack, and print what came of it; the exit status is 1 if the agent lost something."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sessions", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder, temporary = Path(place), Path(place) / "temporary"
+        temporary.mkdir()
+        os.environ["TMPDIR"] = str(temporary)
+        words = ("--time-limit-s", "0.5", "--idle-limit-s", "2", "--verbosity", "ERROR")
+        with running_agent(folder, *words, runtime=RUNTIME) as agent:
+            soak = Soak(agent, folder, arguments.seed)
+            soak.next_client("nothing")
+            time.sleep(2)
+            before = Belongings(agent, temporary)
+            begin_s = time.monotonic()
+            soak.run(arguments.sessions)
+            lasted_s = time.monotonic() - begin_s
+            soak.go_away()
+            soak.next_client("nothing")
+            time.sleep(2)
+            after = Belongings(agent, temporary)
+        left = list(temporary.iterdir())
+    print(f"\n{'after':<45}{'times':>6}{'median [s]':>12}{'longest [s]':>12}")
+    for name, waits_s in sorted(soak.waits_s.items()):
+        longest = f"{max(waits_s):>12.2f}"
+        print(f"{name:<45}{len(waits_s):>6}{statistics.median(waits_s):>12.2f}{longest}")
+    every = sorted(wait for waits_s in soak.waits_s.values() for wait in waits_s)
+    print(f"\n{arguments.sessions} attacks in {lasted_s:.0f} s; {len(soak.deaf)} times deaf")
+    print(
+        f"next client served after {statistics.median(every):.2f} s (median), "
+        f"{every[int(0.99 * len(every))]:.2f} s (99 of 100), {every[-1]:.2f} s (longest)"
+    )
+    for name, count in before.counts.items():
+        print(f"{name}: {count} before, {after.counts[name]} after")
+    print(f"resident: {before.resident_kb} kB before, {after.resident_kb} kB after")
+    print(f"left behind when it was stopped: {[path.name for path in left] or 'nothing'}")
+    print(*soak.deaf, sep="\n")
+    sys.exit(bool(soak.deaf or left or after.counts != before.counts))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,7 @@ from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.testing import CompilerConformance, RuntimeConformance
+from edge_tester.testing.compiler import Made
 
 HEADER = b"DOUBLES\n"
 
@@ -280,6 +281,9 @@ def check(suite, plugin, name, values):
     else:
         values["compiler"] = chosen._compiler(values["tmp_path"] / "compiled")
     method = getattr(chosen, name)
+    if "made" in inspect.signature(method).parameters:
+        maker = chosen._compiler(values["tmp_path"] / "made")
+        values["made"] = Made.by(maker, values["model"], values["dataset"])
     method(**{wanted: values[wanted] for wanted in inspect.signature(method).parameters})
 
 
@@ -306,10 +310,7 @@ def test_good_compiler_passes(name, values):
         (InputChangingRuntime, "test_leaves_inputs_and_file_alone"),
         (FileChangingRuntime, "test_leaves_inputs_and_file_alone"),
         (WrongSpecRuntime, "test_answers_as_the_specs_say"),
-        (CarelessRuntime, "test_refuses_to_run_without_inputs"),
-        (CarelessRuntime, "test_refuses_to_run_without_a_model"),
         (LenientRuntime, "test_refuses_files_that_are_no_model"),
-        (LenientRuntime, "test_refuses_to_load_unprepared"),
         (WrongRuntime, "test_answers_right"),
         (DriftingRuntime, "test_answers_the_same_again"),
         (SilentRuntime, "test_has_a_summary"),
@@ -319,6 +320,26 @@ def test_good_compiler_passes(name, values):
 def test_bad_runtime_is_rejected(plugin, name, values):
     with pytest.raises((AssertionError, EdgeTesterError, pytest.fail.Exception)):
         check(RuntimeSuite, plugin, name, values)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "name"),
+    [
+        (CarelessRuntime, "test_refuses_to_run_without_inputs"),
+        (CarelessRuntime, "test_refuses_to_run_without_a_model"),
+        (LenientRuntime, "test_refuses_to_load_unprepared"),
+    ],
+)
+def test_what_comes_too_early_is_refused_for_a_runtime_that_does_not_look(plugin, name, values):
+    check(RuntimeSuite, plugin, name, values)
+    unguarded = {"__doc__": plugin.__doc__}
+    for method in ("load", "set_inputs", "run", "get_outputs"):
+        unguarded[method] = inspect.unwrap(getattr(plugin, method))
+    bare = type("Bare", (plugin,), {"__doc__": plugin.__doc__, "_refuse_to_run": lambda self: None})
+    for method, function in unguarded.items():
+        setattr(bare, method, function)
+    with pytest.raises((AssertionError, EdgeTesterError, pytest.fail.Exception)):
+        check(RuntimeSuite, bare, name, values)
 
 
 @pytest.mark.parametrize(

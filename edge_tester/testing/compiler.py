@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -25,6 +25,39 @@ from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.files import sha256_of
 from edge_tester.core.tensors import Array
 from edge_tester.testing.plugin import PluginConformance
+
+
+class Made(NamedTuple):
+    """What one compilation came to, for all checks that only look at it.
+
+    Attributes
+    ----------
+    compiler : ModelCompiler
+    artifact : Artifact
+    before, after : dict of Path to str
+        Checksums of the model's files around it.
+    files : list of Path
+        What was in the folder of the result then.
+    """
+
+    compiler: ModelCompiler
+    artifact: Artifact
+    before: dict[Path, str]
+    after: dict[Path, str]
+    files: list[Path]
+
+    @classmethod
+    def by(cls, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset) -> Made:
+        """Compile, with the compiler's own check."""
+        compiler.self_check = True
+        before = _checksums(model.model_path)
+        artifact = compiler.compile(model, dataset)
+        after = _checksums(model.model_path)
+        return cls(compiler, artifact, before, after, list(compiler.output_path().parent.iterdir()))
+
+
+# Test class -> what its compiler made: compiling takes longer than all checks of it.
+_MADE: dict[type, Made] = {}
 
 
 class CompilerConformance(PluginConformance):
@@ -57,6 +90,17 @@ class CompilerConformance(PluginConformance):
         """Return the compiler, writing into an empty folder."""
         return self._compiler(tmp_path / "compiled")
 
+    @pytest.fixture
+    def made(
+        self, model: ModelWrapper, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+    ) -> Made:
+        """Return what the compiler made of the model, once for the class, checked by itself."""
+        found = _MADE.get(type(self))
+        if found is None:
+            compiler = self._compiler(tmp_path_factory.mktemp("made") / "compiled")
+            found = _MADE[type(self)] = Made.by(compiler, model, dataset)
+        return found
+
     def test_flags_and_mapping_give_the_same(self) -> None:
         """The command line, YAML and Python are three spellings of one thing."""
         expected = self._compiler(Path("compiled"))
@@ -70,12 +114,10 @@ class CompilerConformance(PluginConformance):
         assert self.cls.input_formats
         assert isinstance(self.cls.output_format, str)
 
-    def test_describes_what_it_wrote(
-        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
-    ) -> None:
+    def test_describes_what_it_wrote(self, made: Made) -> None:
         """The artifact is the file, and says how it was made."""
-        artifact = compiler.compile(model, dataset)
-        assert compiler.compiled_model_path == artifact.path
+        artifact = made.artifact
+        assert made.compiler.compiled_model_path == artifact.path
         assert self.cls.output_format == artifact.format
         with artifact.open() as file:
             content = file.read()
@@ -83,60 +125,48 @@ class CompilerConformance(PluginConformance):
         assert hashlib.sha256(content).hexdigest() == artifact.sha256
         assert path_of(self.cls) == artifact.producer
         require_encodable(options=artifact.options, facts=artifact.facts)
-        assert compiler.to_options() == json.loads(json.dumps(artifact.options))
+        assert made.compiler.to_options() == json.loads(json.dumps(artifact.options))
         assert artifact.tool_versions
         assert artifact.weights is not None
         assert sum(artifact.weights.elements.values()) > 0
 
-    def test_quantizes_if_it_says_so(
-        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
-    ) -> None:
+    def test_quantizes_if_it_says_so(self, made: Made) -> None:
         """Integer weights are there if, and only if, they were asked for."""
-        weights = compiler.compile(model, dataset).weights
+        weights = made.artifact.weights
         assert weights is not None
-        assert compiler.quantizes == (weights.quantized_share > 0)
+        assert made.compiler.quantizes == (weights.quantized_share > 0)
         assert 0 <= weights.quantized_share <= 1
 
-    def test_leaves_the_model_alone_and_nothing_behind(
-        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
-    ) -> None:
+    def test_leaves_the_model_alone_and_nothing_behind(self, made: Made) -> None:
         """The model's file stays as it is; beside the result there is no other file."""
-        before = _checksums(model.model_path)
-        compiler.compile(model, dataset)
-        assert before == _checksums(model.model_path)
-        folder = compiler.output_path().parent
-        assert [compiler.output_path()] == list(folder.iterdir())
+        assert made.before == made.after
+        assert [made.compiler.output_path()] == made.files
 
     def test_result_answers_like_the_model(
-        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
+        self, made: Made, model: ModelWrapper, dataset: Dataset
     ) -> None:
         """A runtime takes the result, and it answers as the model does."""
         if not self.runnable:
             pytest.skip("no runtime takes the output format")
-        artifact = compiler.compile(model, dataset)
-        expected, actual = self._compared(artifact, model, dataset)
+        expected, actual = self._compared(made.artifact, model, dataset)
         for wanted, got in zip(expected, actual, strict=True):
             assert wanted.shape == got.shape
             assert np.abs(wanted - got).max() <= self.tolerance
 
-    def test_result_passes_the_compilers_own_check(
-        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
-    ) -> None:
+    def test_result_passes_the_compilers_own_check(self, made: Made) -> None:
         """What was made is run and compared before it counts as made, and that is said."""
-        compiler.self_check = True
-        facts = compiler.compile(model, dataset).facts["self_check"]
+        facts = made.artifact.facts["self_check"]
         # A runtime that is no installed plugin, or none at all, is an ordinary reason.
         assert facts.get("compared") or (not facts["run"] and facts["reason"])
 
     def test_same_model_gives_the_same_answers(
-        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset, tmp_path: Path
+        self, made: Made, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
     ) -> None:
         """Compiling again, calibration included, changes nothing."""
         if not self.runnable:
             pytest.skip("no runtime takes the output format")
-        again = self._compiler(tmp_path / "again")
-        _, first = self._compared(compiler.compile(model, dataset), model, dataset)
-        _, second = self._compared(again.compile(model, dataset), model, dataset)
+        _, first = self._compared(made.artifact, model, dataset)
+        _, second = self._compared(compiler.compile(model, dataset), model, dataset)
         for wanted, got in zip(first, second, strict=True):
             assert np.array_equal(wanted, got)
 
@@ -150,10 +180,17 @@ class CompilerConformance(PluginConformance):
         assert not compiler.output_path().exists()
 
     def test_refuses_a_corrupt_model_and_keeps_the_earlier_result(
-        self, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset, tmp_path: Path
+        self,
+        made: Made,
+        compiler: ModelCompiler,
+        model: ModelWrapper,
+        dataset: Dataset,
+        tmp_path: Path,
     ) -> None:
         """What was compiled before is still there, whole."""
-        compiler.compile(model, dataset)
+        earlier, path = made.compiler.output_path(), compiler.output_path()
+        path.parent.mkdir()
+        (shutil.copytree if earlier.is_dir() else shutil.copyfile)(earlier, path)
         before = _checksums(compiler.output_path())
         with pytest.raises((CompilationError, ModelError)):
             compiler.compile(_corrupt(model, tmp_path), dataset)
@@ -174,7 +211,7 @@ class CompilerConformance(PluginConformance):
     def _compiler(self, folder: Path) -> ModelCompiler:
         options: Mapping[str, Any] = {
             "compiled_model_path": folder / f"model.{self.cls.output_format}",
-            # One check has it on; the others would take twice as long.
+            # What is made for all checks has it on; the rest would take twice as long.
             "self_check": False,
             **self.options,
         }

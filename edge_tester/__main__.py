@@ -20,6 +20,7 @@ COMMANDS = {
     "measure-host": ("inference_performance", "run a model on this machine, in its framework"),
     "train": ("model_training", "train a model"),
     "report": ("render_report", "render run records as HTML, RST or Markdown"),
+    "recover": ("recover", "make a record of what a run that was killed has measured"),
     "onnx-conversion": ("onnx_conversion", "see which models survive the way through ONNX"),
     "run": ("run_file", "run a scenario that a YAML file describes"),
     "list": ("list_plugins", "list the plugins"),

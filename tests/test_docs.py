@@ -1,13 +1,18 @@
 """The parts of the documentation that come from the code are up to date."""
 
+import doctest
 import importlib.util
+import json
 import re
+import shutil
+import textwrap
 from pathlib import Path
 
 import docutils.core
 import pytest
 
 from edge_tester.core import registry
+from edge_tester.core.record import read_record, write_record
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,3 +50,27 @@ def test_every_runtime_is_listed_with_whether_its_models_are_code():
     # A plugin from elsewhere that says nothing counts as code.
     assert registry.base_of("runtimes").runs_code
     assert all("runs_code" in vars(cls) for cls in runtimes.values())
+
+
+def test_the_record_that_run_record_rst_shows_is_one(tmp_path):
+    text = (ROOT / "docs/run-record.rst").read_text()
+    block = re.search(r"code-block:: json\n\n((?:   .*\n)+)", text).group(1)
+    (tmp_path / "shown.json").write_text(textwrap.dedent(block))
+    record = read_record(tmp_path / "shown.json")
+    assert 3 == len(record.target_ns)
+    write_record(record, tmp_path / "written.json")
+    # Nothing that is written is missing.
+    shown, written = (
+        json.loads((tmp_path / f"{n}.json").read_text()) for n in ("shown", "written")
+    )
+    assert shown == written
+
+
+def test_what_run_record_rst_shows_in_python_is_so(tmp_path, monkeypatch):
+    pytest.importorskip("pandas")
+    (tmp_path / "build/report").mkdir(parents=True)
+    shutil.copy(ROOT / "tests/records/version-1.json", tmp_path / "build/report/my-model.json")
+    monkeypatch.chdir(tmp_path)
+    document = str(ROOT / "docs/run-record.rst")
+    failed, tried = doctest.testfile(document, module_relative=False, encoding="utf-8")
+    assert (0, 8) == (failed, tried)

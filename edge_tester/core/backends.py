@@ -28,6 +28,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "torch",
     "openvino": "openvino",
+    "pandas": "pandas",
     "PIL": "host",
     "rich": "host",
     "sklearn": "digits",

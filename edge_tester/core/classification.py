@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from edge_tester.core.errors import DatasetError, InputError
@@ -95,6 +96,15 @@ class ClassificationAccumulator(Accumulator):
     def result(self) -> Quality:
         """Return the figures over everything seen so far."""
         counts = self.counts[self.threshold]
+        return msgspec.structs.replace(
+            self.summary(),
+            confusion_matrix=counts.confusion.tolist(),
+            per_class=per_class(counts.confusion, counts.unpredicted, self.class_names),
+        )
+
+    def summary(self) -> Quality:
+        """Return the figures but those of single classes."""
+        counts = self.counts[self.threshold]
         classes = len(counts.unpredicted)
         has_top5 = self.scored and classes > TOP_CLASSES
         return Quality(
@@ -104,8 +114,6 @@ class ClassificationAccumulator(Accumulator):
             top5_accuracy=ratio(counts.top5_hits, self.samples) if has_top5 else None,
             classes=classes,
             threshold=self.threshold if self.single else None,
-            confusion_matrix=counts.confusion.tolist(),
-            per_class=per_class(counts.confusion, counts.unpredicted, self.class_names),
         )
 
     def predicted(self, values: Array) -> list[Any]:

@@ -14,6 +14,7 @@ from edge_tester.core.making.selfcheck import Findings, checked
 from edge_tester.core.making.trial import Result
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option, path_of, state
+from edge_tester.core.run.feed import Feed
 from edge_tester.core.system.files import atomic_folder, atomic_path, is_empty
 from edge_tester.core.tensors import Array
 
@@ -236,9 +237,8 @@ class ModelCompiler(Configurable):
         samples = cast(Dataset, dataset)
         model.load()
         inputs, _ = model.specs()
-        samples.bind(inputs)
-        for one in samples.batches(samples.split().calibration, 1):
-            values = model.preprocess(one.inputs, inputs)
+        feed = Feed(model, samples, inputs, indices=samples.split().calibration)
+        for values in map(feed.values, feed.loaded()):
             self._widen(values)
             yield values
 

@@ -51,6 +51,10 @@ class Accumulator:
         """Return the figures over everything seen so far."""
         raise NotImplementedError
 
+    def summary(self) -> Quality:
+        """Return the same but for what takes long, which can be computed from predictions."""
+        return self.result()
+
     def predicted(self, values: Array) -> list[Any]:
         """Return one plain prediction per sample; :meth:`settled` makes them final."""
         raise NotImplementedError

@@ -1,11 +1,12 @@
 """Run records: what one benchmark measured, as one versioned JSON file.
 
 Raw values are primary; statistics are computed when a record is read. The JSON
-Schema of a record is generated from the classes below (:func:`record_schema`).
+Schema of a record is generated from the classes (:func:`record_schema`).
 """
 
 from __future__ import annotations
 
+import html
 import json
 import tempfile
 from pathlib import Path
@@ -13,171 +14,180 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from edge_tester.core.backends import backend
 from edge_tester.core.errors import RecordError
 from edge_tester.core.figures import Quality
+from edge_tester.core.results.measures import Figure, figures_of, told
+from edge_tester.core.results.parts import (
+    Block,
+    ColdStart,
+    Component,
+    Machine,
+    Memory,
+    ModelFacts,
+    Part,
+    Predictions,
+    Replicate,
+    about,
+)
+from edge_tester.core.results.version1 import upgraded
 from edge_tester.core.system.files import write_atomically
-from edge_tester.core.tensors import TensorSpec
 
-SCHEMA_VERSION: Final = 1
+__all__ = [
+    "Block",
+    "ColdStart",
+    "Component",
+    "Machine",
+    "Memory",
+    "ModelFacts",
+    "Predictions",
+    "Replicate",
+    "RunRecord",
+    "read_record",
+    "record_schema",
+    "require_encodable",
+    "require_writable",
+    "write_record",
+]
 
-
-def _about(text: str) -> msgspec.Meta:
-    return msgspec.Meta(description=text)
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the parts of a record."""
-
-
-class Latency(Part, frozen=True, kw_only=True):
-    """Every raw inference in order, the cold one excluded."""
-
-    target_ns: Annotated[
-        list[int],
-        _about("Time of the runtime's run by the target's own clock; authoritative [ns]"),
-    ]
-    host_ns: Annotated[
-        list[int],
-        _about(
-            "Time of the same inferences by the host's clock, with the link and, where warmed, "
-            "the untimed inference; a cross-check only; empty where host and target are one "
-            "process [ns]"
-        ),
-    ]
-    host_interval: Annotated[
-        Literal["flight", "between_oks"],
-        _about(
-            "What host_ns spans: the whole flight of a sample, from sending its requests to "
-            "having heard all answers; or the time between OK (started) and OK (finished)"
-        ),
-    ] = "flight"
-    warmed: Annotated[
-        bool,
-        _about(
-            "Whether each timed inference came right after an untimed one of the same input, "
-            "so that its time is that of a loop and not of the first after a pause"
-        ),
-    ] = False
-
-
-class ColdStart(Part, frozen=True, kw_only=True):
-    """What happens once, never mixed with the steady state."""
-
-    load_ns: Annotated[int | None, _about("Loading the model on the target [ns]")] = None
-    first_inference_ns: Annotated[
-        int | None, _about("The first inference after loading, on the target [ns]")
-    ] = None
-
-
-class Memory(Part, frozen=True, kw_only=True):
-    """Resident memory of the process that ran the model."""
-
-    peak_bytes: Annotated[int | None, _about("Peak resident set of the whole process")] = None
-    before_load_bytes: Annotated[int | None, _about("Resident set before the model was loaded")] = (
-        None
-    )
-
-
-class Cpu(Part, frozen=True, kw_only=True):
-    """Processor time of the process that ran the model."""
-
-    time_ns: Annotated[
-        int | None, _about("User and system time of all its threads over the measured part [ns]")
-    ] = None
-
-
-class ModelFacts(Part, frozen=True, kw_only=True):
-    """The model that ran, as a file and as tensors."""
-
-    name: str
-    format: str
-    size_bytes: int
-    sha256: str
-    inputs: list[TensorSpec]
-    outputs: list[TensorSpec]
-    quantized_weight_share: Annotated[
-        float | None,
-        _about("Part of the weight values that are quantized integers, read back from the file"),
-    ] = None
-    weight_elements: Annotated[
-        dict[str, int], _about("Number of weight values per dtype, read back from the file")
-    ] = {}
-    compiler_facts: Annotated[
-        dict[str, Any],
-        _about("What its compiler tells of it: tool versions, mapped operators, tuning"),
-    ] = {}
-    parents: Annotated[
-        list[dict[str, Any]], _about("Files it was made from, nearest first: name, format, sha256")
-    ] = []
-
-
-class Predictions(Part, frozen=True, kw_only=True):
-    """Per sample, in the order of the measurement."""
-
-    index: Annotated[list[int], _about("Index of the sample in the data set")]
-    truth: list[Any] | None
-    predicted: list[Any]
-
-
-class Component(Part, frozen=True, kw_only=True):
-    """One class that took part, with all its options."""
-
-    role: str
-    name: Annotated[str, _about("Dotted path of the class")]
-    options: dict[str, Any]
-
-
-class Machine(Part, frozen=True, kw_only=True):
-    """One machine as it was during the run."""
-
-    hostname: str
-    system: str
-    architecture: str
-    cpu_model: str | None = None
-    cpu_count: Annotated[int | None, _about("Processors that the process might use")] = None
-    cpu_installed: Annotated[int | None, _about("Processors that the machine has")] = None
-    governor: Annotated[str | None, _about("Frequency governor; None if not readable")] = None
-    memory_bytes: int | None = None
-    load_average: Annotated[list[float] | None, _about("1, 5 and 15 minutes")] = None
-    boot_id: Annotated[str | None, _about("The same on host and target: one machine")] = None
-    versions: Annotated[dict[str, str], _about("Python and the packages that took part")] = {}
+SCHEMA_VERSION: Final = 2
 
 
 class RunRecord(Part, frozen=True, kw_only=True):
     """One benchmark: what was run, where, and everything that was measured."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     name: str
-    created: Annotated[str, _about("Start, UTC, ISO 8601")]
-    complete: Annotated[bool, _about("False if the run was interrupted; what is here is valid")]
+    created: Annotated[str, about("Start, UTC, ISO 8601")]
+    complete: Annotated[bool, about("False if the run was interrupted; what is here is valid")]
     incomplete_reason: str | None = None
     command_line: list[str]
-    batch_size: Annotated[int, _about("Samples per inference")]
+    batch_size: Annotated[int, about("Samples per inference")]
     components: list[Component]
     model: ModelFacts
-    latency: Latency
-    cold_start: ColdStart
-    memory: Memory
-    cpu: Cpu
+    replicates: list[Replicate]
+    host_interval: Annotated[
+        Literal["flight", "between_oks"],
+        about(
+            "What host_ns spans: from sending the requests of a block to having heard all "
+            "answers; or the time between OK (started) and OK (finished)"
+        ),
+    ] = "flight"
+    pace: Annotated[
+        Literal["loop", "isolated"],
+        about(
+            "Whether inferences came right after others, timed or not, so that their time is that "
+            "of a loop, or each after a pause"
+        ),
+    ] = "loop"
     quality: Quality
     predictions: Predictions
     class_names: list[str] = []
     runtime_facts: Annotated[
-        dict[str, Any], _about("What the runtime really used: kernels, providers, threads")
+        dict[str, Any], about("What the runtime really used: kernels, providers, threads")
     ] = {}
     input_facts: Annotated[
         dict[str, dict[str, Any]],
-        _about("Of each input: range of the values, and how many it could not hold"),
+        about("Of each input: range of the values, and how many it could not hold"),
     ] = {}
     dataset_facts: Annotated[
-        dict[str, Any], _about("What the data set did to its samples to fit the model")
+        dict[str, Any], about("What the data set did to its samples to fit the model")
     ] = {}
-    remarks: Annotated[list[str], _about("Doubts about the figures, in words")] = []
+    remarks: Annotated[list[str], about("Doubts about the figures, in words")] = []
     target: Machine
     host: Machine
 
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks in their order."""
+        return [block for replicate in self.replicates for block in replicate.blocks]
+
+    @property
+    def target_ns(self) -> list[int]:
+        """Time of every inference but the cold ones, by the target's clock, in their order [ns]."""
+        return [time_ns for block in self.blocks for time_ns in block.target_ns]
+
+    @property
+    def host_ns(self) -> list[float]:
+        """Time by the host's clock, for each inference or for each block shared by its own [ns]."""
+        return [
+            time_ns
+            if len(block.host_ns) == len(block.target_ns)
+            else time_ns / len(block.target_ns)
+            for block in self.blocks
+            for time_ns in block.host_ns
+        ]
+
+    @property
+    def cold_start(self) -> ColdStart:
+        """That of the first replicate."""
+        return self.replicates[0].cold_start if self.replicates else ColdStart()
+
+    @property
+    def memory(self) -> Memory:
+        """That of the replicate with the highest peak."""
+        found = [one.memory for one in self.replicates]
+        return max(found, key=lambda memory: memory.peak_bytes or 0, default=Memory())
+
+    @property
+    def cpu_time_ns(self) -> int | None:
+        """Processor time of all blocks, None if one of them does not tell [ns]."""
+        times_ns = [block.cpu_time_ns for block in self.blocks]
+        known_ns = [time_ns for time_ns in times_ns if time_ns is not None]
+        return sum(known_ns) if known_ns and len(known_ns) == len(times_ns) else None
+
+    def figures(self) -> list[Figure]:
+        """Return the figures with their units, as reports have them."""
+        return figures_of(self)
+
+    def summary(self) -> str:
+        """Return name and figures as text, one in each line, in the units of reports."""
+        figures = self._told()
+        width = max(len(title) for title, _ in figures)
+        return "\n".join([self._title, *(f"{title:<{width}}  {text}" for title, text in figures)])
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table, which notebooks show."""
+        rows = "".join(
+            f"<tr><th>{html.escape(title)}</th><td>{html.escape(text)}</td></tr>"
+            for title, text in self._told()
+        )
+        return f"<table><caption>{html.escape(self._title)}</caption>{rows}</table>"
+
+    def _told(self) -> list[tuple[str, str]]:
+        return [(one.title, told(one, self.quality.samples)) for one in self.figures()]
+
+    @property
+    def _title(self) -> str:
+        return self.name if self.complete else f"{self.name} (incomplete: {self.incomplete_reason})"
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with a row for each inference but the cold ones.
+
+        Its columns are ``replicate``, ``block`` (in the replicate) and ``inference`` (in the
+        block), all from 0, and ``target_ns``; ``host_ns`` where the host timed each inference.
+
+        Raises
+        ------
+        BackendMissingError
+        """
+        columns = ("replicate", "block", "inference", "target_ns", "host_ns")
+        rows = []
+        for number, replicate in enumerate(self.replicates):
+            for position, block in enumerate(replicate.blocks):
+                each = len(block.host_ns) == len(block.target_ns)
+                for inference, time_ns in enumerate(block.target_ns):
+                    host_ns = block.host_ns[inference] if each else None
+                    rows.append((number, position, inference, time_ns, host_ns))
+        frame = backend("pandas", "RunRecord.to_pandas").DataFrame(rows, columns=columns)
+        return frame.astype({"host_ns": "Int64"})
+
 
 _FIELDS = RunRecord.__struct_fields__
+
+
+class _Versioned(msgspec.Struct):
+    schema_version: int
 
 
 def require_writable(path: Path) -> RunRecord | None:
@@ -279,13 +289,20 @@ def read_record(path: Path) -> RunRecord:
     except OSError as error:
         raise RecordError(f"The run record {path} cannot be read: {error.strerror}.") from error
     try:
-        record = msgspec.json.decode(content, type=RunRecord)
+        version = msgspec.json.decode(content, type=_Versioned).schema_version
+        if version == SCHEMA_VERSION:
+            return with_classes(msgspec.json.decode(content, type=RunRecord))
+        if version == 1:
+            return with_classes(msgspec.convert(upgraded(msgspec.json.decode(content)), RunRecord))
     # The latter two: texts that are no UTF-8, and nesting without end.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(
             f"{path} is no run record of version {SCHEMA_VERSION}: {error}"
         ) from error
-    return with_classes(record)
+    raise RecordError(
+        f"{path} is a run record of version {version}, this edge_tester reads versions 1 to "
+        f"{SCHEMA_VERSION}: a later one may read it."
+    )
 
 
 def with_classes(record: RunRecord) -> RunRecord:

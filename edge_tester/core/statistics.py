@@ -16,12 +16,12 @@ _RESAMPLES = 1000
 _RESAMPLED_VALUES_AT_ONCE = 1 << 20
 
 
-def percentile(values: Sequence[int], fraction: float) -> int:
+def percentile(values: Sequence[float], fraction: float) -> float:
     """Return the smallest value that at least ``fraction`` of all values do not exceed.
 
     Parameters
     ----------
-    values : sequence of int
+    values : sequence of numbers
     fraction : float
         Above 0 and up to 1, such as 0.99.
 
@@ -41,7 +41,7 @@ def percentile(values: Sequence[int], fraction: float) -> int:
         raise RecordError(
             f"The {100 * fraction:g}th percentile needs {missing} more values than {len(values)}."
         )
-    return int(sorted(values)[math.ceil(fraction * len(values)) - 1])
+    return sorted(values)[math.ceil(fraction * len(values)) - 1]
 
 
 def missing_values(count: int, fraction: float) -> int:

@@ -8,8 +8,8 @@ from typing import Any, Final
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import hint
 from edge_tester.core.record import Component, RunRecord
-from edge_tester.report._figures import Value
-from edge_tester.report.words import ratio
+from edge_tester.core.results.measures import Value
+from edge_tester.core.results.words import ratio
 
 FACTORS: Final = ("p50", "size", "peak")
 """Keys of the measures of which a factor is told."""

@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 
 from edge_tester.core.record import RunRecord
+from edge_tester.core.results.measures import MEASURES, QUALITY, Value
+from edge_tester.core.results.words import NOT_AVAILABLE, Unit, number, span, unit_for
 from edge_tester.report._baseline import FACTORS, agreement, factor
-from edge_tester.report._figures import MEASURES, QUALITY, Value
 from edge_tester.report._varying import varying
-from edge_tester.report.words import NOT_AVAILABLE, Unit, number, span, unit_for
 
 SAME_ANSWER: Final = "Same answer"
 Values = dict[str, Value]
@@ -121,7 +121,7 @@ def cautions_of(records: Sequence[RunRecord]) -> list[str]:
         ("The runs used different samples.", dataset),
         (
             "Some runs timed inferences as in a loop, others each after a pause.",
-            lambda r: r.latency.warmed,
+            lambda r: r.pace,
         ),
     ]
     return [

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge_tester.core.results.words import Kind, amount, printable
 from edge_tester.core.tensors import Array
 from edge_tester.report._theme import LIGHT, marker, series_name
 from edge_tester.report.context import RecordView
@@ -21,7 +22,6 @@ from edge_tester.report.plots import (
     scale,
     style,
 )
-from edge_tester.report.words import Kind, amount, printable
 
 # Fewer values make no density; they are drawn one by one.
 LEAST_FOR_DENSITY: Final = 20
@@ -35,7 +35,7 @@ _BINS = 120
 def comparison_drawings(views: Sequence[RecordView]) -> list[Drawing]:
     """Return the plots that these records have the numbers for."""
     drawings = []
-    timed = [view for view in views if view.record.latency.target_ns]
+    timed = [view for view in views if view.record.target_ns]
     if len(timed) > 1:
         drawings.append(_distributions(timed))
     kinds: list[tuple[str, str, Kind, str]] = [
@@ -113,7 +113,7 @@ def _arms(number: float, interval: tuple[float, float] | None) -> list[list[floa
 
 
 def _distributions(views: Sequence[RecordView]) -> Drawing:
-    series = [np.maximum(view.record.latency.target_ns, 1) for view in views]
+    series = [np.maximum(view.record.target_ns, 1) for view in views]
     low, high = min(one.min() for one in series), max(one.max() for one in series)
     with style():
         figure, axes = canvas(_ROW * len(views) + 46, left=12, right=20, top=2)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edge_tester.core.record import Machine, RunRecord
-from edge_tester.report.words import NOT_AVAILABLE, amount, value_text
+from edge_tester.core.results.words import NOT_AVAILABLE, amount, value_text
 
 
 class Table(msgspec.Struct, frozen=True):

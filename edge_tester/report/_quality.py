@@ -6,9 +6,9 @@ import numpy as np
 
 from edge_tester.core.figures import Quality
 from edge_tester.core.record import RunRecord
+from edge_tester.core.results.words import NOT_AVAILABLE
 from edge_tester.core.tensors import Array
 from edge_tester.report._details import Table
-from edge_tester.report.words import NOT_AVAILABLE
 
 
 def mistake_table(record: RunRecord, limit: int) -> Table | None:

@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from edge_tester.core.backends import backend
+from edge_tester.core.results.measures import PERCENTILES
+from edge_tester.core.results.words import amount, plural, shortened
 from edge_tester.core.tensors import Array
-from edge_tester.report._figures import PERCENTILES
 from edge_tester.report._quality import names_of
 from edge_tester.report._theme import LIGHT, series_name
 from edge_tester.report.context import RecordView
@@ -24,7 +25,6 @@ from edge_tester.report.plots import (
     style,
     tick_label,
 )
-from edge_tester.report.words import amount, plural, shortened
 
 # More points are drawn as an envelope: each point costs 40 bytes of the file.
 MOST_POINTS: Final = 2000
@@ -41,7 +41,7 @@ _LABEL_LENGTH = 14
 
 def record_drawings(view: RecordView) -> list[Drawing]:
     """Return the plots that this record has the numbers for, quality last."""
-    latency_ns = view.record.latency.target_ns
+    latency_ns = view.record.target_ns
     drawings = []
     if len(latency_ns) > 1:
         drawings.append(_over_time(view))
@@ -54,7 +54,7 @@ def record_drawings(view: RecordView) -> list[Drawing]:
 
 
 def _over_time(view: RecordView) -> Drawing:
-    values: Array = np.array(view.record.latency.target_ns, np.float64)
+    values: Array = np.array(view.record.target_ns, np.float64)
     colour = LIGHT[series_name(view.position)]
     with style():
         figure, axes = canvas(290)
@@ -107,7 +107,7 @@ def _count_inferences(axes: Any, count: int) -> None:
 
 
 def _shares(view: RecordView) -> Drawing:
-    values: Array = np.sort(np.maximum(view.record.latency.target_ns, 1)).astype(np.float64)
+    values: Array = np.sort(np.maximum(view.record.target_ns, 1)).astype(np.float64)
     shares = np.arange(1, len(values) + 1) / len(values)
     # A step that no eye can tell from its neighbours only makes the file larger.
     kept = np.unique(np.linspace(0, len(values) - 1, 300).round().astype(int))

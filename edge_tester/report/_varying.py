@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from edge_tester.core.record import RunRecord
-from edge_tester.report.words import value_text
+from edge_tester.core.results.words import value_text
 
 NONE: Final = "–"
 _TITLES = {
     "model": "Model",
     "dataset": "Data set",
-    "modelcompiler": "Compiler",
+    "compiler": "Compiler",
     "runtime": "Runtime",
     "target": "Target",
 }
@@ -49,7 +49,7 @@ def varying(records: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
 def _facts(record: RunRecord) -> dict[_Key, str]:
     parents = record.model.parents
     source = str(parents[-1].get("name", record.model.name)) if parents else record.model.name
-    classes: dict[str, list[str]] = {role: [] for role in ("modelcompiler", "runtime", "dataset")}
+    classes: dict[str, list[str]] = {role: [] for role in ("compiler", "runtime", "dataset")}
     options: dict[_Key, list[str]] = {}
     for part in record.components:
         if part.role in classes:

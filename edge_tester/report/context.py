@@ -11,6 +11,15 @@ from typing import Final
 import msgspec
 
 from edge_tester.core.record import Machine, RunRecord
+from edge_tester.core.results.measures import (
+    PERCENTILES,
+    Figure,
+    Measure,
+    Value,
+    figure_of,
+    measure_all,
+)
+from edge_tester.core.results.words import moment, plural
 from edge_tester.core.statistics import missing_values, percentile
 from edge_tester.report._baseline import position_of
 from edge_tester.report._comparison import (
@@ -22,18 +31,10 @@ from edge_tester.report._comparison import (
     option_columns,
 )
 from edge_tester.report._details import Table, detail_tables
-from edge_tester.report._figures import MEASURES, PERCENTILES, Measure, Value, measure_all
 from edge_tester.report._quality import class_table, mistake_table
-from edge_tester.report.words import NOT_AVAILABLE, amount, moment, plural, span, unit_for
 
 SHOWN_MISTAKES: Final = 10
 LONGEST_LABEL: Final = 28
-_HOST_INTERVALS = {
-    "flight": "from sending the requests of a sample to having heard all answers",
-    "between_oks": "between OK (started) and OK (finished)",
-}
-
-
 _SAME_ANSWER = (
     "Same answer: how many samples got the class that they got from the baseline, where index, "
     "truth and options of the data set show that they are the same samples. "
@@ -44,14 +45,6 @@ _INTERVALS = (
     "run of each does not show which is faster. Sizes are exact. Everything else is a single "
     "observation."
 )
-
-
-class Figure(msgspec.Struct, frozen=True):
-    """One number of one record, with its unit and its interval."""
-
-    title: str
-    text: str
-    detail: str
 
 
 class RecordView(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +62,7 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
         From 0; decides colour and marker.
     record : RunRecord
     values : dict of str to Value
-        By the keys of :data:`edge_tester.report._figures.MEASURES`.
+        By the keys of :data:`edge_tester.core.results.measures.MEASURES`.
     summary, created : str
     incomplete : str
         Why the run ended early; empty for a complete one.
@@ -266,37 +259,16 @@ def _view(label: str, record: RunRecord, position: int, source: Path | None) -> 
         summary=_summary(record),
         created=moment(record.created),
         incomplete="" if record.complete else reason.rstrip("."),
-        figures=[
-            *(_figure(one, values[one.key]) for one in MEASURES if one.key in values),
-            *_single_latencies(record, values),
-        ],
+        figures=record.figures(),
         host_view=_host_view(record),
         host_words=(
-            f"Time by the host's own clock {_HOST_INTERVALS[record.latency.host_interval]}, the "
+            f"Time by the host's own clock {_host_interval(record)}, the "
             "link included. The target's times above are the measurement."
         ),
         mistakes=mistake_table(record, SHOWN_MISTAKES),
         classes=class_table(record.quality),
         details=detail_tables(record),
     )
-
-
-def _figure(measure: Measure, value: Value) -> Figure:
-    if value.missing:
-        needs = f"needs {plural(value.missing, 'more inference')}"
-        return Figure(measure.title, NOT_AVAILABLE, needs)
-    interval = span(value.interval, unit_for(measure.kind, [value.number]))
-    detail = f"95 % interval {interval}" if interval else ""
-    return Figure(measure.title, amount(value.number, measure.kind), detail)
-
-
-def _single_latencies(record: RunRecord, values: dict[str, Value]) -> list[Figure]:
-    """Return every latency where they are too few for any percentile."""
-    latency_ns = record.latency.target_ns
-    if not latency_ns or values["p50"].number is not None:
-        return []
-    texts = ", ".join(amount(time_ns, "time") for time_ns in latency_ns)
-    return [Figure("Latency of each inference", texts, "")]
 
 
 def _figure_table(title: str, figures: Sequence[Figure], note: str = "") -> Table:
@@ -309,21 +281,31 @@ def _figure_table(title: str, figures: Sequence[Figure], note: str = "") -> Tabl
 def _summary(record: RunRecord) -> str:
     """Return model, compiler, runtime, data set and amount in a line."""
     names = {part.role: part.name.rpartition(".")[2] for part in record.components}
-    used = [names[role] for role in ("modelcompiler", "runtime", "dataset") if role in names]
-    inferences = plural(len(record.latency.target_ns), "inference")
+    used = [names[role] for role in ("compiler", "runtime", "dataset") if role in names]
+    inferences = plural(len(record.target_ns), "inference")
     each = plural(record.batch_size, "sample")
-    pace = "timed as in a loop" if record.latency.warmed else ""
+    pace = "timed as in a loop" if record.pace == "loop" else ""
     parts = [record.model.name, *used, f"{inferences} of {each}", pace]
     return " · ".join(part for part in parts if part)
 
 
+def _host_interval(record: RunRecord) -> str:
+    if record.host_interval == "between_oks":
+        return "between OK (started) and OK (finished)"
+    if all(len(block.host_ns) == len(block.target_ns) for block in record.blocks):
+        return "from sending the requests of a sample to having heard all answers"
+    return (
+        "from sending the requests of a block to having heard all answers, shared by its inferences"
+    )
+
+
 def _host_view(record: RunRecord) -> list[Figure]:
-    host_ns = record.latency.host_ns
+    host_ns = record.host_ns
     figures = []
     for key, fraction in PERCENTILES.items() if host_ns else ():
         missing = missing_values(len(host_ns), fraction)
         value = Value(None if missing else percentile(host_ns, fraction), None, missing)
-        figures.append(_figure(Measure(key, f"Host's time {key}", "time"), value))
+        figures.append(figure_of(Measure(key, f"Host's time {key}", "time"), value))
     return figures
 
 

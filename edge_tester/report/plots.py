@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from edge_tester.core.backends import backend
+from edge_tester.core.results.words import Kind, unit_for
 from edge_tester.report._svg import embedded_svg
 from edge_tester.report._theme import LIGHT
-from edge_tester.report.words import Kind, unit_for
 
 # Units of all drawings; shown half a page wide or on a phone, text stays readable.
 WIDTH: Final = 480

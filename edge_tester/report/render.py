@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import OptionError, RecordError
 from edge_tester.core.record import RunRecord
+from edge_tester.core.results.words import NOT_AVAILABLE
 from edge_tester.core.system.files import write_atomically
 from edge_tester.report._comparison_plots import comparison_drawings
 from edge_tester.report._record_plots import record_drawings
 from edge_tester.report._theme import DARK, FONTS, LIGHT, series_name
 from edge_tester.report.context import Report, report_of
 from edge_tester.report.plots import WIDTH, Drawing
-from edge_tester.report.words import NOT_AVAILABLE
 
 TEXT_SUFFIXES = (".rst", ".md")
 

@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import hint, options_of
-from edge_tester.core.run.host import Measurement
-from edge_tester.core.runtime import Runtime
-from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.options import hint, options_of, path_of
+from edge_tester.core.run.plan import Plan
 from edge_tester.scenarios._choice import Chosen, runtime_for
 from edge_tester.scenarios._command import chosen_from
 from edge_tester.scenarios._yaml import blaming, read_mapping
@@ -33,40 +30,12 @@ class Combination(NamedTuple):
     target: Chosen | None
     """The link to the target; None for an agent that is started on this machine."""
 
-    def make_compiler(self) -> ModelCompiler | None:
-        """Return the compiler, its output to be chosen."""
-        if self.compiler is None:
-            return None
-        return cast(ModelCompiler, self.compiler.cls.from_options(self.compiler.preset))
-
-    def make_runtime(self) -> Runtime:
-        """Return the runtime."""
-        return cast(Runtime, self.runtime.cls.from_options(self.runtime.preset))
-
-    def make_protocol(self) -> RuntimeProtocol | None:
-        """Return the link, None if an agent is to be started."""
-        if self.target is None:
-            return None
-        return cast(RuntimeProtocol, self.target.cls.from_options(self.target.preset))
-
 
 class Matrix(NamedTuple):
-    """A matrix file, understood."""
+    """A matrix file, understood: plans by the names of their records."""
 
-    path: Path
-    model: Chosen
-    dataset: Chosen
     report_directory: Path
-    measurement: Measurement
-    combinations: list[Combination]
-
-    def make_model(self) -> ModelWrapper:
-        """Return a new wrapper of the model."""
-        return cast(ModelWrapper, self.model.cls.from_options(self.model.preset))
-
-    def make_dataset(self) -> Dataset:
-        """Return the data set, not prepared."""
-        return cast(Dataset, self.dataset.cls.from_options(self.dataset.preset))
+    plans: dict[str, Plan]
 
 
 def read_matrix(path: Path) -> Matrix:
@@ -92,29 +61,40 @@ def _understood(content: dict[str, Any], path: Path) -> Matrix:
     if not isinstance(content["combinations"], list) or not content["combinations"]:
         raise OptionError(f"{path}: combinations must be a list with at least one entry.")
     targets = _targets(content.get("targets", {"here": None}), str(path))
-    matrix = Matrix(
-        path=path,
-        model=model,
-        dataset=dataset,
-        report_directory=Path(content.get("report_directory", "build/matrix")),
-        measurement=Measurement.from_options(content.get("measurement", {})),
-        combinations=[],
-    )
     # What is wrong or missing is found before the first run, not after an hour.
-    format = matrix.make_model().artifact().format
-    matrix.make_dataset().prepare()
+    format = cast(ModelWrapper, model.cls.from_options(model.preset)).artifact().format
+    cast(Dataset, dataset.cls.from_options(dataset.preset)).prepare()
+    plans: dict[str, Plan] = {}
     for number, entry in enumerate(content["combinations"], 1):
         where = f"{path}: combination {number}"
         for combination in _combinations(entry, format, where):
             for target, link in targets.items():
                 name = f"{target}-{combination.name}" if len(targets) > 1 else combination.name
-                matrix.combinations.append(combination._replace(name=_file_name(name), target=link))
-    _check_names(matrix)
-    for combination in matrix.combinations:
-        combination.make_compiler()
-        combination.make_runtime()
-        combination.make_protocol()
-    return matrix
+                one = combination._replace(name=_file_name(name), target=link)
+                if one.name in plans:
+                    raise OptionError(
+                        f"{path}: two combinations are named {one.name!r}: "
+                        "give one of them another 'name'."
+                    )
+                measurement = content.get("measurement", {})
+                plans[one.name] = _plan(one, model, dataset, measurement)
+    return Matrix(Path(content.get("report_directory", "build/matrix")), plans)
+
+
+def _plan(one: Combination, model: Chosen, dataset: Chosen, measurement: dict[str, Any]) -> Plan:
+    chosen = {
+        "modelwrapper": model,
+        "dataset": dataset,
+        "compiler": one.compiler,
+        "runtime": one.runtime,
+        "runtimeprotocol": one.target,
+    }
+    parts = {
+        key: {"class": path_of(part.cls), **part.preset}
+        for key, part in chosen.items()
+        if part is not None
+    }
+    return Plan.from_mapping({**parts, "measurement": measurement})
 
 
 def _combinations(entry: object, format: str, where: str) -> Iterator[Combination]:
@@ -173,17 +153,6 @@ def _check_keys(content: dict[str, Any], known: tuple[str, ...], where: str) -> 
     for key in content:
         if key not in known:
             raise OptionError(f"{where} has an unknown key {key!r}{hint(str(key), known)}")
-
-
-def _check_names(matrix: Matrix) -> None:
-    seen: set[str] = set()
-    for combination in matrix.combinations:
-        if combination.name in seen:
-            raise OptionError(
-                f"{matrix.path}: two combinations are named {combination.name!r}: "
-                "give one of them another 'name'."
-            )
-        seen.add(combination.name)
 
 
 def _word(value: object) -> str:

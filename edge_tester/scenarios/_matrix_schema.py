@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_tester.core.options import json_schema
-from edge_tester.core.run.host import Measurement
+from edge_tester.core.run.plan import Measurement
 from edge_tester.scenarios._command import role_schema
 
 

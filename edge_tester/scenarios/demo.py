@@ -15,6 +15,8 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.record import RunRecord
+from edge_tester.core.run.benchmark import measure
+from edge_tester.core.run.localagent import local_agent
 from edge_tester.core.runtime import Runtime
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
@@ -23,11 +25,9 @@ from edge_tester.report import render_html
 from edge_tester.runtimes.onnxruntime import ONNXRuntime
 from edge_tester.runtimes.tflite import TFLiteRuntime
 from edge_tester.scenarios._command import Command
-from edge_tester.scenarios._local_agent import local_agent
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
-from edge_tester.scenarios._record import comparison
-from edge_tester.scenarios.inference_client import measure
+from edge_tester.scenarios._show import comparison
 
 
 class Demo(Configurable):

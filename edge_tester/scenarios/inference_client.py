@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,22 +10,17 @@ from edge_tester.core import registry
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError, UnreachableError
-from edge_tester.core.making.chain import suffix_of
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
-from edge_tester.core.record import RunRecord
-from edge_tester.core.run.host import Measurement
-from edge_tester.core.run.observer import Observer
-from edge_tester.core.run.requirements import require_packages
+from edge_tester.core.run.benchmark import measure
+from edge_tester.core.run.plan import Measurement
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.runtimeprotocols.loopback import LoopbackProtocol
 from edge_tester.scenarios._choice import Chosen, runtime_for
 from edge_tester.scenarios._command import Command, Parsed
-from edge_tester.scenarios._local_agent import local_agent
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
-from edge_tester.scenarios._record import default_report, record_run, show
+from edge_tester.scenarios._show import default_report, show
 
 
 class Target(Configurable):
@@ -35,62 +29,6 @@ class Target(Configurable):
     start_agent: bool = option(
         False, help="Start an agent on this machine for this run, in a process of its own"
     )
-
-
-def measure(
-    model: ModelWrapper,
-    dataset: Dataset,
-    runtime: Runtime,
-    *,
-    compiler: ModelCompiler | None = None,
-    protocol: RuntimeProtocol | None = None,
-    measurement: Measurement | None = None,
-    report_directory: Path = Path("build/report"),
-    report_name: str = "run",
-    observer: Observer | None = None,
-    command_line: Sequence[str] = (),
-) -> RunRecord:
-    """Run one benchmark and write its record.
-
-    Parameters
-    ----------
-    model : ModelWrapper
-    dataset : Dataset
-    runtime : Runtime
-        What shall run the model on the target.
-    compiler : ModelCompiler, optional
-        Without one the model file is deployed as it is.
-    protocol : RuntimeProtocol, optional
-        Link to an agent, or LoopbackProtocol to run the model in this process; without
-        one an agent is started on this machine, in a process of its own, for this run.
-    measurement : Measurement, optional
-    report_directory : Path
-    report_name : str
-        The record is ``report_directory/report_name.json``.
-    observer : Observer, optional
-    command_line : sequence of str
-        For the record.
-
-    Raises
-    ------
-    EdgeTesterError, KeyboardInterrupt
-        What was measured until then is in the record, marked incomplete.
-    """
-    path = Path(report_directory) / f"{report_name}.json"
-    local = protocol is None or protocol.in_process
-    require_packages(model, dataset, compiler, runtime if local else None)
-    if compiler is not None and compiler.compiled_model_path is None:
-        compiler.compiled_model_path = _beside(path, model.model_path, compiler)
-    with contextlib.ExitStack() as stack:
-        link = protocol or stack.enter_context(local_agent([runtime]))
-        if isinstance(link, LoopbackProtocol):
-            link.runtime = runtime
-        if protocol is None or protocol.in_process:
-            # The agent has got what only the owner of a target may set.
-            runtime = runtime.as_client()
-        return record_run(
-            path, model, dataset, link, runtime, compiler, measurement, observer, command_line
-        )
 
 
 def _answers(protocol: RuntimeProtocol) -> bool:
@@ -106,17 +44,6 @@ def _answers(protocol: RuntimeProtocol) -> bool:
         return False
     protocol.disconnect()
     return True
-
-
-def _beside(record: Path, source: Path, compiler: ModelCompiler) -> Path:
-    """Return where a compiled model goes for which no place was named; never its source's."""
-    suffix = suffix_of(compiler.output_format)
-    path = record.with_name(f"{record.stem}{suffix}")
-    return (
-        path
-        if path.resolve() != source.resolve()
-        else record.with_name(f"{record.stem}-compiled{suffix}")
-    )
 
 
 def conduct(parsed: Parsed) -> None:

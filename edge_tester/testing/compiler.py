@@ -20,6 +20,7 @@ from edge_tester.core.errors import CompilationError, ModelError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import path_of
 from edge_tester.core.record import require_encodable
+from edge_tester.core.run.feed import Feed
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.files import sha256_of
 from edge_tester.core.tensors import Array
@@ -186,15 +187,15 @@ class CompilerConformance(PluginConformance):
         runtime.prepare()
         inputs, outputs = runtime.load(artifact.path, 1)
         model.load()
-        expected: list[list[Array]] = []
+        chosen = dataset.split().test[:8]
+        source = Feed(model, dataset, *model.specs(), chosen)
+        expected = [model.run(source.values(samples)) for samples in source.loaded()]
+        result = Feed(model, dataset, inputs, outputs, chosen)
         actual: list[list[Array]] = []
-        for samples in dataset.batches(dataset.split().test[:8], 1):
-            expected.append(model.run(model.preprocess(samples.inputs, model.specs()[0])))
-            values = model.preprocess(samples.inputs, inputs)
-            runtime.set_inputs([spec.conform(v) for spec, v in zip(inputs, values, strict=True)])
+        for batch in result.batches():
+            runtime.set_inputs(batch.tensors)
             runtime.run()
-            answers = zip(outputs, runtime.get_outputs(), strict=True)
-            actual.append([spec.dequantize(answer) for spec, answer in answers])
+            actual.append(result.real(runtime.get_outputs()))
         return _stacked(expected), _stacked(actual)
 
     def _runtime(self) -> type[Runtime]:

@@ -6,14 +6,14 @@ import numpy as np
 from edge_tester.core.classification import ClassificationAccumulator
 from edge_tester.core.figures import Quality
 from edge_tester.core.record import (
+    Block,
     ColdStart,
     Component,
-    Cpu,
-    Latency,
     Machine,
     Memory,
     ModelFacts,
     Predictions,
+    Replicate,
     RunRecord,
 )
 from edge_tester.core.tensors import TensorSpec
@@ -40,6 +40,24 @@ def classification(samples=359, classes=10, hits=350, class_names=()):
     predicted = np.where(np.arange(samples) < hits, truth, (truth + 1) % classes)
     accumulator.update(np.eye(classes)[predicted], truth)
     return accumulator.result()
+
+
+def replicate(target_ns, host_ns=(), cpu_time_ns=None, memory=None, cold_start=None):
+    """One replicate with one block."""
+    block = Block(
+        start_ns=0,
+        target_ns=list(target_ns),
+        host_ns=list(host_ns),
+        untimed=1,
+        cpu_time_ns=cpu_time_ns,
+    )
+    return Replicate(
+        started="2026-11-21T04:07:00+00:00",
+        cold_start=cold_start or ColdStart(load_ns=1_199_900, first_inference_ns=109_700),
+        memory=memory or Memory(peak_bytes=51_170_508, before_load_bytes=40_000_000),
+        blocks=[block],
+        complete=True,
+    )
 
 
 def record(name="run", *, scale_ns=10_000, count=359, size_bytes=28_056, seed=0, **changes):
@@ -71,10 +89,7 @@ def record(name="run", *, scale_ns=10_000, count=359, size_bytes=28_056, seed=0,
             weight_elements={"int8": 3, "float32": 1},
             parents=[{"name": "parent.keras", "format": "keras", "sha256": "ab"}],
         ),
-        latency=Latency(target_ns=target_ns, host_ns=[t + 300_000 for t in target_ns]),
-        cold_start=ColdStart(load_ns=1_199_900, first_inference_ns=109_700),
-        memory=Memory(peak_bytes=51_170_508, before_load_bytes=40_000_000),
-        cpu=Cpu(time_ns=count * 10_500),
+        replicates=[replicate(target_ns, [t + 300_000 for t in target_ns], count * 10_500)],
         quality=classification(),
         predictions=Predictions(index=[], truth=[], predicted=[]),
         class_names=[],
@@ -107,10 +122,7 @@ def unknown(name="unknown"):
         name,
         created="some day",
         complete=False,
-        latency=Latency(target_ns=[], host_ns=[]),
-        cold_start=ColdStart(),
-        memory=Memory(),
-        cpu=Cpu(),
+        replicates=[replicate([], [], None, Memory(), ColdStart())],
         quality=Quality(task="classification", samples=0),
         model=ModelFacts(name="m", format="onnx", size_bytes=0, sha256="", inputs=[], outputs=[]),
         components=[Component(role="dataset", name="x.Y", options={"limit": None})],

@@ -6,20 +6,20 @@ import pytest
 
 from edge_tester.core.errors import OptionError
 from edge_tester.core.figures import Quality
-from edge_tester.core.record import Component, Cpu, Predictions
+from edge_tester.core.record import Component, Predictions
+from edge_tester.core.results.measures import Value, measure_all
 from edge_tester.core.statistics import percentile
 from edge_tester.report import render_html, render_text
 from edge_tester.report._baseline import agreement
-from edge_tester.report._figures import Value, measure_all
 from edge_tester.report.context import distinct, report_of
-from tests.report.records import classification, many, record, unknown
+from tests.report.records import classification, many, record, replicate, unknown
 
 
 def test_the_figures_are_those_of_the_record():
     one = record()
     values = measure_all(one)
-    assert percentile(one.latency.target_ns, 0.99) == values["p99"].number
-    assert one.cpu.time_ns / 359 == values["cpu"].number
+    assert percentile(one.target_ns, 0.99) == values["p99"].number
+    assert one.cpu_time_ns / 359 == values["cpu"].number
     assert 350 / 359 == pytest.approx(values["accuracy"].number)
     low, high = values["p50"].interval
     assert low <= values["p50"].number <= high
@@ -33,13 +33,14 @@ def test_a_percentile_that_the_sample_does_not_support_says_what_it_needs():
 
 def test_too_few_latencies_for_a_percentile_are_shown_one_by_one():
     one = record()
-    latency = msgspec.structs.replace(one.latency, target_ns=[9_541, 2_000_000])
-    few = report_of([msgspec.structs.replace(one, latency=latency)]).views[0]
+    one = msgspec.structs.replace(one, replicates=[replicate([9_541, 2_000_000])])
+    few = report_of([one]).views[0]
     assert ("Latency of each inference", "9.541 µs, 2.000 ms") == (
         few.figures[-1].title,
         few.figures[-1].text,
     )
-    assert "Latency of each inference" not in {f.title for f in report_of([one]).views[0].figures}
+    many = report_of([record()]).views[0]
+    assert "Latency of each inference" not in {figure.title for figure in many.figures}
 
 
 def test_a_figure_of_the_host_is_never_among_the_figures():
@@ -51,8 +52,7 @@ def test_a_figure_of_the_host_is_never_among_the_figures():
 
 
 def test_without_host_times_there_is_no_view_of_the_host():
-    one = record()
-    one = msgspec.structs.replace(one, latency=msgspec.structs.replace(one.latency, host_ns=[]))
+    one = record(replicates=[replicate([9_541, 2_000_000])])
     assert [] == report_of([one]).views[0].host_view
 
 
@@ -62,7 +62,7 @@ def test_nothing_is_known():
 
 
 def test_processor_time_without_inferences_is_unknown():
-    assert measure_all(record(count=0, cpu=Cpu(time_ns=5)))["cpu"].number is None
+    assert measure_all(record(replicates=[replicate([], [], 5)]))["cpu"].number is None
 
 
 @pytest.mark.parametrize("suffix", [".html", ".md", ".rst"])
@@ -141,8 +141,8 @@ def test_what_differs_becomes_columns():
         records[2],
         components=[
             *records[2].components,
-            Component(role="modelcompiler", name="a.Export", options={"compiled_model_path": "x"}),
-            Component(role="modelcompiler", name="a.Quantize", options={"target": "int8"}),
+            Component(role="compiler", name="a.Export", options={"compiled_model_path": "x"}),
+            Component(role="compiler", name="a.Quantize", options={"target": "int8"}),
         ],
         target=msgspec.structs.replace(records[2].target, hostname="other"),
     )

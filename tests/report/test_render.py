@@ -9,7 +9,7 @@ from edge_tester.core.errors import OptionError, RecordError
 from edge_tester.core.figures import Quality
 from edge_tester.report import render_html, render_text
 from edge_tester.report.render import escaped_markdown
-from tests.report.records import classification, many, record, unknown
+from tests.report.records import classification, many, record, replicate, unknown
 
 EVIL = "<script>alert('x')</script> & $a_b$ \x07 `|*"
 
@@ -188,8 +188,8 @@ def test_few_inferences(page, count):
 def test_equal_and_impossible_latencies(page, count):
     one = record()
     for value in (0, 5_000):
-        latency = msgspec.structs.replace(one.latency, target_ns=[value] * count)
-        page(*[msgspec.structs.replace(one, latency=latency)] * 2)
+        equal = [replicate([value] * count)]
+        page(*[msgspec.structs.replace(one, replicates=equal)] * 2)
 
 
 def test_an_incomplete_run_is_marked_with_its_reason(page):

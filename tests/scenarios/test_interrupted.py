@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from edge_tester.core.record import read_record
+from edge_tester.core.run.journal import journal_of
 
 WAIT_LIMIT_S = 60
 # Long enough to be interrupted.
@@ -29,10 +31,10 @@ def enough_disk_for(size_bytes):
 
 
 def wait_until_it_measures(user, process, name) -> None:
-    """Wait until some samples have been measured."""
+    """Wait until some blocks have been measured."""
     path = user.folder / "outputs" / name / "output_0.npy"
     end_s = time.monotonic() + WAIT_LIMIT_S
-    while not path.exists() or path.stat().st_size < 5000:
+    while not path.exists() or path.stat().st_size < 100_000:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end_s
         time.sleep(0.02)
@@ -50,10 +52,10 @@ def assert_incomplete(user, name, reason):
     record = read_record(user.folder / "r" / f"{name}.json")
     assert not record.complete
     assert reason in record.incomplete_reason
-    count = len(record.latency.target_ns)
+    count = len(record.target_ns)
     assert 100 < count < 1_000_000
-    assert count == len(record.latency.host_ns) == len(record.predictions.index)
-    assert count == record.quality.samples
+    assert {1} == {len(block.host_ns) for block in record.blocks}
+    assert count == len(record.predictions.index) == record.quality.samples
     outputs = np.load(user.folder / "outputs" / name / "output_0.npy")
     assert (count, 10) == outputs.shape
     assert not np.isnan(outputs).any()
@@ -87,11 +89,15 @@ def test_a_killed_client_leaves_no_agent(user):
                 break
         assert time.monotonic() < end_s, "its agent still runs"
         time.sleep(0.05)
-    # Nobody could write a record, but the outputs can be read.
-    assert len(np.load(user.folder / "outputs" / "killed" / "output_0.npy")) > 10
-    assert not (user.folder / "r" / "killed.json").exists()
     for path in user.scratch.glob("edge_tester-*"):
         shutil.rmtree(path)
+    # It could write no record, but its journal becomes one, and the outputs can be read.
+    path = user.folder / "r" / "killed.json"
+    assert not path.exists()
+    printed = user.does("recover", "r/killed.json")
+    assert f"Recovered: r/killed.json ({len(read_record(path).target_ns):,} inferences" in printed
+    assert_incomplete(user, "killed", "ended without a word")
+    assert not journal_of(path).exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -137,32 +143,87 @@ def test_the_next_client_is_served_after_one_that_left(user):
     assert read_record(user.folder / "r" / "next.json").complete
 
 
-def test_a_record_that_does_not_fit_the_disk(user):
-    """An earlier one stays, and no part of the new one."""
-    path = user.folder / "r" / "full.json"
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 40 kB."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=40k", "none", str(tmp_path)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the permission to mount a disk")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_record_that_does_not_fit_the_disk(user, small_disk):
+    """An earlier one stays, no part of the new one, and its journal until there is room."""
+    path = small_disk / "full.json"
     with user.agent() as (_, port):
-        user.does(*f"client m.tflite data.npz r full --limit 9 --port {port}".split())
+        words = ["client", "m.tflite", "data.npz", small_disk, "full", "--port", port]
+        user.does(*words, "--limit", 9)
         earlier = path.read_bytes()
-        words = f"client m.tflite data.npz r full --port {port}"
-        message = user.refused(*words.split(), preexec_fn=enough_disk_for(20_000))
-    assert "The run record r/full.json cannot be written: File too large." == message
-    assert earlier == path.read_bytes()
-    assert not [p for p in path.parent.iterdir() if p.suffix != ".json"]
+        message = user.refused(*words)
+        assert message == (
+            f"The run record {path} cannot be written: No space left on device. What was measured "
+            f"is kept in {path}.journal: make room, then 'edge-tester recover {path}.journal' "
+            "makes a record of it."
+        )
+        assert earlier == path.read_bytes()
+        assert {path, journal_of(path)} == set(small_disk.iterdir())
+        subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+        assert f"{small_disk}/full-recovered.json" in user.does("recover", f"{path}.journal")
+        recovered = read_record(path.with_name("full-recovered.json"))
+        complete = user.does(*words) and read_record(path)
+    assert complete.predictions == recovered.predictions
+    assert complete.quality == recovered.quality
+    assert "full-recovered" == recovered.name
+    assert not journal_of(path).exists()
 
 
-def test_outputs_that_do_not_fit_the_disk(user):
-    """What fits is kept, with a record of it."""
+def test_a_journal_that_does_not_fit_the_disk(user):
+    """The run does not go on for nothing, and what it has is in a record."""
+    path = user.folder / "r" / "small.json"
     with user.agent() as (_, port):
-        words = f"client m.tflite r cramped --num-samples 5000 --port {port}"
-        flags = ["--outputs-directory", "outputs/cramped"]
-        status, _, errors = user.run(*words.split(), *flags, preexec_fn=enough_disk_for(40_000))
+        words = f"client m.tflite data.npz r small --conversation classical --port {port}"
+        message = user.refused(*words.split(), preexec_fn=enough_disk_for(12_000))
+    assert "The journal r/small.json.journal cannot be written: File too large." == message
+    record = read_record(path)
+    assert 1 < len(record.target_ns) < 359
+    assert len(record.target_ns) == record.quality.samples == len(record.predictions.index)
+    assert not journal_of(path).exists()
+
+
+def test_outputs_that_do_not_fit_the_disk(user, small_disk):
+    """What fits is kept, with a record of it."""
+    folder = small_disk / "outputs"
+    with user.agent() as (_, port):
+        words = (
+            f"client m.tflite r cramped --num-samples 5000 --conversation classical --port {port}"
+        )
+        status, _, errors = user.run(*words.split(), "--outputs-directory", folder)
     assert 2 == status
-    assert "error: The outputs cannot be written to outputs/cramped: File too large." in errors
+    assert f"error: The outputs cannot be written to {folder}: No space left on device." in errors
     record = read_record(user.folder / "r" / "cramped.json")
     # 128 bytes of header, 40 bytes per sample.
-    assert (40_000 - 128) // 40 == len(record.latency.target_ns)
-    outputs = np.load(user.folder / "outputs" / "cramped" / "output_0.npy")
-    assert len(record.latency.target_ns) == len(outputs)
+    assert (40 * 1024 - 128) // 40 == len(record.target_ns)
+    assert len(record.target_ns) == len(np.load(folder / "output_0.npy"))
+
+
+def test_a_disk_that_is_full_from_the_beginning(user, small_disk):
+    """Nothing is measured that nobody could keep."""
+    (small_disk / "full").write_bytes(bytes(40 * 1024))
+    message = user.refused(*f"client m.tflite data.npz {small_disk} n --start-agent".split())
+    assert "cannot be written: No space left on device" in message
+    assert [small_disk / "full"] == list(small_disk.iterdir())
+
+
+def test_a_second_run_on_the_same_record_is_refused(user):
+    process = start_endless(user, "twice", "--start-agent")
+    for words in ("client m.tflite data.npz r twice --start-agent", "recover r/twice.json"):
+        status, _, errors = user.run(*words.split())
+        assert 2 == status
+        assert "error: r/twice.json.journal is written by another process" in errors
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WAIT_LIMIT_S)
+    assert_incomplete(user, "twice", "interrupted by the user")
 
 
 def test_a_model_that_does_not_fit_the_target_s_disk(user):

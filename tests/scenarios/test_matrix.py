@@ -7,12 +7,13 @@ import time
 import pytest
 
 from edge_tester.core.record import read_record
+from edge_tester.core.run.plan import Plan
+from edge_tester.core.run.targets import Targets
+from edge_tester.datasets.random_inputs import RandomDataset
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.runtimes.echo import EchoRuntime
-from edge_tester.scenarios._choice import Chosen
-from edge_tester.scenarios._matrix_file import Combination
-from edge_tester.scenarios._matrix_target import Targets
 from tests.agents import running_agent
+from tests.runs import EchoModel
 
 MATRIX = """
 modelwrapper: m.onnx
@@ -137,13 +138,15 @@ def test_the_schema_of_matrices_takes_what_the_command_takes(user, out):
 
 def test_a_remote_target_is_asked_what_it_is(tmp_path):
     with running_agent(tmp_path) as agent:
-        link = Chosen("runtimeprotocols", NetworkProtocol, {"host": str(agent.host)})
-        one = Combination("a", None, Chosen("runtimes", EchoRuntime, {}), link)
-        asked = Targets().identity(one)
-    here = Targets().identity(one._replace(target=None))
+        model = EchoModel(model_path=tmp_path / "m.echo")
+        there = Plan(
+            model, RandomDataset(), EchoRuntime(), protocol=NetworkProtocol(host=agent.host)
+        )
+        asked = Targets().identity(there)
+    here = Targets().identity(Plan(model, RandomDataset(), EchoRuntime()))
     assert json.loads(here)["hostname"] == json.loads(asked)["hostname"]
     assert "python" in json.loads(asked)["versions"]
-    assert Targets().identity(one) is None
+    assert Targets().identity(there) is None
 
 
 def test_variants_are_named_by_what_differs(user, out):

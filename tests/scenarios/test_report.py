@@ -1,9 +1,11 @@
+import re
+
 import pytest
 
 from edge_tester.core.errors import OptionError, RecordError
 from edge_tester.core.record import write_record
 from edge_tester.scenarios import render_report
-from edge_tester.scenarios._record import comparison, figures, show
+from edge_tester.scenarios._show import comparison, show
 from tests.report.records import record, unknown
 
 
@@ -101,7 +103,8 @@ def test_the_screen_says_what_the_page_says(tmp_path, capsys):
     screen = capsys.readouterr().out
     render_report.main([str(_written(one, tmp_path))])
     page = (tmp_path / "one.html").read_text("utf-8")
-    for name, value in figures(one):
+    for line in one.summary().splitlines()[1:]:
+        name, value = re.split("  +", line, maxsplit=1)
         assert value in screen
         number = value.partition(" of ")[0]
         assert f">{name}</dt><dd>{number}<" in page

@@ -63,7 +63,7 @@ def test_client(user, schema):
     assert 20 == record.quality.samples
     assert ["edge-tester", "run", path] == record.command_line
     assert 2 == record.runtime_facts["num_threads"]
-    assert "between_oks" == record.latency.host_interval
+    assert "between_oks" == record.host_interval
 
 
 def test_measure_host(user, schema):

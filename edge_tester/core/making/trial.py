@@ -25,6 +25,7 @@ from edge_tester.core.making.isolation import isolated
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import path_of
 from edge_tester.core.registry import load_path, loadable, names
+from edge_tester.core.run.feed import Feed
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
@@ -118,17 +119,20 @@ def _samples(
     if not found:
         raise InputError("All samples are to be measured.")
     name, part = found[0]
-    dataset.bind(specs)
     # Neighbours may well be of one class.
     chosen = part[np.linspace(0, len(part) - 1, min(_SAMPLES, len(part))).astype(int)]
     fixed = next((spec.shape[0] for spec in specs if spec.shape), 1) or 1
     with contextlib.suppress(EdgeTesterError):
-        inputs = [model.preprocess(one.inputs, specs) for one in dataset.batches(chosen, 1)]
+        inputs = _fed(Feed(model, dataset, specs, indices=chosen))
         if fixed == 1 or all(map(_accept(specs), inputs)):
             return inputs, f"{len(inputs)} {name} samples"
     chosen = np.resize(part, fixed * len(chosen))
-    inputs = [model.preprocess(one.inputs, specs) for one in dataset.batches(chosen, fixed)]
+    inputs = _fed(Feed(model, dataset, specs, indices=chosen, size=fixed))
     return inputs, f"{len(chosen)} {name} samples"
+
+
+def _fed(feed: Feed) -> Runs:
+    return [feed.values(samples) for samples in feed.loaded()]
 
 
 def _accept(specs: Sequence[TensorSpec]) -> Callable[[Sequence[Array]], bool]:

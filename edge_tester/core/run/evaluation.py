@@ -9,11 +9,12 @@ import numpy as np
 
 from edge_tester.core.classification import ClassificationAccumulator
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.errors import DatasetError, OptionError
+from edge_tester.core.errors import DatasetError, EdgeTesterError, OptionError
 from edge_tester.core.figures import Quality, Task
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import hint
 from edge_tester.core.quality import Accumulator, NoAccumulator, RegressionAccumulator
+from edge_tester.core.run.feed import Feed
 from edge_tester.core.tensors import Array, TensorSpec
 
 
@@ -62,23 +63,9 @@ class Evaluation:
         DatasetError
             A sample is of a class that neither the model nor the class names have.
         """
-        spec = self._model.evaluated(outputs)
-        labels = self._dataset.labels()
-        if self.task != "classification" or labels is None or spec is None:
-            return
-        scores = _score_count(spec, batched)
-        if scores is None:
-            return
-        truth = self._translated(labels[self._dataset.test_indices()])
-        impossible = truth[(truth < 0) | (truth >= max(scores, len(self.class_names)))]
-        if len(impossible):
-            raise DatasetError(
-                f"{self._owner} has samples of class {impossible[0]}, the model "
-                f"{self._model.model_path} gives scores for {scores} classes, 0 to {scores - 1}. "
-                f"{self._advice(int(truth.min()), int(truth.max()), scores)}"
-            )
+        scores, truth = self._possible(outputs, batched)
         named = len(self.class_names)
-        if named and named != scores and not self._model.known_classes():
+        if scores is not None and named and named != scores and not self._model.known_classes():
             missing = int((truth >= scores).sum())
             self._remarks.append(
                 f"The data set has {named} classes, the model {scores} scores"
@@ -86,6 +73,43 @@ class Evaluation:
                 + ". --class-names FILE, with the names of the model's classes in their order, "
                 "puts the data set's into their places; --label-offset shifts them."
             )
+
+    def check_source(self) -> None:
+        """See the same of a model that is to be compiled, as far as it tells its outputs.
+
+        Raises
+        ------
+        DatasetError
+            A sample is of a class that neither the model nor the class names have.
+        """
+        try:
+            self._model.load()
+            outputs = self._model.specs()[1]
+        except EdgeTesterError:
+            # Its compiler says what is wrong with it, if anything is.
+            return
+        spec = self._model.evaluated(outputs)
+        # With one axis it may be that of the batch, or that of the scores.
+        if spec is not None and len(spec.shape) > 1:
+            self._possible(outputs, True)
+
+    def _possible(self, outputs: Sequence[TensorSpec], batched: bool) -> tuple[int | None, Array]:
+        """Return the number of scores, None if it does not tell, and the class of every sample."""
+        spec, labels = self._model.evaluated(outputs), self._dataset.labels()
+        if self.task != "classification" or labels is None or spec is None:
+            return None, np.empty(0, np.int64)
+        truth = self._translated(labels[self._dataset.test_indices()])
+        scores = _score_count(spec, batched)
+        if scores is None:
+            return None, truth
+        impossible = truth[(truth < 0) | (truth >= max(scores, len(self.class_names)))]
+        if len(impossible):
+            raise DatasetError(
+                f"{self._owner} has samples of class {impossible[0]}, the model "
+                f"{self._model.model_path} gives scores for {scores} classes, 0 to {scores - 1}. "
+                f"{self._advice(int(truth.min()), int(truth.max()), scores)}"
+            )
+        return scores, truth
 
     def update(self, scores: Array, truth: Array | None) -> None:
         """Take the answers to some samples, shape (samples, ...), and their truth."""
@@ -109,9 +133,13 @@ class Evaluation:
         """Return the figures over everything seen so far."""
         return self._accumulator.result()
 
+    def summary(self) -> Quality:
+        """Return the same without the figures of single classes, which take time."""
+        return self._accumulator.summary()
+
     def at_chance(self) -> bool:
         """Tell whether the accuracy is about that of guesses."""
-        figures = self.result()
+        figures = self.summary()
         if figures.accuracy is None or not figures.classes:
             return False
         return figures.accuracy < min(0.5, 2 / figures.classes)
@@ -140,10 +168,11 @@ class Evaluation:
 def evaluate(model: ModelWrapper, dataset: Dataset, indices: Array) -> Quality:
     """Measure the quality of a loaded model on the host, in its own framework."""
     evaluation = Evaluation(model, dataset)
-    input_specs, _ = model.specs()
-    for samples in dataset.batches(indices, dataset.inference_batch_size):
-        outputs = model.run(model.preprocess(samples.inputs, input_specs))
-        evaluation.update(model.postprocess(outputs), samples.truth)
+    feed = Feed(model, dataset, *model.specs(), indices, size=dataset.inference_batch_size)
+    for samples in feed.loaded():
+        # The model itself takes and gives real values.
+        outputs = model.run(feed.values(samples))
+        evaluation.update(feed.scores(outputs, len(samples)), samples.truth)
     return evaluation.result()
 
 

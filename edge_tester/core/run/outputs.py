@@ -37,8 +37,13 @@ class OutputFiles:
         """Begin."""
         return self
 
-    def append(self, outputs: Sequence[Array]) -> None:
-        """Write the outputs of the next samples, each of shape (samples, ...).
+    def append(self, samples: Sequence[Sequence[Array]]) -> None:
+        """Write the outputs of some inferences; they count from :meth:`commit` on.
+
+        Parameters
+        ----------
+        samples : sequence of sequences of ndarray
+            For each inference its outputs, each of shape (samples, ...).
 
         Raises
         ------
@@ -47,21 +52,35 @@ class OutputFiles:
         RecordError
             The files cannot be written.
         """
-        if not self.used:
-            return
         try:
-            if not self._outputs:
-                self._directory.mkdir(parents=True, exist_ok=True)
-                self._outputs = [
-                    _Output(self._directory / f"output_{index}", output)
-                    for index, output in enumerate(outputs)
-                ]
-            for one, output in zip(self._outputs, outputs, strict=True):
-                one.append(output)
+            for outputs in samples:
+                if not self._outputs:
+                    self._directory.mkdir(parents=True, exist_ok=True)
+                    self._outputs = [
+                        _Output(self._directory / f"output_{index}", output)
+                        for index, output in enumerate(outputs)
+                    ]
+                for one, output in zip(self._outputs, outputs, strict=True):
+                    one.append(output)
         except OSError as error:
-            raise RecordError(
-                f"The outputs cannot be written to {self._directory}: {error.strerror}."
-            ) from error
+            raise self._refusal(error) from error
+
+    def commit(self) -> None:
+        """Let all that was written count, so that whatever ends this program leaves it.
+
+        Raises
+        ------
+        RecordError
+            The files cannot be written.
+        """
+        try:
+            for one in self._outputs:
+                one.commit()
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> RecordError:
+        return RecordError(f"The outputs cannot be written to {self._directory}: {error.strerror}.")
 
     def __exit__(
         self,
@@ -95,6 +114,11 @@ class _Output:
             output = output[:, np.newaxis]
         self._write(output)
 
+    def commit(self) -> None:
+        self._samples.commit()
+        if self._shapes is not None:
+            self._shapes.commit()
+
     def close(self) -> None:
         self._samples.close()
         if self._shapes is not None:
@@ -103,6 +127,7 @@ class _Output:
     def _part(self, *, listed: bool) -> None:
         """Go on with two files; if ``listed``, each sample until now was a list of one."""
         whole = self._samples
+        whole.commit()
         written = np.load(whole.path)
         whole.close()
         values = self._path.with_name(f"{self._path.name}_values.npy")
@@ -125,7 +150,7 @@ class _Output:
 
 
 class _Growing:
-    """A .npy file that grows along its first axis and can be read at any time."""
+    """A .npy file that grows along its first axis; it can be read at any time, as committed."""
 
     def __init__(self, path: Path, first: Array) -> None:
         self.path = path
@@ -143,7 +168,8 @@ class _Growing:
         while content:
             content = content[self._file.write(content) :]
         self._count += len(values)
-        # After each sample, so that whatever ends this program leaves readable files.
+
+    def commit(self) -> None:
         self._file.seek(0)
         self._write_header()
         self._file.seek(0, os.SEEK_END)

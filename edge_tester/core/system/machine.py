@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edge_tester.core.backends import version
-from edge_tester.core.record import Machine
+from edge_tester.core.results.parts import Machine
 
 _PROC_SELF = Path("/proc/self")
 # Unit of ru_maxrss. Source: getrusage(2): kilobytes on Linux; bytes on macOS.

@@ -15,6 +15,8 @@ from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.classification.pytorch_digits import PyTorchDigitsClassifier
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
+from edge_tester.runtimes.onnxruntime import ONNXRuntime
+from tests.runs import measured
 
 
 class QuantizingCompiler(ONNXCompiler):
@@ -86,3 +88,25 @@ def test_a_direct_compiler_tells_what_it_does(tmp_path):
     compiler = TFLiteCompiler(compiled_model_path=tmp_path / "copy.tflite")
     compile_model(compiler, TFLiteFile(model_path=path), None, told.append)
     assert [f"Compiling {path}: tflite -> tflite (TFLiteCompiler)"] == told
+
+
+def test_every_step_is_in_the_artifact_and_in_the_record(model, tmp_path):
+    """Options, packages and facts of each, in the order of the work."""
+    compiler = QuantizingCompiler(compiled_model_path=tmp_path / "int8.onnx", target="int8")
+    dataset = DigitsDataset(limit=3)
+    record = measured(model, dataset, ONNXRuntime(), compiler)
+    first, second = [part for part in record.components if part.role == "compiler"]
+    assert ["ONNXCompiler", "QuantizingCompiler"] == [
+        part.name.rpartition(".")[2] for part in (first, second)
+    ]
+    assert ["default", "int8"] == [part.options["target"] for part in (first, second)]
+    assert first.facts["self_check"]["run"] and second.facts["self_check"]["run"]
+    assert "calibrated" in second.facts and "calibrated" not in first.facts
+    for part in (first, second):
+        assert {"onnx", "onnxruntime"} <= set(part.versions)
+        # What decided what came out is among the versions of the machine that made it.
+        assert part.versions.items() <= record.host.versions.items()
+    artifact = compile_model(compiler, model, dataset)
+    assert artifact.parent.facts["self_check"]["run"]
+    assert first.versions == artifact.parent.tool_versions
+    assert (first.options["target"], second.facts) == ("default", artifact.facts)

@@ -8,7 +8,8 @@ from edge_tester.core.run.outputs import OutputFiles
 def kept(directory, *inferences):
     with OutputFiles(directory) as files:
         for outputs in inferences:
-            files.append([np.asarray(output) for output in outputs])
+            files.append([[np.asarray(output) for output in outputs]])
+            files.commit()
     return {path.name: np.load(path) for path in sorted(directory.glob("*"))}
 
 

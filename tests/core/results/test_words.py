@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from edge_tester.report.words import (
+from edge_tester.core.results.words import (
     amount,
     moment,
     number,

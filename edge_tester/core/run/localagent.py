@@ -9,22 +9,25 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
+from edge_tester.core import registry
 from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.options import Configurable, options_of, path_of
 from edge_tester.core.runtime import Runtime
-from edge_tester.runtimeprotocols.network import NetworkProtocol
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
 
 # Source: prctl(2), linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
-def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
+def local_agent(runtimes: Sequence[Runtime]) -> Iterator[RuntimeProtocol]:
     """Start an agent and give a link to it; stop it at the end.
 
-    It listens on a Unix socket in a folder that only this user can enter.
+    It listens on a Unix socket in a folder that only this user can enter. Its owner is this user:
+    all options of a single runtime are given to it, also those that no client may set.
 
     Raises
     ------
@@ -33,13 +36,16 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[NetworkProtocol]:
     """
     # If this process is killed, the next agent on this machine removes the folder.
     with contextlib.closing(Scratch()) as scratch:
-        protocol = NetworkProtocol(host=str(scratch.path / "agent"))
+        host = str(scratch.path / "agent")
+        protocol = cast(
+            RuntimeProtocol,
+            registry.load("runtimeprotocols", "network").from_options({"host": host}),
+        )
         flags = [word for r in runtimes for word in _flags(r)] if len(runtimes) == 1 else []
         command = [
-            *(sys.executable, "-m", "edge_tester.scenarios.inference_server"),
-            path_of(NetworkProtocol),
+            *(sys.executable, "-m", "edge_tester", "server", "network"),
             *(path_of(type(runtime)) for runtime in runtimes),
-            *("--host", protocol.host, "--verbosity", "ERROR"),
+            *("--host", host, "--verbosity", "ERROR"),
             *flags,
         ]
         log = scratch.path / "log"

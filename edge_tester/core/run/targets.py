@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import platform
-
 import msgspec
 
 from edge_tester.core.errors import ProtocolError, TargetError
 from edge_tester.core.options import path_of
 from edge_tester.core.record import Machine
-from edge_tester.core.registry import name_of
+from edge_tester.core.run import heard
+from edge_tester.core.run.deployment import hello_of
+from edge_tester.core.run.plan import Plan
 from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.wire.client import Client
-from edge_tester.core.wire.payloads import Hello
-from edge_tester.scenarios._matrix_file import Combination
 
 # What changes from hour to hour decides nothing that is to be measured again for it.
 _PASSING = {"load_average", "boot_id"}
@@ -25,30 +23,24 @@ class Targets:
     def __init__(self) -> None:
         self._known: dict[bytes, str | None] = {}
 
-    def identity(self, one: Combination) -> str | None:
-        """Return what tells the target of a combination from others.
+    def identity(self, plan: Plan) -> str | None:
+        """Return what tells the target of a plan from others.
 
         Returns
         -------
         str or None
             None if it cannot be asked now.
         """
-        runtime, protocol = one.make_runtime(), one.make_protocol()
+        runtime, protocol = plan.runtime, plan.protocol
         if protocol is None or protocol.in_process:
             return _told(describe_machine(runtime.distributions))
         place = (path_of(type(protocol)), protocol.to_options(), path_of(type(runtime)))
         key = msgspec.json.encode(place, order="deterministic")
         if key not in self._known:
-            hello = Hello(
-                client=f"edge_tester on {platform.node()}",
-                runtime=name_of(type(runtime)),
-                runtime_options=runtime.chosen_options(),
-                wait=True,
-            )
             client = Client(protocol)
             try:
-                welcome = client.connect(hello)
-                self._known[key] = _told(msgspec.convert(welcome.machine, Machine))
+                welcome = client.connect(hello_of(plan, wait=True))
+                self._known[key] = _told(heard.machine_of(welcome))
             except (ProtocolError, TargetError):
                 self._known[key] = None
             finally:

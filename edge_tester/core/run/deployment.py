@@ -1,0 +1,215 @@
+"""A model on a target, ready to be run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.errors import OptionError, TargetError
+from edge_tester.core.record import Machine
+from edge_tester.core.registry import name_of
+from edge_tester.core.run import heard
+from edge_tester.core.run.feed import Feed
+from edge_tester.core.run.observer import Observer
+from edge_tester.core.run.plan import Plan
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.tensors import TensorSpec
+from edge_tester.core.wire.client import Client
+from edge_tester.core.wire.payloads import Hello, Welcome
+
+# Inputs that the target is asked to keep room for; it grants as many as it can.
+_SLOTS = 1024
+_AXES: dict[str, int | None] = {"0": 0, "1": 1, "none": None}
+
+
+@dataclasses.dataclass
+class Deployment:
+    """A connected target that has loaded a model.
+
+    Attributes
+    ----------
+    client : Client
+    machine : Machine
+        That of the target.
+    runtime_options : dict
+        What the runtime there really has.
+    artifact : Artifact
+        What was sent.
+    batch_axis : int or None
+    about_version : list of str
+        Remarks on the target's version.
+    batched : bool
+        Whether the first axis of the outputs is the batch.
+    facts : dict
+        Of the runtime.
+    remarks : list of str
+        What the target said that makes the figures doubtful.
+    """
+
+    client: Client
+    machine: Machine
+    runtime_options: dict[str, Any]
+    artifact: Artifact
+    batch_axis: int | None
+    about_version: list[str]
+    batched: bool = True
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    remarks: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def inputs(self) -> list[TensorSpec]:
+        """Inputs of the model as the runtime really has them."""
+        return self.client.inputs
+
+    @property
+    def outputs(self) -> list[TensorSpec]:
+        """Outputs of the model as the runtime really has them."""
+        return self.client.outputs
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the model keeps a state: then it is never run twice for a sample."""
+        return "state" in self.facts
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the target is this process."""
+        return self.client.protocol.in_process
+
+    def upload(self, batch_size: int, observer: Observer) -> None:
+        """Send the model and have it loaded.
+
+        Raises
+        ------
+        TargetError
+            The target cannot; the message names the model.
+        RemoteProtocolError
+            What it says of the model cannot be, or nobody can record it.
+        """
+        artifact = self.artifact
+        observer.begin("Uploading", artifact.size_bytes, "bytes")
+        try:
+            loaded = self.client.upload_model(
+                artifact, batch_size, self.batch_axis, observer.advance, slots=_SLOTS
+            )
+        except TargetError as error:
+            if str(artifact.path) in str(error):
+                raise
+            raise TargetError(error.code, f"{artifact.path}: {error}") from error
+        self.facts = heard.plain("What the runtime uses", loaded.facts)
+        self.remarks = [*heard.remarks_in(self.facts), *self.about_version]
+
+
+def hello_of(plan: Plan, *, wait: bool) -> Hello:
+    """Return how this host introduces itself."""
+    return Hello(
+        client=f"edge_tester on {platform.node()}",
+        runtime=name_of(type(plan.runtime)),
+        runtime_options=plan.client_options(),
+        wait=wait,
+    )
+
+
+def require_target(plan: Plan, link: RuntimeProtocol | None = None) -> None:
+    """See whether the target can be reached and gives the runtime, before anything takes long.
+
+    Raises
+    ------
+    EdgeTesterError
+    """
+    client = Client(_linked(plan, link))
+    measurement = plan.measurement
+    try:
+        welcome = client.connect(
+            hello_of(plan, wait=False), answer_limit_s=measurement.answer_limit_s
+        )
+        heard.machine_of(welcome)
+    except TargetError as error:
+        # It is waited for when there is something to measure.
+        if error.code != "busy" or not measurement.wait:
+            raise
+    finally:
+        client.disconnect()
+
+
+@contextlib.contextmanager
+def deploy(
+    plan: Plan, artifact: Artifact, observer: Observer, link: RuntimeProtocol | None = None
+) -> Iterator[Deployment]:
+    """Connect to the target, and have it load a model.
+
+    Parameters
+    ----------
+    plan : Plan
+    artifact : Artifact
+    observer : Observer
+    link : RuntimeProtocol, optional
+        To an agent that was started for this plan.
+
+    Raises
+    ------
+    TargetError, ProtocolError, OptionError
+    """
+    client = Client(_linked(plan, link))
+    measurement = plan.measurement
+    try:
+        welcome: Welcome = client.connect(
+            hello_of(plan, wait=measurement.wait),
+            observer.tell,
+            answer_limit_s=measurement.answer_limit_s,
+        )
+        deployment = Deployment(
+            client,
+            heard.machine_of(welcome),
+            heard.plain("The options of the runtime", welcome.runtime_options),
+            artifact,
+            _AXES.get(plan.model.batch_axis, 0),
+            heard.version_remarks(welcome),
+        )
+        deployment.upload(plan.dataset.inference_batch_size, observer)
+        yield deployment
+    finally:
+        client.disconnect()
+
+
+def fed(plan: Plan, deployment: Deployment, observer: Observer) -> Feed:
+    """Return the feed of a deployed model with the samples to measure.
+
+    The first samples tell what no spec does, whether there is a batch axis.
+    """
+    model, dataset, size = plan.model, plan.dataset, plan.dataset.inference_batch_size
+    indices = dataset.test_indices()
+    dataset.bind(deployment.inputs)
+    beginning = next(dataset.batches(indices[:size], size))
+    pairs = list(zip(deployment.inputs, beginning.inputs, strict=False))
+    single = bool(pairs) and all(one.ndim - 1 == len(spec.shape) for spec, one in pairs)
+    fits = all(spec.accepts(one.shape[1:]) for spec, one in pairs)
+    if model.batch_axis == "auto" and single and not fits:
+        # What is open is not the batch, but the length of a sample.
+        deployment.batch_axis = None
+        deployment.upload(size, observer)
+    deployment.batched = not single
+    return Feed(
+        model,
+        dataset,
+        deployment.inputs,
+        deployment.outputs,
+        indices,
+        size=size,
+        batch_axis=deployment.batch_axis,
+        calibrated=deployment.artifact.facts.get("calibrated"),
+        beginning=beginning,
+    )
+
+
+def _linked(plan: Plan, link: RuntimeProtocol | None) -> RuntimeProtocol:
+    found = link or plan.protocol
+    if found is None:
+        raise OptionError("A plan without a runtime protocol needs an agent that was started.")
+    if found.in_process:
+        found.runtime = plan.runtime  # type: ignore[attr-defined]
+    return found

@@ -1,0 +1,124 @@
+"""What a target says is checked when it is heard: it may be anybody's, and wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+import edge_tester
+from edge_tester.core.errors import RecordError, RemoteProtocolError
+from edge_tester.core.record import Machine, require_encodable
+from edge_tester.core.wire.client import BlockAnswer
+from edge_tester.core.wire.payloads import Counters, Welcome
+
+# No clock of a target runs twice as fast as this one; what is short is let pass.
+_FASTEST_CLOCK = 2
+_SLACK_NS = 1_000_000_000
+
+
+def machine_of(welcome: Welcome) -> Machine:
+    """Return the target's machine.
+
+    Raises
+    ------
+    RemoteProtocolError
+        It is described otherwise than a machine is.
+    """
+    try:
+        machine = msgspec.convert(welcome.machine, Machine)
+    except msgspec.ValidationError as error:
+        raise RemoteProtocolError(f"The target describes its machine wrongly: {error}.") from error
+    if not all(map(math.isfinite, machine.load_average or [])):
+        raise RemoteProtocolError(
+            f"The target describes its machine wrongly: its load is {machine.load_average}."
+        )
+    return machine
+
+
+def version_remarks(welcome: Welcome) -> list[str]:
+    """Say if the target has another version of this package."""
+    if welcome.version == edge_tester.__version__:
+        return []
+    return [
+        f"The target has edge_tester {welcome.version}, this host {edge_tester.__version__}: they "
+        "may measure differently."
+    ]
+
+
+def plain(what: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts or options of a target as a record can keep them.
+
+    Raises
+    ------
+    RemoteProtocolError
+        It cannot.
+    """
+    try:
+        require_encodable(**{what: values})
+    except RecordError as error:
+        raise RemoteProtocolError(f"The target said what nobody can record. {error}") from error
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(values))
+    return found
+
+
+def remarks_in(facts: dict[str, Any]) -> list[str]:
+    """Take the remarks out of the facts of a runtime.
+
+    Raises
+    ------
+    RemoteProtocolError
+        They are no texts.
+    """
+    remarks = facts.pop("remarks", [])
+    if not isinstance(remarks, list) or not all(isinstance(one, str) for one in remarks):
+        raise RemoteProtocolError(f"The remarks of a runtime must be texts, got {remarks!r}.")
+    return remarks
+
+
+def require_growth(counters: Counters, before: Counters | None) -> None:
+    """See whether the counters of a target grow, and meters read numbers.
+
+    Raises
+    ------
+    RemoteProtocolError
+    """
+    for name in ("inferences", "cpu_time_ns"):
+        value, earlier = getattr(counters, name), getattr(before, name, None)
+        if value is not None and earlier is not None and value < earlier:
+            raise RemoteProtocolError(
+                f"A counter of the target, {name}, went from {earlier} back to {value}."
+            )
+    for name, reading in counters.readings.items():
+        if not math.isfinite(reading):
+            raise RemoteProtocolError(f"A meter of the target reads {name} = {reading}.")
+
+
+def require_answer(answer: BlockAnswer, count: int) -> None:
+    """See whether a block has an output and a time for each of its inferences.
+
+    Raises
+    ------
+    RemoteProtocolError
+        Some are missing; or times are negative, in disorder, or longer than the host waited.
+    """
+    start_ns, end_ns = answer.start_ns, answer.end_ns
+    if not len(start_ns) == len(end_ns) == len(answer.outputs) == count:
+        raise RemoteProtocolError(
+            f"The target was asked for {count} inferences, it gives {len(start_ns)} starts, "
+            f"{len(end_ns)} ends and {len(answer.outputs)} outputs."
+        )
+    backwards = any(end < start for start, end in zip(start_ns, end_ns, strict=True))
+    if backwards or list(start_ns) != sorted(start_ns):
+        raise RemoteProtocolError(
+            f"The target's clock goes backwards: inferences from {start_ns[:3]} to {end_ns[:3]} ns."
+        )
+    ran_ns, waited_ns = sum(end_ns) - sum(start_ns), sum(answer.host_ns)
+    # Where the host hears of each start, it may hear of it late.
+    if len(answer.host_ns) == 1 and ran_ns > _FASTEST_CLOCK * waited_ns + _SLACK_NS:
+        raise RemoteProtocolError(
+            f"The target says that {count} inferences took {ran_ns} ns, but answered within "
+            f"{waited_ns} ns."
+        )

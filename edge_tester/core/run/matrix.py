@@ -1,0 +1,189 @@
+"""Run many plans of one model, what was done before not again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.errors import BackendMissingError, EdgeTesterError, OptionError, RecordError
+from edge_tester.core.making.cache import CompileCache, ingredients_of
+from edge_tester.core.making.chain import way_of
+from edge_tester.core.record import RunRecord, read_record, require_writable
+from edge_tester.core.run.benchmark import run_plan
+from edge_tester.core.run.deployment import require_target
+from edge_tester.core.run.observer import Observer
+from edge_tester.core.run.plan import Plan
+from edge_tester.core.run.requirements import require_packages
+from edge_tester.core.run.targets import Targets
+from edge_tester.core.system.files import write_atomically
+
+_STATE = "matrix.json"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a plan.
+
+    Attributes
+    ----------
+    key : str
+        Hash of what it was made from.
+    failure : str or None
+        Why it failed, if it did.
+    target : str or None
+        The machine that ran it, and the versions there.
+    """
+
+    key: str
+    failure: str | None = None
+    target: str | None = None
+
+
+class MatrixRun:
+    """Goes through plans, each with a record of its own.
+
+    Parameters
+    ----------
+    plans : mapping of str to Plan
+        By the names of their records.
+    directory : Path
+        For records and compiled models.
+    command_line : sequence of str
+        For the records.
+    """
+
+    def __init__(
+        self, plans: Mapping[str, Plan], directory: Path, command_line: Sequence[str] = ()
+    ) -> None:
+        self._plans = plans
+        self._directory = directory
+        self._command_line = command_line
+        self._cache = CompileCache(directory / "compiled")
+        self._outcomes = _read_outcomes(directory / _STATE)
+        self._targets = Targets()
+
+    def explained(self) -> Iterator[tuple[str, str]]:
+        """Yield the name of each plan and what would be done."""
+        for name in self._plans:
+            try:
+                yield name, self._explanation(name)
+            except EdgeTesterError as error:
+                yield name, f"fails: {error}"
+
+    def run(self, observer: Observer, *, again: bool = False) -> dict[str, str]:
+        """Run what was not run yet; return the reasons of those that failed, by name.
+
+        Whatever ends it early: what was measured until then is kept, and the next run
+        goes on from there.
+        """
+        failures = self._lacking(observer)
+        for number, name in enumerate(self._plans, 1):
+            where = f"[{number}/{len(self._plans)}] {name}"
+            if name in failures:
+                continue
+            try:
+                if not again and self._is_done(name):
+                    asked = self._targets.identity(self._plan(name)) is not None
+                    unsure = "" if asked else "; its target did not answer whether it has changed"
+                    observer.tell(f"{where}: done before{unsure}")
+                    continue
+                observer.tell(where)
+                self._run_one(name, observer)
+            except EdgeTesterError as error:
+                failures[name] = str(error)
+                observer.tell(f"{where} failed: {error}")
+                self._note(name, Outcome("", str(error)))
+        return failures
+
+    def records(self) -> dict[Path, RunRecord]:
+        """Return the records of all plans that were measured completely, by file."""
+        found = {}
+        for name in self._plans:
+            outcome = self._outcomes.get(name)
+            if outcome is not None and outcome.failure is None:
+                path = self._record_path(name)
+                found[path] = read_record(path)
+        return found
+
+    def _plan(self, name: str) -> Plan:
+        """Return a plan of instances that nothing was done with, its data set prepared."""
+        plan = self._plans[name].fresh()
+        plan.dataset.prepare()
+        return plan
+
+    def _lacking(self, observer: Observer) -> dict[str, str]:
+        """Say what cannot be run here before the first run, not after an hour; return it."""
+        failures = {}
+        for name, plan in self._plans.items():
+            runtime = plan.runtime if plan.local else None
+            try:
+                require_packages(plan.model, plan.dataset, plan.compiler, runtime)
+                require_writable(self._record_path(name))
+            except (BackendMissingError, RecordError) as error:
+                failures[name] = str(error)
+                observer.tell(f"{name} cannot be run: {error}")
+                self._note(name, Outcome("", str(error)))
+        return failures
+
+    def _run_one(self, name: str, observer: Observer) -> None:
+        artifact = self._artifact(self._plan(name), observer)
+        run_plan(
+            self._plans[name].fresh(),
+            self._record_path(name),
+            observer=observer,
+            command_line=self._command_line,
+            artifact=artifact,
+        )
+        plan = self._plan(name)
+        self._note(name, Outcome(plan.key(), None, self._targets.identity(plan)))
+
+    def _artifact(self, plan: Plan, observer: Observer) -> Artifact | None:
+        if plan.compiler is None:
+            return None
+        ingredients = ingredients_of(plan.compiler, plan.model, plan.dataset)
+        found = self._cache.find(ingredients)
+        if found is None:
+            if not plan.local:
+                # Said before compiling, not an hour later.
+                require_target(plan)
+            way = way_of(plan.compiler, plan.model)
+            observer.tell(f"Compiling {plan.model.model_path}: {way}")
+            found = self._cache.make(ingredients, plan.compiler, plan.model, plan.dataset)
+        return found
+
+    def _explanation(self, name: str) -> str:
+        plan, compiled = self._plan(name), "nothing to compile"
+        if plan.compiler is not None:
+            ingredients = ingredients_of(plan.compiler, plan.model, plan.dataset)
+            compiled = self._cache.explain(ingredients)
+        return f"{compiled}; {'measured before' if self._is_done(name) else 'to be measured'}"
+
+    def _is_done(self, name: str) -> bool:
+        outcome, plan = self._outcomes.get(name), self._plan(name)
+        if outcome is None or outcome.failure is not None or outcome.key != plan.key():
+            return False
+        if self._targets.identity(plan) not in (None, outcome.target):
+            return False
+        try:
+            return read_record(self._record_path(name)).complete
+        except RecordError:
+            return False
+
+    def _note(self, name: str, outcome: Outcome) -> None:
+        self._outcomes[name] = outcome
+        content = msgspec.json.format(msgspec.json.encode(self._outcomes), indent=1)
+        write_atomically(self._directory / _STATE, content)
+
+    def _record_path(self, name: str) -> Path:
+        return self._directory / f"{name}.json"
+
+
+def _read_outcomes(path: Path) -> dict[str, Outcome]:
+    if not path.exists():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Outcome])
+    except (OSError, msgspec.DecodeError) as error:
+        raise OptionError(f"{path} cannot be read: {error}; remove it to begin anew.") from error

@@ -1,0 +1,123 @@
+"""What was answered and measured so far, whole block by whole block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edge_tester.core.figures import Quality
+from edge_tester.core.record import Block, ColdStart, Memory, Predictions, Replicate
+from edge_tester.core.run.evaluation import Evaluation
+from edge_tester.core.run.feed import Feed, joined
+from edge_tester.core.run.measuring import Answers
+from edge_tester.core.run.outputs import OutputFiles
+from edge_tester.core.run.recording import cold_start_of, memory_of
+from edge_tester.core.system.interrupts import uninterrupted
+from edge_tester.core.tensors import Array
+
+
+class Tally:
+    """Evaluates answers and keeps what a record needs of them.
+
+    Whatever ends a run early, also Ctrl-C: a block is in all that is kept, or in nothing of it.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    feed : Feed
+    files : OutputFiles
+    kept : callable
+        Called with a block and its predictions when it is kept.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        feed: Feed,
+        files: OutputFiles,
+        kept: Callable[[Tally, Block | None, Predictions], None] = lambda *_: None,
+    ) -> None:
+        self.evaluation = evaluation
+        self.feed = feed
+        self.blocks: list[Block] = []
+        self.cold_start = ColdStart()
+        self.memory = Memory()
+        self._files = files
+        self._kept = kept
+        self._indices: list[int] = []
+        self._truth: list[Any] = []
+        self._predicted: list[Any] = []
+
+    def take(self, answers: Answers) -> int:
+        """Take the answers to one block; return how many samples it had."""
+        scores, outputs = [], []
+        for batch, found in zip(answers.batches, answers.outputs, strict=True):
+            # Views of what the next answer overwrites.
+            owned = [np.array(output) for output in found]
+            scores.append(self.feed.answered(batch, owned))
+            if self._files.used:
+                count = len(batch.indices)
+                outputs.append([self.feed.divided(output, count) for output in owned])
+        predictions = self._predictions(answers, scores)
+        self._files.append(outputs)
+        with uninterrupted():
+            self._keep(answers, scores, predictions)
+        return len(predictions.index)
+
+    def predictions(self) -> Predictions:
+        """Return all answers, as a record has them."""
+        known = len(self._truth) == len(self._indices)
+        return Predictions(
+            index=self._indices,
+            truth=self._truth if known else None,
+            predicted=self.evaluation.settled(self._predicted),
+        )
+
+    def replicate(self, started: str) -> Replicate:
+        """Return what was measured until it ended early."""
+        return Replicate(
+            started=started,
+            cold_start=self.cold_start,
+            memory=self.memory,
+            blocks=self.blocks,
+            complete=False,
+        )
+
+    def _predictions(self, answers: Answers, scores: list[Array]) -> Predictions:
+        truth: list[Any] = []
+        for batch in answers.batches:
+            known = self.evaluation.translated(batch.truth)
+            truth += [] if known is None else known.tolist()
+        return Predictions(
+            index=[int(index) for batch in answers.batches for index in batch.indices],
+            truth=truth if answers.batches[0].truth is not None else None,
+            predicted=[one for s in scores for one in self.evaluation.predicted(s)],
+        )
+
+    def _keep(self, answers: Answers, scores: list[Array], predictions: Predictions) -> None:
+        truths = [batch.truth for batch in answers.batches]
+        known = [truth for truth in truths if truth is not None]
+        together = joined(scores)
+        if len(together) == 1 and len(known) == len(truths):
+            self.evaluation.update(together[0], np.concatenate(known))
+        else:
+            for one, truth in zip(scores, truths, strict=True):
+                self.evaluation.update(one, truth)
+        if answers.block is not None:
+            self.blocks.append(answers.block)
+        self.cold_start = cold_start_of(answers.counters)
+        self.memory = memory_of(answers.counters)
+        self._indices += predictions.index
+        self._truth += predictions.truth or []
+        self._predicted += predictions.predicted
+        self._files.commit()
+        self._kept(self, answers.block, predictions)
+
+
+def settled(predicted: list[Any], quality: Quality) -> list[Any]:
+    """Return class indices also of single scores, as an evaluation settles them in the end."""
+    if quality.threshold is None:
+        return predicted
+    return [None if one is None else int(one > quality.threshold) for one in predicted]

@@ -1,0 +1,67 @@
+"""Show on a terminal what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_tester.core.backends import backend
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.record import RunRecord
+from edge_tester.core.results.measures import told
+from edge_tester.report.context import report_of
+from edge_tester.scenarios._command import Parsed
+
+# Title of a report's column, and what the narrower terminal calls it.
+_COMPARED = {
+    "Accuracy": "Accuracy",
+    "Mean squared error": "Mean squared error",
+    "Latency p50": "p50",
+    "Latency p99": "p99",
+    "Model size": "Size",
+    "Peak memory": "Memory",
+}
+_LEAST_NAME = 20
+_MOST_NUMBER = 9
+
+
+def default_report(parsed: Parsed) -> dict[str, str]:
+    """Return where a record goes for which no place was named: by the name of the model."""
+    stem = parsed.needed(ModelWrapper).model_path.stem
+    return {"report_directory": "build/report", "report_name": stem}
+
+
+def show(record: RunRecord, path: Path) -> None:
+    """Print the figures that people look for first."""
+    table = backend("rich.table", "edge-tester").Table(
+        title=record.name, show_header=False, title_justify="left"
+    )
+    for one in record.figures():
+        table.add_row(one.title, told(one, record.quality.samples))
+    console = backend("rich.console", "edge-tester").Console()
+    console.print(table)
+    for remark in record.remarks:
+        console.print(f"note: {remark}", highlight=False)
+    console.print(f"Record: {path}", highlight=False, soft_wrap=True)
+    console.print(f"Report: edge-tester report {path}", highlight=False, soft_wrap=True)
+
+
+def comparison(records: Sequence[RunRecord]) -> None:
+    """Print the main figures of several records beside each other, in the report's units."""
+    table = backend("rich.table", "edge-tester").Table(
+        box=backend("rich.box", "edge-tester").SIMPLE_HEAD, pad_edge=False
+    )
+    report = report_of(records)
+    columns = [one for title in _COMPARED for one in report.columns if one.title == title]
+    # Words such as "needs 239 more" may wrap; names are what a row is found by.
+    table.add_column("Run", overflow="fold", min_width=_LEAST_NAME)
+    for column in columns:
+        table.add_column(
+            f"{_COMPARED[column.title]}\n{column.unit}", justify="right", max_width=_MOST_NUMBER
+        )
+    text = backend("rich.text", "edge-tester").Text
+    for view in report.views:
+        # A user's name may look like rich's markup.
+        cells = [column.cells[view.position].text for column in columns]
+        table.add_row(text(view.label), *cells)
+    backend("rich.console", "edge-tester").Console().print(table)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ from edge_tester.core.wire.frames import Type
 from edge_tester.core.wire.payloads import Block, Counters, Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 
+PROJECT = Path(__file__).parent.parent
+SERVER = (sys.executable, "-m", "edge_tester.scenarios.inference_server")
 ECHO = "edge_tester.runtimes.echo.EchoRuntime"
 FOLDER = "EDGE_TESTER_TEST_FOLDER"
 FAULTY = "tests.faulty_runtimes.FaultyRuntime"
@@ -88,23 +90,29 @@ class RunningAgent:
 
 @contextlib.contextmanager
 def running_agent(
-    folder: Path, *words: str, runtime: str = ECHO, status: int | None = 0
+    folder: Path,
+    *words: str,
+    runtime: str = ECHO,
+    status: int | None = 0,
+    program: Sequence[str] = SERVER,
 ) -> Iterator[RunningAgent]:
     """Start an agent on a Unix socket and wait until clients can connect.
 
     In the end its exit status must be ``status``, or any if that is None.
     """
     host, log = str(folder / "agent"), folder / "log"
+    # Python then prints at once, which an agent does not have everywhere.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "edge_tester.scenarios.inference_server"),
+                *program,
                 *("edge_tester.runtimeprotocols.network.NetworkProtocol", runtime),
                 *("--host", host, "--verbosity", "INFO", *words),
             ],
-            cwd=Path(__file__).parent.parent,
+            cwd=PROJECT,
             # What it and its models start can be told from what other tests do.
-            env={**os.environ, FOLDER: str(folder)},
+            env={**environment, "PYTHONPATH": str(PROJECT), FOLDER: str(folder)},
             stdout=subprocess.PIPE,
             stderr=errors,
         )

@@ -160,6 +160,26 @@ def _daemon_and_hang() -> None:
     _hang()
 
 
+def _fork_without_end() -> None:
+    """Children that leave the group and are gone, but for a child, before they are seen."""
+    while True:
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+
+
+def _orphans() -> None:
+    """Twenty children of a child that is gone; each ends soon."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+        return
+    for _ in range(20):
+        if os.fork() == 0:
+            time.sleep(0.2)
+            os._exit(0)
+    os._exit(0)
+
+
 def _print_without_end() -> None:
     for _ in range(1000):
         print("nonsense " * 10_000)
@@ -168,7 +188,7 @@ def _print_without_end() -> None:
 
 
 def _print_native() -> None:
-    os.write(2, b"native words\n")
+    os.write(2, b"native \x1b[31mwords\x07\n")
     os._exit(4)
 
 
@@ -212,6 +232,8 @@ FAULTS = {
     "fork": _fork,
     "daemon": _daemon,
     "daemon and hang": _daemon_and_hang,
+    "fork without end": _fork_without_end,
+    "orphans": _orphans,
     "print without end": _print_without_end,
     "print native": _print_native,
     "print": lambda: print("nonsense " * 10_000, flush=True),

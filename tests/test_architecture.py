@@ -30,7 +30,7 @@ WAIT_LIMIT_S = 30
 # Modules of edge_tester.core; each may import those of earlier lines only.
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
-    "agent.descendants agent.logs system.text",
+    "agent.cgroup agent.descendants agent.logs optionforms system.text",
     "options backends system.files formats making.isolation statistics tensors",
     "wire.frames wire.payloads results.words",
     "wire.connections wire.states",

@@ -11,6 +11,7 @@ from pathlib import Path
 import docutils.core
 import pytest
 
+from edge_tester.core import registry
 from edge_tester.core.record import read_record, write_record
 
 ROOT = Path(__file__).parent.parent
@@ -63,3 +64,13 @@ def test_what_run_record_rst_shows_in_python_is_so(tmp_path, monkeypatch):
     document = str(ROOT / "docs/run-record.rst")
     failed, tried = doctest.testfile(document, module_relative=False, encoding="utf-8")
     assert (0, 8) == (failed, tried)
+
+
+def test_every_runtime_is_listed_with_whether_its_models_are_code():
+    text = (ROOT / "docs" / "security.rst").read_text()
+    listed = dict(re.findall(r"^``(\w+)`` .*? (yes|no) ", text, re.MULTILINE))
+    runtimes = {name: registry.load("runtimes", name) for name in registry.names("runtimes")}
+    assert {n: "yes" if cls.runs_code else "no" for n, cls in runtimes.items()} == listed
+    # A plugin from elsewhere that says nothing counts as code.
+    assert registry.base_of("runtimes").runs_code
+    assert all("runs_code" in vars(cls) for cls in runtimes.values())

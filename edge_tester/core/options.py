@@ -14,13 +14,20 @@ import argparse
 import dataclasses
 import difflib
 import sys
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from edge_tester.core.errors import OptionError
+from edge_tester.core.optionforms import (
+    add_flag,
+    converted,
+    parts,
+    plain,
+    property_schema,
+    require_known,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -119,44 +126,55 @@ class Option:
     @property
     def optional(self) -> bool:
         """Whether None is allowed."""
-        return type(None) in typing.get_args(self.annotation)
+        return parts(self.annotation)[2]
 
     @property
     def kind(self) -> type:
-        """Element type: one of str, int, float, bool, Path."""
-        if isinstance(self.annotation, types.UnionType):
-            found = [a for a in typing.get_args(self.annotation) if a is not type(None)]
-            return typing.cast(type, found[0])
-        if self.repeated:
-            return typing.cast(type, typing.get_args(self.annotation)[0])
-        return typing.cast(type, self.annotation)
+        """Type of a single value: one of str, int, float, bool, Path."""
+        return typing.cast(type, parts(self.annotation)[1])
 
     @property
     def repeated(self) -> bool:
         """Whether the option is a list, kept as a tuple."""
-        return typing.get_origin(self.annotation) is tuple
+        return parts(self.annotation)[0] is tuple
+
+    @property
+    def named(self) -> bool:
+        """Whether the option is a mapping of names to values."""
+        return parts(self.annotation)[0] is dict
 
     def checked(self, value: Any, owner: str) -> Any:
         """Return the value in its declared type, or raise OptionError.
 
         A conversion that could lose or invent information is refused.
         """
-        if value is None and self.optional:
+        try:
+            found = converted(value, self.annotation)
+        except TypeError as error:
+            expected, wrong = self._expected(value)
+            raise self._refusal(owner, expected, wrong) from error
+        if found is None:
             return None
-        if self.repeated:
-            if isinstance(value, str) or not isinstance(value, Iterable):
-                raise self._refusal(owner, f"a list of {self.kind.__name__}", value)
-            return tuple(self._checked_item(item, owner) for item in value)
-        return self._checked_item(value, owner)
+        items = found if self.repeated else found.values() if self.named else [found]
+        for item in items:
+            self._check_range(item, owner)
+        return found
 
-    def _checked_item(self, value: Any, owner: str) -> Any:
-        kind: Any = self.kind
-        if kind is float and type(value) is int:
-            value = float(value)
-        elif kind is Path and isinstance(value, str) and value:
-            value = Path(value)
-        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-            raise self._refusal(owner, f"of type {kind.__name__}", value)
+    def _expected(self, value: Any) -> tuple[str, Any]:
+        """Return what is allowed, and what of a value is not."""
+        if self.repeated and isinstance(value, list | tuple):
+            for item in value:
+                try:
+                    converted(item, self.kind)
+                except TypeError:
+                    return f"of type {self.kind.__name__}", item
+        if self.repeated:
+            return f"a list of {self.kind.__name__}", value
+        if self.named:
+            return f"a mapping of names to {self.kind.__name__}", value
+        return f"of type {self.kind.__name__}", value
+
+    def _check_range(self, value: Any, owner: str) -> None:
         if self.choices is not None and value not in self.choices:
             raise self._refusal(owner, f"one of {', '.join(self.choices)}", value)
         # Written so that NaN fails too.
@@ -164,11 +182,31 @@ class Option:
             raise self._refusal(owner, f"at least {self.minimum:g}", value)
         if self.maximum is not None and not value <= self.maximum:
             raise self._refusal(owner, f"at most {self.maximum:g}", value)
-        return value
 
     def _refusal(self, owner: str, allowed: str, value: Any) -> OptionError:
         shown = str(value) if isinstance(value, Path) else repr(value)
         return OptionError(f"{owner}.{self.name} must be {allowed}, got {shown}.")
+
+
+class _CheckedOption:
+    """What stands for an option in its class: checks every value that an instance is given."""
+
+    def __init__(self, declared: Option) -> None:
+        self._declared = declared
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None:
+            try:
+                return vars(instance)[self._declared.name]
+            except KeyError:
+                raise AttributeError(self._declared.name) from None
+        if self._declared.required:
+            raise AttributeError(f"{owner.__name__}.{self._declared.name} has no default")
+        return self._declared.default
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        checked = self._declared.checked(value, type(instance).__name__)
+        vars(instance)[self._declared.name] = checked
 
 
 @dataclass_transform(kw_only_default=True)
@@ -185,17 +223,18 @@ class Configurable:
     _chosen: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Turn the subclass into a dataclass."""
+        """Turn the subclass into a dataclass whose options are checked whenever they are set."""
         super().__init_subclass__(**arguments)
         if "__init__" in vars(cls):
             raise TypeError(f"{cls.__name__} must not define __init__; declare options instead")
         dataclasses.dataclass(kw_only=True)(cls)
+        for declared in options_of(cls):
+            require_known(declared.annotation, f"{cls.__name__}.{declared.name}")
+            if declared.name in vars(cls).get("__annotations__", {}):
+                setattr(cls, declared.name, _CheckedOption(declared))
 
     def __post_init__(self) -> None:
-        """Check every option; a subclass that extends this calls it first."""
-        for declared in options_of(type(self)):
-            value = declared.checked(getattr(self, declared.name), type(self).__name__)
-            object.__setattr__(self, declared.name, value)
+        """See whether the options go together; a subclass that extends this calls it first."""
 
     @classmethod
     def form_argparse(cls) -> tuple[argparse.ArgumentParser, argparse._ArgumentGroup]:
@@ -246,7 +285,7 @@ class Configurable:
 
     def to_options(self) -> dict[str, Any]:
         """Return all options with plain values that JSON and YAML can hold."""
-        return {d.name: _plain(getattr(self, d.name)) for d in options_of(type(self))}
+        return {d.name: plain(getattr(self, d.name)) for d in options_of(type(self))}
 
 
 def options_of(cls: type[Configurable]) -> list[Option]:
@@ -264,7 +303,7 @@ def options_of(cls: type[Configurable]) -> list[Option]:
 
 def json_schema(cls: type[Configurable]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the options of a class."""
-    properties = {d.name: _property_schema(d) for d in options_of(cls)}
+    properties = {d.name: property_schema(d) for d in options_of(cls)}
     return {
         "type": "object",
         "description": summary_of(cls),
@@ -303,70 +342,3 @@ def _annotation(cls: type, name: str) -> Any:
     if isinstance(annotation, str):
         annotation = eval(annotation, vars(sys.modules[owner.__module__]))
     return annotation
-
-
-def add_flag(group: argparse._ArgumentGroup, declared: Option, prefix: str = "") -> None:
-    """Add the flag of an option to a parser's group, with a prefix if its own name is taken."""
-    text = declared.help.replace("%", "%%")
-    if declared.unit:
-        text += f" [{declared.unit}]"
-    if declared.required:
-        text += " (required)"
-    elif declared.default is not None and declared.default is not False and declared.default != ():
-        text += f" (default: {_plain(declared.default)})"
-    # SUPPRESS keeps "not said" apart from "said"; the class supplies the default.
-    common: dict[str, Any] = {
-        "dest": f"{prefix}{declared.name}",
-        "default": argparse.SUPPRESS,
-        "help": text,
-    }
-    flag = f"--{prefix}{declared.flag[2:]}"
-    if declared.kind is bool:
-        switch = "store_true" if declared.default is False else argparse.BooleanOptionalAction
-        group.add_argument(flag, action=switch, **common)
-        return
-    if declared.repeated:
-        common["nargs"] = "*"
-    metavar = None if declared.choices else declared.kind.__name__.upper()
-    group.add_argument(
-        flag,
-        type=_path if declared.kind is Path else declared.kind,
-        choices=declared.choices,
-        metavar=metavar,
-        required=declared.required,
-        **common,
-    )
-
-
-def _path(text: str) -> Path:
-    # Path("") would be the current folder, which nobody means.
-    if not text:
-        raise argparse.ArgumentTypeError("a path must not be empty")
-    return Path(text)
-
-
-def _property_schema(declared: Option) -> dict[str, Any]:
-    names = {str: "string", Path: "string", int: "integer", float: "number", bool: "boolean"}
-    item: dict[str, Any] = {"type": names[declared.kind]}
-    if declared.choices:
-        item["enum"] = list(declared.choices)
-    if declared.minimum is not None:
-        item["minimum"] = declared.minimum
-    if declared.maximum is not None:
-        item["maximum"] = declared.maximum
-    schema = {"type": "array", "items": item} if declared.repeated else item
-    if declared.optional:
-        schema = {"anyOf": [schema, {"type": "null"}]}
-    unit = f" [{declared.unit}]" if declared.unit else ""
-    schema["description"] = declared.help + unit
-    if not declared.required:
-        schema["default"] = _plain(declared.default)
-    return schema
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value

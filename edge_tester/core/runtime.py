@@ -6,9 +6,10 @@ a runtime's options and stay small.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import Configurable, option, options_of, state
@@ -16,7 +17,91 @@ from edge_tester.core.options import Configurable, option, options_of, state
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
 
+    _Specs = tuple[list[TensorSpec], list[TensorSpec]]
+
 AnyRuntime = TypeVar("AnyRuntime", bound="Runtime")
+
+
+class _Stage:
+    """How far a runtime has come."""
+
+    NEW: Final = 0
+    PREPARED: Final = 1
+    LOADED: Final = 2
+    FED: Final = 3
+    RAN: Final = 4
+
+
+def _guarded_prepare(method: Callable[[Any], None]) -> Callable[[Any], None]:
+    @functools.wraps(method)
+    def prepare(self: Runtime) -> None:
+        method(self)
+        self._stage = max(self._stage, _Stage.PREPARED)
+
+    return prepare
+
+
+def _guarded_load(method: Callable[..., _Specs]) -> Callable[..., _Specs]:
+    @functools.wraps(method)
+    def load(self: Runtime, path: Path, batch_size: int) -> _Specs:
+        if self._stage < _Stage.PREPARED:
+            raise self.lacking("preparation")
+        # A load that fails must not leave the earlier model behind as if it were this one.
+        self._stage = _Stage.PREPARED
+        self._refuse_to_run()
+        specs = method(self, path, batch_size)
+        self._stage = _Stage.LOADED
+        return specs
+
+    return load
+
+
+def _guarded_set_inputs(method: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(method)
+    def set_inputs(self: Runtime, inputs: Sequence[Array]) -> None:
+        if self._stage < _Stage.LOADED:
+            raise self.lacking("model")
+        try:
+            method(self, inputs)
+        except BaseException:
+            # Of the inputs some may have been set.
+            self._stage = _Stage.LOADED
+            self._refuse_to_run()
+            raise
+        if self._stage == _Stage.LOADED:
+            self._stage = _Stage.FED
+
+    return set_inputs
+
+
+def _guarded_get_outputs(method: Callable[..., list[Array]]) -> Callable[..., list[Array]]:
+    @functools.wraps(method)
+    def get_outputs(self: Runtime) -> list[Array]:
+        if self._stage < _Stage.RAN:
+            raise self.lacking("outputs" if self._stage >= _Stage.LOADED else "model")
+        return method(self)
+
+    return get_outputs
+
+
+def _guarded_facts(method: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    @functools.wraps(method)
+    def facts(self: Runtime) -> dict[str, Any]:
+        if self._stage < _Stage.LOADED:
+            raise self.lacking("model")
+        return method(self)
+
+    return facts
+
+
+_GUARDS: dict[str, Callable[[Any], Any]] = {
+    "prepare": _guarded_prepare,
+    "load": _guarded_load,
+    "set_inputs": _guarded_set_inputs,
+    "get_outputs": _guarded_get_outputs,
+    "facts": _guarded_facts,
+}
+
 _LACKING = {
     "preparation": "is not prepared; call prepare() first",
     "model": "has no model; load one before using it",
@@ -30,7 +115,8 @@ class Runtime(Configurable):
 
     The agent calls ``prepare`` once, ``load`` for each model, and then, for each inference,
     ``set_inputs``, ``run`` and ``get_outputs``; ``facts`` after a load.
-    What comes too early raises ``self.lacking(...)``.
+    What comes too early is refused here, so that no subclass looks whether it was prepared, has
+    a model, inputs or outputs.
 
     Conformance suite: :class:`edge_tester.testing.RuntimeConformance`.
     """
@@ -60,6 +146,32 @@ class Runtime(Configurable):
 
     To be set before loading; open sizes elsewhere are left open.
     """
+
+    _stage: int = state(_Stage.NEW)
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Put the checks of what must come before around what the subclass defines."""
+        super().__init_subclass__(**arguments)
+        for name, guard in _GUARDS.items():
+            if name in vars(cls):
+                setattr(cls, name, guard(vars(cls)[name]))
+
+    def __post_init__(self) -> None:
+        """Refuse to run, for as long as there is nothing to run."""
+        super().__post_init__()
+        self._refuse_to_run()
+
+    def _refuse_to_run(self) -> None:
+        # In the instance and not around the method: what stands in its way would be timed.
+        vars(self)["run"] = self._run_refused
+
+    def _run_refused(self) -> None:
+        if self._stage < _Stage.FED:
+            raise self.lacking("inputs" if self._stage == _Stage.LOADED else "model")
+        # The first run with a model: from now on there are outputs, and nothing is in the way.
+        type(self).run(self)
+        del vars(self)["run"]
+        self._stage = _Stage.RAN
 
     def prepare(self) -> None:
         """Import the backend and check what this target must have; loads no model.

@@ -45,8 +45,8 @@ class CoreMLRuntime(Runtime):
     _scratch: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
     _outputs: list[TensorSpec] = state(default_factory=list)
-    _feeds: dict[str, Array] | None = state()
-    _results: dict[str, Array] | None = state()
+    _feeds: Any = state()
+    _results: Any = state()
 
     def prepare(self) -> None:
         """Import coremltools and see whether this is a Mac."""
@@ -61,8 +61,6 @@ class CoreMLRuntime(Runtime):
 
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a package, or an archive of one, replacing an earlier one."""
-        if self._tools is None:
-            raise self.lacking("preparation")
         self._model = self._feeds = self._results = None
         self._scratch = tempfile.TemporaryDirectory(prefix="edge_tester-")
         folder = package_of(path, Path(self._scratch.name))
@@ -90,33 +88,21 @@ class CoreMLRuntime(Runtime):
         """
         from edge_tester.core.tensors import require_fitting
 
-        self._loaded()
         require_fitting(self, self._inputs, inputs)
         pairs = zip(self._inputs, inputs, strict=True)
         self._feeds = {spec.name: values for spec, values in pairs}
 
     def run(self) -> None:
         """Predict once."""
-        if self._feeds is None:
-            self._loaded()
-            raise self.lacking("inputs")
         self._results = self._model.predict(self._feeds)
 
     def get_outputs(self) -> list[Array]:
         """Return the outputs of the last run."""
-        self._loaded()
-        if self._results is None:
-            raise self.lacking("outputs")
         return [self._results[spec.name].astype(spec.dtype) for spec in self._outputs]
 
     def facts(self) -> dict[str, Any]:
         """Return the version and the processors that may be used."""
-        self._loaded()
         return {"version": version("coremltools"), "compute_units": self.compute_units}
-
-    def _loaded(self) -> None:
-        if self._model is None:
-            raise self.lacking("model")
 
 
 def _spec(feature: Any, path: Path) -> TensorSpec:

@@ -50,8 +50,8 @@ class ExecuTorchRuntime(Runtime):
     _inputs: list[TensorSpec] = state(default_factory=list)
     _delegates: dict[str, int] = state(default_factory=dict)
     _operators: list[str] = state(default_factory=list)
-    _tensors: list[Any] | None = state()
-    _results: list[Any] | None = state()
+    _tensors: Any = state()
+    _results: Any = state()
 
     def prepare(self) -> None:
         """Import the binding."""
@@ -63,8 +63,6 @@ class ExecuTorchRuntime(Runtime):
 
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a program, replacing an earlier one; its sizes are fixed."""
-        if self._library is None:
-            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._method = self._tensors = self._results = None
         _check_identifier(path)
@@ -100,7 +98,6 @@ class ExecuTorchRuntime(Runtime):
         """
         from edge_tester.core.tensors import require_fitting
 
-        self._loaded()
         require_fitting(self, self._inputs, inputs)
         self._tensors = [
             self._torch.from_numpy(
@@ -111,16 +108,10 @@ class ExecuTorchRuntime(Runtime):
 
     def run(self) -> None:
         """Execute the method once."""
-        if self._tensors is None:
-            self._loaded()
-            raise self.lacking("inputs")
         self._results = self._method.execute(self._tensors)
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
-        self._loaded()
-        if self._results is None:
-            raise self.lacking("outputs")
         return [tensor.numpy().copy() for tensor in self._results]
 
     def facts(self) -> dict[str, Any]:
@@ -129,18 +120,12 @@ class ExecuTorchRuntime(Runtime):
         ``delegates`` counts the graphs that each delegate runs as a whole; ``operators`` are the
         operations outside of them, which portable kernels run.
         """
-        self._loaded()
         return {
             "version": version("executorch"),
             "num_threads": self.num_threads,
             "delegates": self._delegates,
             "operators": self._operators,
         }
-
-    def _loaded(self) -> Any:
-        if self._method is None:
-            raise self.lacking("model")
-        return self._method
 
 
 def _check_identifier(path: Path) -> None:

@@ -36,8 +36,8 @@ class MILRuntime(Runtime):
     _tools: Any = state()
     _program: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
-    _values: list[Array] | None = state()
-    _results: list[Array] | None = state()
+    _values: Any = state()
+    _results: Any = state()
 
     def prepare(self) -> None:
         """Import coremltools and PyTorch."""
@@ -56,8 +56,6 @@ class MILRuntime(Runtime):
         """
         from edge_tester.runtimes._mil.program import MILProgram
 
-        if self._tools is None:
-            raise self.lacking("preparation")
         self._program = self._values = self._results = None
         with tempfile.TemporaryDirectory(prefix="edge_tester-") as scratch:
             program = MILProgram(package_of(path, Path(scratch)), path, self)
@@ -76,33 +74,21 @@ class MILRuntime(Runtime):
         """
         from edge_tester.core.tensors import require_fitting
 
-        self._loaded()
         require_fitting(self, self._inputs, inputs)
         self._values = list(inputs)
 
     def run(self) -> None:
         """Evaluate the program once."""
-        if self._values is None:
-            self._loaded()
-            raise self.lacking("inputs")
         self._results = self._program.evaluate(self._values)
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
-        self._loaded()
-        if self._results is None:
-            raise self.lacking("outputs")
         return [values.copy() for values in self._results]
 
     def facts(self) -> dict[str, Any]:
         """Say that no device was measured, and which operations the program has."""
-        self._loaded()
         return {
             "version": version("coremltools"),
             "evaluation": "reference, not Core ML: its times are those of no device",
             "operations": self._program.operations,
         }
-
-    def _loaded(self) -> None:
-        if self._program is None:
-            raise self.lacking("model")

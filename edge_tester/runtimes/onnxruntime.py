@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
@@ -36,14 +35,6 @@ _RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 _CPU = "CPUExecutionProvider"
 
 
-def _not_loaded(*arguments: object) -> NoReturn:
-    raise RuntimeStateError("ONNXRuntime has no model; load one before using it.")
-
-
-def _no_inputs(*arguments: object) -> NoReturn:
-    raise RuntimeStateError("ONNXRuntime has no inputs; set them before running.")
-
-
 class ONNXRuntime(StatePairsRuntime):
     """Runs ONNX models with ONNX Runtime."""
 
@@ -60,15 +51,15 @@ class ONNXRuntime(StatePairsRuntime):
         "all", choices=tuple(_LEVELS), help="How far the graph is optimized when it is loaded"
     )
 
-    _module: ModuleType | None = state()
+    _module: Any = state()
     _session: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
     _feeds: dict[str, Array] = state(default_factory=dict)
     _output_names: list[str] = state(default_factory=list)
     _left_out: dict[str, str] = state(default_factory=dict)
-    _results: list[Array] | None = state()
+    _results: Any = state()
     _answers: list[int] = state(default_factory=list)
-    _execute: Callable[..., Any] = state(default_factory=lambda: _not_loaded)
+    _execute: Any = state()
 
     def prepare(self) -> None:
         """Import ONNX Runtime and look whether it has the execution providers."""
@@ -92,11 +83,8 @@ class ONNXRuntime(StatePairsRuntime):
         ``batch_size``; but with a batch size of 1 it may be any, since the model
         may have no batch dimension. Outputs that are no tensors of numbers are left out.
         """
-        if self._module is None:
-            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._session = self._results = None
-        self._execute = _not_loaded
         options = self._module.SessionOptions()
         options.intra_op_num_threads = self.num_threads
         options.inter_op_num_threads = 1
@@ -144,7 +132,6 @@ class ONNXRuntime(StatePairsRuntime):
         self._inputs, answers = self.without_state(inputs, outputs)
         self._answers = [self._output_names.index(spec.name) for spec in answers]
         self._session = session
-        self._execute = _no_inputs
         return list(self._inputs), answers
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
@@ -157,7 +144,7 @@ class ONNXRuntime(StatePairsRuntime):
         """
         from edge_tester.core.tensors import require_fitting
 
-        session = self._session or _not_loaded()
+        session = self._session
         require_fitting(self, self._inputs, inputs)
         feeds = {}
         for spec, values in zip(self._inputs, inputs, strict=True):
@@ -176,8 +163,6 @@ class ONNXRuntime(StatePairsRuntime):
 
     def get_outputs(self) -> list[Array]:
         """Return the arrays that the last run made; they stay valid."""
-        if self._results is None:
-            raise self.lacking("outputs")
         return [self._results[index] for index in self._answers]
 
     def facts(self) -> dict[str, Any]:
@@ -187,7 +172,7 @@ class ONNXRuntime(StatePairsRuntime):
         model was loaded, before it fused any, or is ``"unknown"`` to ONNX Runtime before
         1.24. ``fallback`` is there if another provider than the CPU's was asked for.
         """
-        session = self._session or _not_loaded()
+        session = self._session
         facts = {
             "version": getattr(self._module, "__version__", None),
             "num_threads": self.num_threads,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edge_tester.core.backends import backend
@@ -36,12 +35,10 @@ class OpenVINORuntime(Runtime):
         "the model's where the processor is faster with it",
     )
 
-    _module: ModuleType | None = state()
+    _module: Any = state()
     _core: Any = state()
     _compiled: Any = state()
     _request: Any = state()
-    _fed: bool = state(False)
-    _ran: bool = state(False)
     _inputs: list[TensorSpec] = state(default_factory=list)
     _shared: list[Array] = state(default_factory=list)
     """Keeps the memory alive that OpenVINO reads from."""
@@ -65,11 +62,8 @@ class OpenVINORuntime(Runtime):
         ``batch_size``; but with a batch size of 1 it may be any, since the model may have no
         batch dimension.
         """
-        if self._module is None:
-            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._request = None
-        self._fed = self._ran = False
         settings = {"INFERENCE_PRECISION_HINT": self.inference_precision}
         if self.device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = str(self.num_threads)
@@ -95,7 +89,7 @@ class OpenVINORuntime(Runtime):
         """
         from edge_tester.core.tensors import require_fitting
 
-        request = self._loaded()
+        request = self._request
         require_fitting(self, self._inputs, inputs)
         self._shared = [
             values if values.flags.aligned and values.flags.c_contiguous else values.copy()
@@ -103,27 +97,19 @@ class OpenVINORuntime(Runtime):
         ]
         for index, shared in enumerate(self._shared):
             request.set_input_tensor(index, self._module.Tensor(shared, shared_memory=True))  # type: ignore[union-attr]
-        self._fed = True
 
     def run(self) -> None:
         """Run the request once."""
-        if not self._fed:
-            self._loaded()
-            raise self.lacking("inputs")
         # Not start_async() and wait(), which pass it to another thread: 16 us more were seen.
         self._request.infer()
-        self._ran = True
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
-        request = self._loaded()
-        if not self._ran:
-            raise self.lacking("outputs")
+        request = self._request
         return [tensor.data.copy() for tensor in request.output_tensors]
 
     def facts(self) -> dict[str, Any]:
         """Return the version, the devices in use and how many layers ran in which kernels."""
-        self._loaded()
         kernels: dict[str, int] = {}
         for layer in self._compiled.get_runtime_model().get_ordered_ops():
             about = layer.get_rt_info()
@@ -148,11 +134,6 @@ class OpenVINORuntime(Runtime):
                 "wrong."
             ]
         return facts
-
-    def _loaded(self) -> Any:
-        if self._request is None:
-            raise self.lacking("model")
-        return self._request
 
 
 def _set_batch_size(runtime: Runtime, model: Any, batch_size: int, path: Path) -> None:

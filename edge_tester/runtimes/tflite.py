@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
@@ -31,14 +31,6 @@ _MODULES = {
 _IDENTIFIER = b"TFL3"
 
 
-def _not_loaded() -> NoReturn:
-    raise RuntimeStateError("TFLiteRuntime has no model; load one before using it.")
-
-
-def _no_inputs() -> NoReturn:
-    raise RuntimeStateError("TFLiteRuntime has no inputs; set them before running.")
-
-
 class TFLiteRuntime(StatefulRuntime):
     """Runs LiteRT (TensorFlow Lite) models, with XNNPACK or other delegates."""
 
@@ -59,7 +51,7 @@ class TFLiteRuntime(StatefulRuntime):
     )
 
     _package: str | None = state()
-    _module: ModuleType | None = state()
+    _module: Any = state()
     _delegates: list[Any] = state(default_factory=list)
     _delegate_nodes: int = state(0)
     _interpreter: Any = state()
@@ -69,7 +61,7 @@ class TFLiteRuntime(StatefulRuntime):
     _shapes: list[tuple[int, ...]] = state(default_factory=list)
     _kept_in: str | None = state()
     _loaded: tuple[Path, int] = state(default=(Path(), 1))
-    _invoke: Callable[[], None] = state(default_factory=lambda: _not_loaded)
+    _invoke: Any = state()
 
     def __post_init__(self) -> None:
         """Check the options of the delegates."""
@@ -103,11 +95,8 @@ class TFLiteRuntime(StatefulRuntime):
         is resized to it, which the model may refuse; but with a batch size of 1
         a fixed shape stays as it is, since it may have no batch dimension.
         """
-        if self._module is None:
-            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._interpreter = None
-        self._invoke = _not_loaded
         _check_identifier(path)
         resolvers = self._module.OpResolverType
         try:
@@ -149,7 +138,7 @@ class TFLiteRuntime(StatefulRuntime):
         self._kept_in = state_of(path)
         self._loaded = path, batch_size
         self._interpreter = interpreter
-        self._invoke = _no_inputs
+        self._invoke = interpreter.invoke
         return list(self._specs), outputs
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
@@ -162,7 +151,7 @@ class TFLiteRuntime(StatefulRuntime):
         """
         if self._kept_in is not None and self.state == "reset":
             self._reset()
-        interpreter = self._interpreter or _not_loaded()
+        interpreter = self._interpreter
         if len(inputs) != len(self._inputs):
             raise InputError(
                 f"The model takes {len(self._inputs)} inputs, TFLiteRuntime got {len(inputs)}."
@@ -174,7 +163,6 @@ class TFLiteRuntime(StatefulRuntime):
                 interpreter.set_tensor(detail["index"], values)
         except (ValueError, RuntimeError) as error:
             raise InputError(f"TFLiteRuntime: {_one_line(error)}") from error
-        self._invoke = interpreter.invoke
 
     def run(self) -> None:
         """Invoke the interpreter once."""
@@ -182,7 +170,7 @@ class TFLiteRuntime(StatefulRuntime):
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
-        interpreter = self._interpreter or _not_loaded()
+        interpreter = self._interpreter
         return [interpreter.get_tensor(detail["index"]) for detail in self._outputs]
 
     def facts(self) -> dict[str, Any]:
@@ -193,7 +181,7 @@ class TFLiteRuntime(StatefulRuntime):
         kernels, or are ``"unknown"`` where the interpreter does not tell. ``fallback`` is
         there if delegates were asked for.
         """
-        interpreter = self._interpreter or _not_loaded()
+        interpreter = self._interpreter
         facts: dict[str, Any] = {
             "package": self._package,
             "version": backend(self._package, self).__version__ if self._package else None,

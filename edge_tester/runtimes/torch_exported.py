@@ -39,8 +39,8 @@ class TorchExportedRuntime(Runtime):
     _torch: Any = state()
     _module: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
-    _tensors: list[Any] | None = state()
-    _results: list[Any] | None = state()
+    _tensors: Any = state()
+    _results: Any = state()
     _graph_breaks: int | None = state()
 
     def prepare(self) -> None:
@@ -57,8 +57,6 @@ class TorchExportedRuntime(Runtime):
 
         Open first sizes become ``batch_size``.
         """
-        if self._torch is None:
-            raise self.lacking("preparation")
         torch = self._torch
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._module = self._tensors = self._results = None
@@ -100,7 +98,6 @@ class TorchExportedRuntime(Runtime):
         """
         from edge_tester.core.tensors import require_fitting
 
-        self._loaded()
         require_fitting(self, self._inputs, inputs)
         self._tensors = [
             self._torch.from_numpy(
@@ -111,21 +108,14 @@ class TorchExportedRuntime(Runtime):
 
     def run(self) -> None:
         """Call the program once, in inference mode."""
-        if self._tensors is None:
-            self._loaded()
-            raise self.lacking("inputs")
         self._results = self._called(self._tensors)
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
-        self._loaded()
-        if self._results is None:
-            raise self.lacking("outputs")
         return [tensor.numpy().copy() for tensor in self._results]
 
     def facts(self) -> dict[str, Any]:
         """Return the version, the mode, the threads and how often compiling was interrupted."""
-        self._loaded()
         return {
             "version": str(self._torch.__version__),
             "mode": self.mode,
@@ -137,10 +127,6 @@ class TorchExportedRuntime(Runtime):
         with self._torch.inference_mode():
             results = self._module(*tensors)
         return list(results) if isinstance(results, tuple | list) else [results]
-
-    def _loaded(self) -> None:
-        if self._module is None:
-            raise self.lacking("model")
 
 
 def _input_specs(runtime: Runtime, program: Any, batch_size: int, path: Path) -> list[TensorSpec]:

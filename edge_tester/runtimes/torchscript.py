@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edge_tester.core.backends import backend
-from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
+from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.options import option, state
 from edge_tester.runtimes._state_pairs import StatePairsRuntime
 
@@ -22,14 +21,6 @@ if TYPE_CHECKING:
 _RECORDED_SPECS = "edge_tester.json"
 _SHAPE = re.compile(r"\d+(,\d+)*(:(float(16|32|64)|u?int8|int(16|32|64)|bool))?")
 _NUMBERS = re.compile(r"float(16|32|64)|u?int8|int(16|32|64)|bool")
-
-
-def _not_loaded(*arguments: object) -> NoReturn:
-    raise RuntimeStateError("TorchScriptRuntime has no model; load one before using it.")
-
-
-def _no_inputs(*arguments: object) -> NoReturn:
-    raise RuntimeStateError("TorchScriptRuntime has no inputs; set them before running.")
 
 
 class TorchScriptRuntime(StatePairsRuntime):
@@ -53,7 +44,7 @@ class TorchScriptRuntime(StatePairsRuntime):
         gives_way=True,
     )
 
-    _torch: ModuleType | None = state()
+    _torch: Any = state()
     _model: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
     _tensors: list[Any] = state(default_factory=list)
@@ -61,8 +52,8 @@ class TorchScriptRuntime(StatePairsRuntime):
     _order: list[str] = state(default_factory=list)
     _output_names: list[str] = state(default_factory=list)
     _answers: list[int] = state(default_factory=list)
-    _inference_mode: Callable[[], Any] = state(default_factory=lambda: _not_loaded)
-    _execute: Callable[..., Any] = state(default_factory=lambda: _not_loaded)
+    _inference_mode: Any = state()
+    _execute: Any = state()
 
     def __post_init__(self) -> None:
         """Check the options, the spelling of the shapes included."""
@@ -85,11 +76,8 @@ class TorchScriptRuntime(StatePairsRuntime):
         it belongs to the loading time. An open or, with batch sizes above 1, a
         fixed first dimension becomes ``batch_size``; the model may refuse it.
         """
-        if self._torch is None:
-            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._model = self._results = None
-        self._execute = self._inference_mode = _not_loaded
         self._torch.set_num_threads(self.num_threads)
         extra_files = {_RECORDED_SPECS: ""}
         try:
@@ -111,7 +99,6 @@ class TorchScriptRuntime(StatePairsRuntime):
         self._answers = [self._output_names.index(spec.name) for spec in answers]
         self._model = model
         self._inference_mode = self._torch.inference_mode
-        self._execute = _no_inputs
         return list(self._inputs), answers
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
@@ -124,8 +111,6 @@ class TorchScriptRuntime(StatePairsRuntime):
         """
         from edge_tester.core.tensors import require_fitting
 
-        if self._torch is None or self._model is None:
-            _not_loaded()
         require_fitting(self, self._inputs, inputs)
         named = {spec.name: values for spec, values in zip(self._inputs, inputs, strict=True)}
         if self.state_pairs:
@@ -147,8 +132,6 @@ class TorchScriptRuntime(StatePairsRuntime):
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
-        if self._results is None:
-            raise self.lacking("outputs")
         made = self._outputs()
         return [made[index] for index in self._answers]
 

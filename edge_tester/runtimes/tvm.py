@@ -7,13 +7,12 @@ import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edge_tester.core.backends import backend
-from edge_tester.core.errors import ModelError, RuntimeStateError
+from edge_tester.core.errors import ModelError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
 
@@ -27,14 +26,6 @@ _LENGTH = struct.Struct("<I")
 _ALIGNMENT_BYTES = 64
 # Which cores TVM's threads prefer: the fast ones.
 _BIG_CORES = 1
-
-
-def _not_loaded(*arguments: object) -> NoReturn:
-    raise RuntimeStateError("TVMRuntime has no model; load one before using it.")
-
-
-def _no_inputs(*arguments: object) -> NoReturn:
-    raise RuntimeStateError("TVMRuntime has no inputs; set them before running.")
 
 
 class TVMRuntime(Runtime):
@@ -52,14 +43,14 @@ class TVMRuntime(Runtime):
 
     num_threads: int = option(1, minimum=1, help="Threads of one inference, for the whole process")
 
-    _tvm: ModuleType | None = state()
+    _tvm: Any = state()
     _description: dict[str, Any] = state(default_factory=dict)
     _inputs: list[TensorSpec] = state(default_factory=list)
     _buffers: list[Any] = state(default_factory=list)
     _tensors: list[Any] = state(default_factory=list)
-    _main: Callable[..., Any] | None = state()
+    _main: Any = state()
     _results: Any = state()
-    _execute: Callable[..., Any] = state(default_factory=lambda: _not_loaded)
+    _execute: Any = state()
 
     def prepare(self) -> None:
         """Import TVM and set its number of threads."""
@@ -75,11 +66,8 @@ class TVMRuntime(Runtime):
 
         Its batch size is fixed.
         """
-        if self._tvm is None:
-            raise self.lacking("preparation")
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._main = self._results = None
-        self._execute = _not_loaded
         tvm: Any = self._tvm
         description, inputs, outputs = _described(path)
         fixed = next((spec.shape[0] for spec in inputs if spec.shape), None)
@@ -101,7 +89,6 @@ class TVMRuntime(Runtime):
         self._main = machine["main"]
         if not self._on_processor():
             self._main = _waiting(machine["main"], device)
-        self._execute = _no_inputs
         return list(inputs), outputs
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
@@ -115,7 +102,7 @@ class TVMRuntime(Runtime):
         from edge_tester.core.tensors import require_fitting
 
         tvm: Any = self._tvm
-        main = self._main or _not_loaded()
+        main = self._main
         require_fitting(self, self._inputs, inputs)
         tensors = []
         for buffer, values in zip(self._buffers, inputs, strict=True):
@@ -134,8 +121,6 @@ class TVMRuntime(Runtime):
 
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
-        if self._results is None:
-            raise self.lacking("outputs")
         return [tensor.numpy() for tensor in _flat(self._results)]
 
     def facts(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from edge_tester.core.errors import OptionError
-from edge_tester.core.options import Configurable, add_flag, options_of
+from edge_tester.core.optionforms import add_flag
+from edge_tester.core.options import Configurable, options_of
 
 Part = TypeVar("Part", bound=Configurable)
 

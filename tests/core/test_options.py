@@ -1,6 +1,7 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,3 +208,91 @@ def test_a_flag_that_gives_way_is_named_by_its_module():
     )
     assert 7 == from_flags(Yielding, flags, classes).size
     assert "b" == from_flags(Owning, flags, classes).size
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        list[int],
+        tuple[int, int],
+        tuple[list[int], ...],
+        dict[int, str],
+        dict[str, list[int]],
+        int | str,
+        int | str | None,
+        bytes,
+        object,
+        None,
+    ],
+)
+def test_types_that_no_option_has_are_refused_when_the_class_is_made(annotation):
+    with pytest.raises(TypeError, match="Strange.odd is annotated .*; an option is of type str"):
+        type(
+            "Strange",
+            (Configurable,),
+            {"__annotations__": {"odd": annotation}, "odd": option((), help="Odd")},
+        )
+
+
+class Containers(Configurable):
+    """Has lists and mappings, which may be left out."""
+
+    paths: tuple[Path, ...] | None = option(None, help="Some files")
+    shares: dict[str, float] | None = option(None, minimum=0, help="Some shares")
+    names: dict[str, str] | None = option(None, help="Some names")
+
+
+def test_lists_and_mappings_that_may_be_left_out():
+    assert {"paths": None, "shares": None, "names": None} == Containers().to_options()
+    given = {"paths": ["a", "b"], "shares": {"x": 1}, "names": {"n": "m"}}
+    made = Containers.from_options(given)
+    assert (Path("a"), Path("b")) == made.paths
+    assert {"x": 1.0} == made.shares
+    assert given == made.to_options()
+    parser, _ = Containers.form_argparse()
+    words = ["--paths", "a", "b", "--shares", "x=1", "--names", "n=m"]
+    assert made == Containers.from_argparse(parser.parse_args(words))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("shares", {"x": -1}, "at least 0, got -1.0"),
+        ("shares", {"x": "1"}, "a mapping of names to float"),
+        ("shares", [1], "a mapping of names to float"),
+        ("names", {1: "x"}, "a mapping of names to str"),
+        ("paths", "ab", "a list of Path"),
+        ("paths", ["a", ""], "of type Path, got ''"),
+    ],
+)
+def test_refusals_of_lists_and_mappings(name, value, said):
+    with pytest.raises(OptionError, match=f"Containers.{name} must be {said}"):
+        Containers.from_options({name: value})
+
+
+@pytest.mark.parametrize("words", [["--shares", "x"], ["--shares", "x=y"]])
+def test_pairs_on_a_command_line_are_read_or_refused(words, capsys):
+    parser, _ = Containers.form_argparse()
+    with pytest.raises(SystemExit):
+        parser.parse_args(words)
+    assert "--shares" in capsys.readouterr().err
+
+
+def test_what_is_assigned_later_is_checked_too():
+    made = Derived(path=Path("x"))
+    made.path = "y"
+    assert Path("y") == made.path
+    with pytest.raises(OptionError, match="Derived.count must be at least 1, got 0"):
+        made.count = 0
+    with pytest.raises(OptionError, match="Derived.kind must be one of a, b, got 'c'"):
+        made.kind = "c"
+    assert 5 == made.count
+    # Working state is nobody's business.
+    made.last = "anything"
+
+
+def test_numbers_and_texts_of_numpy_become_plain_ones():
+    made = Everything.from_options(
+        {"path": np.str_("x"), "ratio": np.float64(0.25), "kind": np.str_("b")}
+    )
+    assert (float, str) == (type(made.ratio), type(made.kind))

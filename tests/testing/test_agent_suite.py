@@ -8,12 +8,13 @@ from edge_tester.testing import AgentConformance
 from tests.agents import echo_model, running_agent, sample
 
 
-class TestOurAgent(AgentConformance):
-    @pytest.fixture(scope="class")
-    def running(self, tmp_path_factory):
-        with running_agent(tmp_path_factory.mktemp("agent")) as agent:
-            yield agent
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with running_agent(tmp_path_factory.mktemp("agent")) as agent:
+        yield agent
 
+
+class TestOurAgent(AgentConformance):
     @pytest.fixture
     def protocol(self, running):
         return NetworkProtocol(host=running.host)

@@ -21,6 +21,7 @@ import msgspec
 
 from edge_tester.core.agent import descendants
 from edge_tester.core.agent import status as status_module
+from edge_tester.core.agent.cgroup import ControlGroup, group_named
 from edge_tester.core.agent.control import Control
 from edge_tester.core.agent.output import Output
 from edge_tester.core.agent.scratch import Scratch
@@ -122,6 +123,7 @@ class SessionProcess:
                 start_new_session=True,
             )
             undo.pop_all()
+        self._group = _own_group(f"{scratch.path.name}-{self._folder.name}", self._process.pid)
         theirs.close()
         self.output.close_theirs()
         self.exit_descriptor = _exit_descriptor(self._process.pid)
@@ -158,7 +160,13 @@ class SessionProcess:
         What a model started holds its client's connection too, and takes processor time from
         the next one.
         """
+        self.kill_again()
         descendants.kill_group(self._process.pid)
+
+    def kill_again(self) -> None:
+        """Kill what was just being started when it was killed, where the system knows it."""
+        if self._group is not None:
+            self._group.kill()
 
     def close(self) -> str | None:
         """Let go of everything, after the end of the process.
@@ -175,6 +183,8 @@ class SessionProcess:
         os.close(self._status)
         if self.exit_descriptor is not None:
             os.close(self.exit_descriptor)
+        if self._group is not None:
+            self._group.close()
         self._scratch.discard(self._folder)
         return reason
 
@@ -191,6 +201,20 @@ class SessionProcess:
         if -code == signal.SIGKILL:
             text += "; most likely the target ran out of memory"
         return f"{text}."
+
+
+def _own_group(name: str, pid: int) -> ControlGroup | None:
+    """Put a process into a control group of its own, where there can be one."""
+    group = group_named(name)
+    if group is not None:
+        try:
+            # It has started nothing yet: it is an interpreter that begins.
+            group.add(pid)
+        except OSError as error:
+            logger.debug("the control group: %s", error)
+            group.close()
+            return None
+    return group
 
 
 def _exit_descriptor(pid: int) -> int | None:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_tester.core.agent import descendants
+from edge_tester.core.agent import cgroup, descendants
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +117,11 @@ def sweep(base: Path) -> None:
     for path in base.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), _lock_of(path):
             logger.info("removing %s of an agent that is gone", path)
+            cgroup.kill(f"{path.name}-")
             descendants.kill(descendants.marked(path))
             remove(path)
+    # Also those of agents whose folders were elsewhere.
+    cgroup.sweep(_PREFIX)
 
 
 @contextlib.contextmanager

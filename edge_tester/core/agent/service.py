@@ -161,6 +161,7 @@ class Service:
         left = self._adopted.end({self.pid})
         if self._process.has_ended() and not left:
             return True
+        self._process.kill_again()
         if time.monotonic() - self._kill_s > _KILL_LIMIT_S:
             logger.error("processes that do not end are left behind: %s", {self.pid, *left})
             return True
@@ -181,7 +182,8 @@ class Service:
         reason = self._reason or how
         if reason and not self._quiet and (words := self._process.output.last_words()):
             reason = f"{reason} It had printed: {words}"
-        if reason:
+        # Why one did not even start is for the supervisor to say, once.
+        if reason and self.ready:
             logger.log(logging.INFO if self._quiet else logging.ERROR, "%s", reason)
         peer = self.peer
         if peer is None:

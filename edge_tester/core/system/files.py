@@ -164,8 +164,8 @@ def unpacked(
     import tarfile
 
     shutil.rmtree(folder, ignore_errors=True)
-    limit_bytes = archive.stat().st_size if size_limit_bytes is None else size_limit_bytes
     try:
+        limit_bytes = archive.stat().st_size if size_limit_bytes is None else size_limit_bytes
         # Uncompressed: a few bytes cannot become many.
         with tarfile.open(archive, mode="r:") as content:
             members, size_bytes = [], 0

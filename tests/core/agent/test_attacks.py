@@ -61,15 +61,21 @@ def descriptors_of(agent) -> int:
     return len(os.listdir(f"/proc/{agent.process.pid}/fd"))
 
 
-def left_behind(folder: Path) -> list[int]:
-    """The processes that models of an agent with this folder have started and left."""
-    found, mark = [], f"{FOLDER}={folder}".encode()
+def processes_of(folder: Path) -> set[int]:
+    """The agent with this folder, its session process, and what its models have started."""
+    mark, found = f"{FOLDER}={folder}".encode(), set()
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            sleeps = (path / "cmdline").read_bytes().startswith(b"sleep\0")
-            if sleeps and mark in (path / "environ").read_bytes().split(b"\0"):
-                found.append(int(path.name))
+            if mark in (path / "environ").read_bytes().split(b"\0"):
+                found.add(int(path.name))
     return found
+
+
+def assert_alone(agent, folder: Path) -> None:
+    """Nothing is left of models; the agent has the session process that waits."""
+    own = {agent.process.pid, *children_of(agent.process.pid)}
+    assert set() == processes_of(folder) - own
+    assert len(own) <= 2
 
 
 HOSTILE_MODELS = {
@@ -86,6 +92,8 @@ HOSTILE_MODELS = {
     "fork": "",
     "daemon": "",
     "daemon and hang": "took longer",
+    "fork without end": "",
+    "hang with a child": "took longer",
     "scribble": "",
     "litter": "exit status 5",
 }
@@ -108,8 +116,7 @@ def test_no_model_makes_the_agent_deaf(tmp_path, fault, monkeypatch):
             assert_serves(running, tmp_path)
         # Folders are still being removed for a moment.
         wait_until(lambda: descriptors_of(running) <= before)
-        assert [] == left_behind(tmp_path)
-        assert len(children_of(running.process.pid)) <= 1
+        assert_alone(running, tmp_path)
     assert [] == list(temporary.iterdir())
 
 
@@ -123,7 +130,7 @@ def test_every_signal_has_words():
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("print native", r"exit status 4 .* It had printed: native words$"),
+        ("print native", r"exit status 4 .* It had printed: native .\[31mwords.$"),
         (
             "print without end",
             r"SIGABRT .* It had printed: .*nonsense \| .\[2Jthe weights. are upside down$",
@@ -140,6 +147,7 @@ def test_the_last_words_of_a_model_are_told_and_do_not_flood(tmp_path, fault, sa
             assert len(told) < 5000
         assert_serves(running, tmp_path)
         assert len(running.log) < 200_000
+        assert not set(running.log) & set("\x1b\x07")
 
 
 @linux
@@ -159,14 +167,14 @@ def test_what_a_killed_agent_leaves_is_removed_by_the_next_one(tmp_path, monkeyp
             client = killed.connect()
             client.upload_model(echo_model(tmp_path))
             client.begin_sample(sample(*BAD))
-            wait_until(lambda: left_behind(tmp_path / "killed"))
+            wait_until(lambda: len(processes_of(tmp_path / "killed")) == 3)
             killed.process.kill()
             killed.process.wait()
             client.disconnect()
         assert 2 == len(list(scratch.glob("edge_tester-agent-*/")))
         # On the same address: its socket was left too.
         with running_agent(tmp_path / "killed") as following:
-            wait_until(lambda: not left_behind(tmp_path / "killed"))
+            wait_until(lambda: len(processes_of(tmp_path / "killed")) == 2)
             wait_until(lambda: len(list(scratch.glob("edge_tester-agent-*/"))) == 2)
             assert folder_of_living.is_dir()
             assert_serves(following, tmp_path)
@@ -220,3 +228,59 @@ def test_a_full_disk_for_temporary_files_kills_nothing(tmp_path, monkeypatch):
         process.terminate()
         assert 0 == process.wait(10)
         process.stdout.close()
+
+
+@linux
+@pytest.mark.parametrize("lacking", ["pidfd_open", "memfd_create", "waitid", "prctl", "/proc"])
+def test_what_a_system_lacks_is_done_without(tmp_path, lacking):
+    """Other systems than Linux, older Pythons, and sandboxes that forbid a call."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, sys\n"
+        f"if {lacking!r} in ('prctl', '/proc'):\n"
+        "    from pathlib import Path\n"
+        "    from edge_tester.core.agent import cgroup, descendants\n"
+        "    descendants._prctl = lambda option, value: False\n"
+        "    cgroup._MOUNTS = Path('/nowhere')\n"
+        f"    descendants._PROC = Path('/proc' if {lacking!r} == 'prctl' else '/nowhere')\n"
+        "else:\n"
+        f"    delattr(os, {lacking!r})\n"
+        "from edge_tester.scenarios.inference_server import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    # Without any of it, the process group is all.
+    fault = "hang with a child" if lacking == "/proc" else "daemon and hang"
+    words = ("--fault", fault, "--time-limit-s", "1")
+    with running_agent(
+        tmp_path, *words, runtime=FAULTY, program=(sys.executable, str(program))
+    ) as running:
+        assert_serves(running, tmp_path)
+        before = descriptors_of(running)
+        for _ in range(2):
+            assert "took longer than" in attack(running, tmp_path)
+            assert_serves(running, tmp_path)
+        assert_alone(running, tmp_path)
+        wait_until(lambda: descriptors_of(running) <= before)
+
+
+@linux
+def test_an_agent_whose_starter_ignores_the_end_of_children_still_says_how_a_model_ended(tmp_path):
+    ignored = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with running_agent(tmp_path, "--fault", "exit", runtime=FAULTY, status=None) as running:
+            assert "exit status 3 during an inference" in attack(running, tmp_path)
+            assert_serves(running, tmp_path)
+    finally:
+        signal.signal(signal.SIGCHLD, ignored)
+
+
+@linux
+def test_the_number_of_orphans_does_not_grow_while_a_session_lasts(tmp_path):
+    with running_agent(tmp_path, "--fault", "orphans", runtime=FAULTY) as running:
+        client = running.connect()
+        client.upload_model(echo_model(tmp_path))
+        client.run_sample(sample(*BAD))
+        wait_until(lambda: len(children_of(running.process.pid)) == 1)
+        client.run_sample(sample(*GOOD))
+        client.disconnect()
+        assert_serves(running, tmp_path)

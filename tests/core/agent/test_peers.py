@@ -59,12 +59,14 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@linux
 def test_silent_strangers_shut_nobody_out(agent, tmp_path):
     with contextlib.ExitStack() as stack:
         for _ in range(3 * PEERS_AT_ONCE):
             stack.enter_context(stranger(agent))
         # Sooner than strangers are turned away for saying nothing.
         assert_serves(agent, tmp_path, limit_s=3)
+        assert descriptors_of(agent) < PEERS_AT_ONCE + 30
 
 
 @linux
@@ -84,6 +86,9 @@ def test_many_of_one_origin_do_not_drive_out_one_of_another(agent):
         )
         try:
             assert many.stdout.readline()
+            # They may have connected, and not been accepted yet.
+            wait_until(lambda: descriptors_of(agent) > PEERS_AT_ONCE)
+            time.sleep(0.5)
             first.sendall(hello_of("the first of all"))
             type, _ = answer_of(first)
             assert Type.OK == type

@@ -42,6 +42,16 @@ def test_documents_have_no_markup_error(path):
     )
 
 
+def test_every_runtime_is_listed_with_whether_its_models_are_code():
+    text = (ROOT / "docs" / "security.rst").read_text()
+    listed = dict(re.findall(r"^``(\w+)`` .*? (yes|no) ", text, re.MULTILINE))
+    runtimes = {name: registry.load("runtimes", name) for name in registry.names("runtimes")}
+    assert {n: "yes" if cls.runs_code else "no" for n, cls in runtimes.items()} == listed
+    # A plugin from elsewhere that says nothing counts as code.
+    assert registry.base_of("runtimes").runs_code
+    assert all("runs_code" in vars(cls) for cls in runtimes.values())
+
+
 def test_the_record_that_run_record_rst_shows_is_one(tmp_path):
     text = (ROOT / "docs/run-record.rst").read_text()
     block = re.search(r"code-block:: json\n\n((?:   .*\n)+)", text).group(1)
@@ -64,13 +74,3 @@ def test_what_run_record_rst_shows_in_python_is_so(tmp_path, monkeypatch):
     document = str(ROOT / "docs/run-record.rst")
     failed, tried = doctest.testfile(document, module_relative=False, encoding="utf-8")
     assert (0, 8) == (failed, tried)
-
-
-def test_every_runtime_is_listed_with_whether_its_models_are_code():
-    text = (ROOT / "docs" / "security.rst").read_text()
-    listed = dict(re.findall(r"^``(\w+)`` .*? (yes|no) ", text, re.MULTILINE))
-    runtimes = {name: registry.load("runtimes", name) for name in registry.names("runtimes")}
-    assert {n: "yes" if cls.runs_code else "no" for n, cls in runtimes.items()} == listed
-    # A plugin from elsewhere that says nothing counts as code.
-    assert registry.base_of("runtimes").runs_code
-    assert all("runs_code" in vars(cls) for cls in runtimes.values())

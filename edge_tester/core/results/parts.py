@@ -39,7 +39,7 @@ class Memory(Part, frozen=True, kw_only=True):
 class Block(Part, frozen=True, kw_only=True):
     """Consecutive inferences that were asked for together."""
 
-    start_ns: Annotated[int, about("Start of the first one, by the target's own clock [ns]")]
+    start_ns: Annotated[int, about("Begin of the block, by the target's own clock [ns]")]
     target_ns: Annotated[
         list[int],
         about("Time of the runtime's run of each, by the target's own clock; authoritative [ns]"),

@@ -193,7 +193,7 @@ def _block(
 ) -> Block:
     time_ns, earlier_ns = counters.cpu_time_ns, before.cpu_time_ns
     return Block(
-        start_ns=answer.start_ns[0],
+        start_ns=answer.begin_ns,
         target_ns=_times(answer),
         # One process has no other side.
         host_ns=[] if in_process else answer.host_ns,

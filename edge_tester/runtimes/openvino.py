@@ -80,7 +80,7 @@ class OpenVINORuntime(Runtime):
         return list(self._inputs), outputs
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
-        """Share the tensors' memory with OpenVINO; nothing is copied unless unaligned.
+        """Share the tensors' memory with OpenVINO, which refuses some: that is copied.
 
         Raises
         ------
@@ -91,10 +91,8 @@ class OpenVINORuntime(Runtime):
 
         request = self._request
         require_fitting(self, self._inputs, inputs)
-        self._shared = [
-            values if values.flags.aligned and values.flags.c_contiguous else values.copy()
-            for values in inputs
-        ]
+        # Carray: contiguous, aligned and writeable.
+        self._shared = [values if values.flags.carray else values.copy() for values in inputs]
         for index, shared in enumerate(self._shared):
             request.set_input_tensor(index, self._module.Tensor(shared, shared_memory=True))  # type: ignore[union-attr]
 

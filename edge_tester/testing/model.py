@@ -14,6 +14,7 @@ from edge_tester.core import registry
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import EdgeTesterError, InputError, ModelError
 from edge_tester.core.model import ModelWrapper, TrainingPlan
+from edge_tester.core.run.feed import Feed
 from edge_tester.core.system.files import sha256_of
 from edge_tester.core.tensors import Array
 from edge_tester.testing.plugin import PluginConformance
@@ -218,7 +219,8 @@ class ModelWrapperConformance(PluginConformance):
         return model
 
     def _inputs(self, model: ModelWrapper, dataset: Dataset, indices: list[int]) -> list[Array]:
-        return model.preprocess(dataset.load(indices).inputs, model.specs()[0])
+        feed = Feed(model, dataset, *model.specs(), np.asarray(indices), size=len(indices))
+        return feed.values(next(feed.loaded()))
 
     def _answers(self, model: ModelWrapper, dataset: Dataset, indices: list[int]) -> list[Array]:
         return model.run(self._inputs(model, dataset, indices))

@@ -7,11 +7,14 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.artifact import Artifact
+from edge_tester.core.errors import RuntimeStateError
+from edge_tester.core.meter import Meter
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.tensors import TensorSpec
 
 PATH = "tests.known_costs.KnownCostsRuntime"
+METER_PATH = "tests.known_costs.ProcessorMeter"
 PAGE_BYTES = 4096
 
 
@@ -62,6 +65,23 @@ class KnownCostsRuntime(Runtime):
     def get_outputs(self) -> list[np.ndarray]:
         """Return a copy."""
         return [self._input.copy()]
+
+
+class ProcessorMeter(Meter):
+    """Counts processor time, and how often it was asked."""
+
+    fails: bool = option(False, help="Whether it is not there")
+    _asked: int = state(0)
+
+    def open(self) -> None:
+        """Be there, or not."""
+        if self.fails:
+            raise RuntimeStateError("ProcessorMeter: there is no such counter on this target.")
+
+    def read(self) -> dict[str, float]:
+        """Return both."""
+        self._asked += 1
+        return {"processor_s": time.process_time(), "readings": float(self._asked)}
 
 
 def burn(duration_ns: int) -> None:

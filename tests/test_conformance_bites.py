@@ -322,22 +322,19 @@ def test_bad_runtime_is_rejected(plugin, name, values):
         check(RuntimeSuite, plugin, name, values)
 
 
-@pytest.mark.parametrize(
-    ("plugin", "name"),
-    [
-        (CarelessRuntime, "test_refuses_to_run_without_inputs"),
-        (CarelessRuntime, "test_refuses_to_run_without_a_model"),
-        (LenientRuntime, "test_refuses_to_load_unprepared"),
-    ],
-)
+EARLY = [
+    (CarelessRuntime, "test_refuses_to_run_without_inputs"),
+    (CarelessRuntime, "test_refuses_to_run_without_a_model"),
+    (LenientRuntime, "test_refuses_to_load_unprepared"),
+]
+
+
+@pytest.mark.parametrize(("plugin", "name"), EARLY)
 def test_what_comes_too_early_is_refused_for_a_runtime_that_does_not_look(plugin, name, values):
     check(RuntimeSuite, plugin, name, values)
-    unguarded = {"__doc__": plugin.__doc__}
+    bare = type("Bare", (plugin,), {"_refuse_to_run": lambda self: None})
     for method in ("load", "set_inputs", "run", "get_outputs"):
-        unguarded[method] = inspect.unwrap(getattr(plugin, method))
-    bare = type("Bare", (plugin,), {"__doc__": plugin.__doc__, "_refuse_to_run": lambda self: None})
-    for method, function in unguarded.items():
-        setattr(bare, method, function)
+        setattr(bare, method, inspect.unwrap(getattr(plugin, method)))
     with pytest.raises((AssertionError, EdgeTesterError, pytest.fail.Exception)):
         check(RuntimeSuite, bare, name, values)
 

@@ -9,6 +9,7 @@ from edge_tester.core import registry
 from edge_tester.core.agent.agent import Agent
 from edge_tester.core.backends import missing_packages
 from edge_tester.core.errors import OptionError
+from edge_tester.core.meter import Meter
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.scenarios._choice import Chosen
@@ -16,7 +17,12 @@ from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._program import Logging, guard
 
 
-def serve(protocol: RuntimeProtocol, runtimes: Sequence[Runtime], agent: Agent) -> None:
+def serve(
+    protocol: RuntimeProtocol,
+    runtimes: Sequence[Runtime],
+    agent: Agent,
+    meters: Sequence[Meter] = (),
+) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Parameters
@@ -25,13 +31,15 @@ def serve(protocol: RuntimeProtocol, runtimes: Sequence[Runtime], agent: Agent) 
     runtimes : sequence of Runtime
         The first is for clients that do not choose.
     agent : Agent
+    meters : sequence of Meter
+        What counts beside time and memory.
     """
     names = ", ".join(type(runtime).__name__ for runtime in runtimes)
 
     def tell() -> None:
         print(f"edge_tester agent on {protocol.address} runs {names}", flush=True)
 
-    agent.serve(protocol, runtimes, tell)
+    agent.serve(protocol, runtimes, tell, meters=meters)
 
 
 def conduct(parsed: Parsed) -> None:
@@ -46,7 +54,8 @@ def conduct(parsed: Parsed) -> None:
         raise OptionError(
             "No runtime is installed here whose models are data: name one, or say --serve-code."
         )
-    serve(parsed.needed(RuntimeProtocol), runtimes, agent)
+    meters = [part for _, part in parsed.parts if isinstance(part, Meter)]
+    serve(parsed.needed(RuntimeProtocol), runtimes, agent, meters)
 
 
 def _complete(chosen: list[Chosen]) -> list[Chosen]:
@@ -68,7 +77,7 @@ COMMAND = Command(
     "a runtime it serves every runtime that is installed and whose models are data; those whose "
     "models are code have to be named, or --serve-code. With --stdio, or the protocol stdio, it "
     "serves the one client at its standard input and output, as through ssh.",
-    roles=("runtimeprotocols", "runtimes"),
+    roles=("runtimeprotocols", "runtimes", "meters"),
     extras=(Agent,),
     repeated="runtimes",
     complete=_complete,

@@ -6,13 +6,15 @@ import logging
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from edge_tester.core.agent.logs import patient_logging
-from edge_tester.core.agent.process import SESSION_COMMAND, SessionProcess
+from edge_tester.core.agent.process import SESSION_COMMAND, SessionProcess, SessionSettings
 from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.agent.service import Limits
 from edge_tester.core.agent.supervisor import Supervisor
 from edge_tester.core.errors import OptionError, RuntimeStateError
+from edge_tester.core.meter import Meter
 from edge_tester.core.options import Configurable, option, path_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
@@ -42,12 +44,19 @@ class Agent(Configurable):
         60.0, minimum=0.1, unit="s", help="Time that nothing may come of a model on its way"
     )
 
+    store_directory: Path | None = option(
+        None,
+        help="Folder where uploaded models are kept, to be used by later agents too; by default "
+        "they go with the agent",
+    )
+
     def serve(
         self,
         protocol: RuntimeProtocol,
         runtimes: Sequence[Runtime],
         on_ready: Callable[[], None] = lambda: None,
         session_command: Sequence[str] = SESSION_COMMAND,
+        meters: Sequence[Meter] = (),
     ) -> None:
         """Serve until SIGTERM or SIGINT.
 
@@ -60,6 +69,8 @@ class Agent(Configurable):
             Called once, when clients can be served.
         session_command : sequence of str
             Program of the session process.
+        meters : sequence of Meter
+            What counts beside time and memory.
 
         Raises
         ------
@@ -79,8 +90,6 @@ class Agent(Configurable):
         if protocol.exposed:
             # Not by way of the log, whose level may hide it.
             print(_INSECURE.format(protocol.address), file=sys.stderr, flush=True)
-        log_level = logging.getLogger("edge_tester").getEffectiveLevel()
-        described = [(path_of(type(r)), r.to_options()) for r in runtimes]
         listener = protocol.start_server()
         try:
             scratch = Scratch()
@@ -92,15 +101,17 @@ class Agent(Configurable):
             ) from error
         scratch.sweep()
 
+        settings = SessionSettings(
+            protocol=path_of(type(protocol)),
+            protocol_options=protocol.to_options(),
+            runtimes=[(path_of(type(r)), r.to_options()) for r in runtimes],
+            meters=[(path_of(type(m)), m.to_options()) for m in meters],
+            store=str(self.store_directory or scratch.store),
+            log_level=logging.getLogger("edge_tester").getEffectiveLevel(),
+        )
+
         def start_session() -> SessionProcess:
-            return SessionProcess(
-                path_of(type(protocol)),
-                protocol.to_options(),
-                described,
-                log_level,
-                scratch,
-                session_command,
-            )
+            return SessionProcess(settings, scratch, session_command)
 
         limits = Limits(
             time_limit_s=self.time_limit_s,

@@ -41,15 +41,33 @@ SESSION_COMMAND = (sys.executable, "-m", "edge_tester.core.agent.session_process
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session process is told on its command line."""
+    """What a session process is told on its command line.
 
-    control: int
-    status: int
+    Attributes
+    ----------
+    protocol : str
+        Dotted path of the runtime protocol.
+    protocol_options : dict
+    runtimes, meters : list of (dotted path, options)
+        What clients may use, and what counts beside time and memory.
+    store : str
+        Folder where uploaded models are kept.
+    log_level : int
+    control, status : int
+        Descriptors, of this one process.
+    scratch : str
+        Folder of this one process.
+    """
+
     protocol: str
     protocol_options: dict[str, Any]
     runtimes: list[tuple[str, dict[str, Any]]]
-    scratch: str
+    meters: list[tuple[str, dict[str, Any]]] = []
+    store: str
     log_level: int
+    control: int = -1
+    status: int = -1
+    scratch: str = ""
 
 
 class SessionProcess:
@@ -57,11 +75,8 @@ class SessionProcess:
 
     Parameters
     ----------
-    protocol : str
-        Dotted path of the runtime protocol.
-    protocol_options : dict
-    runtimes : list of (dotted path, options)
-    log_level : int
+    settings : SessionSettings
+        All but what belongs to this one process.
     scratch : Scratch
         Of the agent; the session gets a folder in it, for models and as its ``TMPDIR``.
     command : sequence of str
@@ -84,10 +99,7 @@ class SessionProcess:
 
     def __init__(
         self,
-        protocol: str,
-        protocol_options: dict[str, Any],
-        runtimes: list[tuple[str, dict[str, Any]]],
-        log_level: int,
+        settings: SessionSettings,
         scratch: Scratch,
         command: Sequence[str] = SESSION_COMMAND,
     ) -> None:
@@ -102,14 +114,11 @@ class SessionProcess:
             undo.callback(os.close, self._status)
             self.output = Output()
             undo.callback(self.output.close)
-            settings = SessionSettings(
+            settings = msgspec.structs.replace(
+                settings,
                 control=theirs.fileno(),
                 status=self._status,
-                protocol=protocol,
-                protocol_options=protocol_options,
-                runtimes=runtimes,
                 scratch=str(self._folder),
-                log_level=log_level,
             )
             own = {"TMPDIR": str(self._folder), descendants.MARK: str(scratch.path)}
             # A process group of its own: Ctrl-C reaches the supervisor, which ends it in order.

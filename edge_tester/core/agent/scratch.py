@@ -60,6 +60,11 @@ class Scratch:
         self._thread = threading.Thread(target=self._serve, name="scratch", daemon=True)
         self._thread.start()
 
+    @property
+    def store(self) -> Path:
+        """Where models are kept as long as the agent lives."""
+        return self.path / "store"
+
     def new(self) -> Path:
         """Make the folder of one session."""
         self._count += 1

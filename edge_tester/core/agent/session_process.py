@@ -21,7 +21,9 @@ from edge_tester.core.agent.output import LOG_FORMAT
 from edge_tester.core.agent.process import SessionSettings
 from edge_tester.core.agent.session import Session
 from edge_tester.core.agent.status import Activity, Status
+from edge_tester.core.agent.storage import Store
 from edge_tester.core.errors import EdgeTesterError, ProtocolError
+from edge_tester.core.meter import Meter
 from edge_tester.core.options import path_of
 from edge_tester.core.registry import load, name_of
 from edge_tester.core.runtime import Runtime
@@ -32,7 +34,16 @@ from edge_tester.core.wire.payloads import Welcome
 logger = logging.getLogger(__name__)
 
 SessionFactory = Callable[
-    [RuntimeProtocol, list[Runtime], Callable[[Runtime], Welcome], Path, Status | None], Session
+    [
+        RuntimeProtocol,
+        list[Runtime],
+        Callable[[Runtime], Welcome],
+        Path,
+        Status | None,
+        Store,
+        list[Meter],
+    ],
+    Session,
 ]
 
 
@@ -67,7 +78,7 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     control = socket.socket(fileno=settings.control)
     status = Status(settings.status)
     try:
-        runtimes = _runtimes(settings)
+        runtimes, meters = _runtimes(settings), _meters(settings)
     except EdgeTesterError as error:
         report(control, Failed(str(error)))
         return 0
@@ -82,7 +93,8 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     if not isinstance(protocol, RuntimeProtocol):
         raise TypeError(f"{settings.protocol} is no runtime protocol.")
     protocol.attach(descriptor)
-    session = session_factory(protocol, runtimes, welcome_of, Path(settings.scratch), status)
+    scratch, kept = Path(settings.scratch), Store(Path(settings.store))
+    session = session_factory(protocol, runtimes, welcome_of, scratch, status, kept, meters)
     try:
         session.serve(hello)
     except ProtocolError as error:
@@ -91,10 +103,23 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     finally:
         status.write(Activity.WAITING)
         protocol.disconnect()
+        for meter in meters:
+            meter.close()
         # Whatever a backend does at the end, the supervisor need not wait for it long.
         with contextlib.suppress(OSError):
             control.shutdown(socket.SHUT_WR)
     return 0
+
+
+def _meters(settings: SessionSettings) -> list[Meter]:
+    meters = []
+    for path, options in settings.meters:
+        meter = load("meters", path).from_options(options)
+        if not isinstance(meter, Meter):
+            raise TypeError(f"{path} is no meter.")
+        meter.open()
+        meters.append(meter)
+    return meters
 
 
 def _runtimes(settings: SessionSettings) -> list[Runtime]:

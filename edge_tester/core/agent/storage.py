@@ -109,7 +109,7 @@ class Store:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             missing = described.size_bytes - described.offset
-            if shutil.disk_usage(self._folder).free < missing:
+            if not self._make_room(missing, described):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if not missing and whole.exists():
                 part = whole
@@ -118,6 +118,8 @@ class Store:
                 part.unlink()
                 raise _damaged(described, digest)
             part.rename(whole)
+            # When it was used last.
+            os.utime(whole)
             where = path
             _place(whole, path)
         except OSError as error:
@@ -132,6 +134,17 @@ class Store:
             raise TargetError(
                 "storage", f"The target cannot write the model to {where}: {error.strerror}."
             ) from error
+
+    def _make_room(self, size_bytes: int, described: ModelDescription) -> bool:
+        """Remove models that were not used for longest until there is space; tell if there is."""
+        mine = (self._whole(described), self._part(described))
+        others = [path for path in self._folder.iterdir() if path not in mine]
+        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        while shutil.disk_usage(self._folder).free < size_bytes:
+            if not others:
+                return False
+            others.pop().unlink()
+        return True
 
     def _whole(self, described: ModelDescription) -> Path:
         return self._folder / described.sha256

@@ -14,11 +14,14 @@ from edge_tester.core.errors import (
     UnreachableError,
 )
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.system.text import printable
 from edge_tester.core.wire import frames, payloads
 from edge_tester.core.wire.channel import Channel
 from edge_tester.core.wire.frames import Message, Type
 from edge_tester.core.wire.payloads import Failure
 
+# Characters of what a target says went wrong.
+_MESSAGE_LIMIT = 4000
 # Inputs leave before their block is complete, so that the target takes them meanwhile.
 _FLUSH_BYTES = 1 << 18
 
@@ -150,4 +153,5 @@ class Conversation:
 
 def _error_of(message: Message) -> TargetError:
     failure = payloads.decode(message.payload, Failure)
-    return TargetError(failure.code, failure.message)
+    # Whoever reads it may do so on a terminal.
+    return TargetError(failure.code, printable(" ".join(failure.message.split()), _MESSAGE_LIMIT))

@@ -1,6 +1,8 @@
 """The figures are those of the model: against known costs, and against a clock of our own."""
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,27 @@ def test_inputs_are_set_again_for_each_inference(tmp_path):
             one[0].tolist() for one in answer.outputs
         ]
         client.disconnect()
+
+
+def test_a_meter_from_elsewhere_counts_on_the_target(tmp_path):
+    words = (known_costs.METER_PATH, "--burn-ns", str(5 * MILLISECOND_NS))
+    with running_agent(tmp_path, *words, runtime=known_costs.PATH) as agent:
+        client = agent.connect()
+        client.upload_model(known_costs.model(tmp_path))
+        client.run_block([sample()], count=2, untimed=10)
+        readings = client.run_block([sample()], count=3).counters.readings
+        client.disconnect()
+    # Five timed runs in two blocks, and nothing of the untimed ones.
+    assert 5 * 0.005 <= readings["processor_s"] < 10 * 0.005
+    assert 2 == readings["readings"]
+
+
+def test_a_meter_that_is_not_there_ends_the_agent_with_its_reason(tmp_path):
+    words = [*(sys.executable, "-m", "edge_tester.scenarios.inference_server")]
+    words += ["network", "echo", known_costs.METER_PATH, "--host", str(tmp_path / "a"), "--fails"]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert 2 == ended.returncode
+    assert "error: ProcessorMeter: there is no such counter on this target.\n" == ended.stderr
 
 
 class Clock:

@@ -17,6 +17,7 @@ from edge_tester.core.system.files import CHUNK_BYTES
 from edge_tester.core.wire.channel import Channel
 from edge_tester.core.wire.frames import Type, encode_header
 from edge_tester.core.wire.payloads import ModelDescription, encode
+from tests.agents import echo_model, running_agent, sample
 
 
 def facts_of(content: bytes) -> dict:
@@ -197,3 +198,43 @@ def test_the_pace_is_seen_where_a_model_is_received(tmp_path, monkeypatch):
     described = receive_description(channel, len(data))
     with pytest.raises(RemoteProtocolError, match="bytes per second"):
         Store(tmp_path / "store").receive(channel, described, tmp_path / "model.echo")
+
+
+def test_old_models_make_room_for_a_new_one(tmp_path, monkeypatch):
+    """Those that were not used for longest go first, and only as many as it takes."""
+    folder = tmp_path / "store"
+    contents = [bytes([number]) * 100 for number in range(4)]
+    for number, content in enumerate(contents[:3]):
+        kept(folder, payload(content), tmp_path / "model")
+        os.utime(folder / facts_of(content)["sha256"], (number, number))
+
+    def usage(path):
+        return usage_of(path)._replace(free=350 - sum(p.stat().st_size for p in folder.iterdir()))
+
+    usage_of = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    kept(folder, payload(contents[3]), tmp_path / "model")
+    left = {facts_of(content)["sha256"] for content in contents[1:]}
+    assert left == {path.name for path in folder.iterdir()}
+
+
+def test_a_model_is_kept_from_one_client_to_the_next(tmp_path):
+    with running_agent(tmp_path) as agent:
+        sent = []
+        for _ in range(2):
+            client, told = agent.connect(), []
+            client.upload_model(echo_model(tmp_path), progress=told.append)
+            assert [[0, 2, 3, 4]] == client.run_sample(sample()).outputs[0].tolist()
+            client.disconnect()
+            sent.append(told[0])
+    assert [0, echo_model(tmp_path).size_bytes] == sent
+
+
+def test_a_store_may_outlive_its_agent(tmp_path):
+    words = ("--store-directory", str(tmp_path / "store"))
+    for expected in (0, echo_model(tmp_path).size_bytes):
+        with running_agent(tmp_path, *words) as agent:
+            client, told = agent.connect(), []
+            client.upload_model(echo_model(tmp_path), progress=told.append)
+            client.disconnect()
+        assert expected == told[0]

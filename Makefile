@@ -5,7 +5,7 @@ DEMO_ENVIRONMENT := .venv-demo
 TEST_ENVIRONMENT := .venv-test
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-python lint clean
+.PHONY: demo check test test-python mutations lint clean
 
 demo: $(DEMO_ENVIRONMENT)/made
 	$(DEMO_ENVIRONMENT)/bin/edge-tester demo
@@ -15,6 +15,15 @@ test: $(TEST_ENVIRONMENT)/made lint
 	$(TEST_ENVIRONMENT)/bin/python -m pytest --numprocesses auto --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 	$(TEST_ENVIRONMENT)/bin/edge-tester demo --directory build/demo-of-test --no-open-browser
+
+# For every day: what takes no time; make test has the rest.
+check: $(TEST_ENVIRONMENT)/made lint
+	$(TEST_ENVIRONMENT)/bin/python -m pytest --numprocesses auto --maxprocesses 4 \
+		--dist loadfile -m "not slow"
+
+# Whether the tests fail where a figure is wrong; a quarter of an hour, for every week.
+mutations: $(TEST_ENVIRONMENT)/made
+	$(TEST_ENVIRONMENT)/bin/python tests/mutations.py
 
 # An agent and a client of the built wheel, with every CPython that is here.
 test-python:

@@ -256,7 +256,6 @@ class CompilerSuite(CompilerConformance):
     runtime = DoublingRuntime
 
 
-# What the checks of both suites are called with.
 @pytest.fixture
 def values(tmp_path):
     model_file = tmp_path / "model.doubling"

@@ -55,7 +55,10 @@ class Block(Part, frozen=True, kw_only=True):
     untimed: Annotated[int, about("Inferences right before the first one that nobody timed")] = 0
     cpu_time_ns: Annotated[
         int | None,
-        about("User and system time of all threads of the process that ran the model [ns]"),
+        about(
+            "User and system time of all threads of the process that ran the model, over the timed "
+            "inferences, setting inputs and reading outputs included [ns]"
+        ),
     ] = None
     counters: Annotated[
         dict[str, int], about("By how much further counters of the target grew over the block")

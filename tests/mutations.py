@@ -1,0 +1,266 @@
+"""Changes that make a figure wrong: each must make the tests fail.
+
+Run: ``python tests/mutations.py [NUMBER ...]``, or ``make mutations``. Every change is made in a
+copy of the project, never here. It takes a quarter of an hour, so it is no part of ``make test``.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+BENCH = "edge_tester/core/agent/bench.py"
+SESSION = "edge_tester/core/agent/session.py"
+MACHINE = "edge_tester/core/system/machine.py"
+MEASURING = "edge_tester/core/run/measuring.py"
+RECORD = "edge_tester/core/record.py"
+RECORDING = "edge_tester/core/run/recording.py"
+PATTERN = "edge_tester/core/run/pattern.py"
+PAYLOADS = "edge_tester/core/wire/payloads.py"
+CLIENT = "edge_tester/core/wire/client.py"
+TESTS = (
+    "tests/core/agent/test_figures.py",
+    "tests/core/run",
+    "tests/core/wire",
+    "tests/core/results",
+    "tests/core/test_record.py",
+    "tests/core/system/test_machine.py",
+    "tests/testing/test_agent_suite.py",
+)
+
+
+class Mutation(NamedTuple):
+    """One change of a file: ``old``, which is there once, becomes ``new``."""
+
+    path: str
+    old: str
+    new: str
+    what: str
+
+
+MUTATIONS = (
+    Mutation(
+        BENCH,
+        "            start_ns = clock()\n            runtime.run()",
+        "            runtime.run()\n            start_ns = clock()",
+        "the time is that of nothing",
+    ),
+    Mutation(
+        BENCH,
+        "            runtime.run()\n            end_ns = clock()",
+        "            end_ns = clock()\n            runtime.run()",
+        "the time ends before the run",
+    ),
+    Mutation(
+        BENCH,
+        "starts_ns[index], ends_ns[index] = start_ns, end_ns",
+        "starts_ns[index], ends_ns[index] = start_ns, start_ns + 1",
+        "every time is 1 ns",
+    ),
+    Mutation(
+        BENCH,
+        "            runtime.set_inputs(slot.inputs)\n            if arrivals_ns",
+        "            if arrivals_ns",
+        "inputs are not set again",
+    ),
+    Mutation(
+        BENCH,
+        "            slot = slots[index % count]\n",
+        "            slot = slots[0]\n",
+        "all inferences are of the first sample",
+    ),
+    Mutation(BENCH, "for index in range(block.untimed):", "for index in range(0):", "no warm run"),
+    Mutation(
+        BENCH,
+        "        started()\n        times = self._timed(block, slots)\n",
+        "        times = self._timed(block, slots)\n        started()\n",
+        "OK (started) comes after the block",
+    ),
+    Mutation(
+        BENCH,
+        "self._count(time.process_time_ns() - cpu_start_ns, readings)",
+        "self._count(1, readings)",
+        "processor time is 1 ns",
+    ),
+    Mutation(
+        BENCH,
+        "counters.cpu_time_ns = (counters.cpu_time_ns or 0) + cpu_time_ns",
+        "counters.cpu_time_ns = cpu_time_ns",
+        "processor time is that of the last block",
+    ),
+    Mutation(
+        BENCH,
+        "        if self.counters.inferences == 0:\n",
+        "        if True:\n",
+        "the first inference is that of the last block",
+    ),
+    Mutation(
+        BENCH,
+        "self.counters.inferences += inferences",
+        "self.counters.inferences += 1",
+        "a block counts as one inference",
+    ),
+    Mutation(
+        BENCH,
+        "grown = value - earlier[name]",
+        "grown = value",
+        "meters count from their own beginning",
+    ),
+    Mutation(
+        BENCH,
+        "_wait_until(begin_ns + arrivals_ns[index])",
+        "_wait_until(begin_ns)",
+        "inferences do not wait for their arrival",
+    ),
+    Mutation(
+        BENCH,
+        "slot.outputs = list(runtime.get_outputs())",
+        "slot.outputs = runtime.get_outputs()",
+        "slots share a list of outputs",
+    ),
+    Mutation(
+        SESSION,
+        "        load_ns = time.perf_counter_ns() - start_ns\n",
+        "        load_ns = 1\n",
+        "a load takes 1 ns",
+    ),
+    Mutation(
+        SESSION,
+        "        before_load_bytes = resident_bytes()\n",
+        "        before_load_bytes = 0\n",
+        "nothing was there before the load",
+    ),
+    Mutation(
+        SESSION,
+        "        reset_peak_memory()\n",
+        "",
+        "the peak is that of an earlier model",
+    ),
+    Mutation(
+        MACHINE,
+        "        return int(found.group(1)) * 1024\n    return resource.getrusage",
+        "        return 1\n    return resource.getrusage",
+        "peak memory is 1 byte",
+    ),
+    Mutation(
+        MACHINE,
+        '(_PROC_SELF / "clear_refs").write_text("5")',
+        '(_PROC_SELF / "clear_refs").write_text("1")',
+        "the peak is never reset",
+    ),
+    Mutation(
+        MEASURING,
+        "return [end - start for start, end in zip(answer.start_ns, answer.end_ns, strict=True)]",
+        "return [1 for _ in zip(answer.start_ns, answer.end_ns, strict=True)]",
+        "the host records 1 ns",
+    ),
+    Mutation(
+        MEASURING,
+        "return _Start(counters, inference_ns, int(warmed), most)",
+        "return _Start(counters, inference_ns, 0, most)",
+        "no block is warmed up",
+    ),
+    Mutation(
+        MEASURING,
+        "time_ns - earlier_ns,",
+        "time_ns,",
+        "processor time of a block counts from the load",
+    ),
+    Mutation(
+        MEASURING,
+        "name: value - before.readings.get(name, 0.0)",
+        "name: value",
+        "readings of a block count from the load",
+    ),
+    Mutation(
+        MEASURING,
+        "            blocks.append(block)\n",
+        "            blocks[:] = [block]\n",
+        "only the last block is recorded",
+    ),
+    Mutation(
+        MEASURING,
+        'if measurement.classical or measurement.pace == "isolated":',
+        "if measurement.classical:",
+        "isolated inferences run in blocks",
+    ),
+    Mutation(
+        PATTERN,
+        "wanted = int(self.block_s * 1e9) // max(1, situation.inference_ns)",
+        "wanted = 1",
+        "every block is one inference",
+    ),
+    Mutation(
+        RECORD,
+        "return sum(known_ns) if known_ns and len(known_ns) == len(times_ns) else None",
+        "return sum(known_ns)",
+        "processor time of some blocks counts as that of all",
+    ),
+    Mutation(
+        RECORD,
+        "key=lambda memory: memory.peak_bytes or 0",
+        "key=lambda memory: -(memory.peak_bytes or 0)",
+        "the lowest peak counts",
+    ),
+    Mutation(
+        RECORD,
+        "return [time_ns for block in self.blocks for time_ns in block.target_ns]",
+        "return [time_ns for block in self.blocks[:1] for time_ns in block.target_ns]",
+        "only the first block is read",
+    ),
+    Mutation(
+        PAYLOADS,
+        'struct.pack(f">{2 * count}Q", *start_ns, *end_ns)',
+        'struct.pack(f">{2 * count}Q", *end_ns, *end_ns)',
+        "begins are lost on the way",
+    ),
+    Mutation(
+        CLIENT,
+        "        begin_ns = time.perf_counter_ns()\n        process = ",
+        "        begin_ns = time.perf_counter_ns() + 10**12\n        process = ",
+        "the host's time is nonsense",
+    ),
+)
+
+
+def survives(mutation: Mutation, folder: Path) -> bool:
+    """Tell whether the tests pass all the same."""
+    path = folder / mutation.path
+    original = path.read_text()
+    if original.count(mutation.old) != 1:
+        raise SystemExit(
+            f"{mutation.path} has {mutation.old!r} {original.count(mutation.old)} times."
+        )
+    path.write_text(original.replace(mutation.old, mutation.new))
+    try:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+        return run.returncode == 0
+    finally:
+        path.write_text(original)
+
+
+def main() -> int:
+    """Try all, or those that are named by number; the status is 1 if one survives."""
+    chosen = [int(word) for word in sys.argv[1:]] or list(range(len(MUTATIONS)))
+    left = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "project"
+        kept = shutil.ignore_patterns(".git", ".venv*", "build", "__pycache__", ".*_cache")
+        shutil.copytree(ROOT, folder, ignore=kept)
+        for number in chosen:
+            mutation = MUTATIONS[number]
+            alive = survives(mutation, folder)
+            print(f"{number:3} {'SURVIVES' if alive else 'fails'}: {mutation.what}", flush=True)
+            left += [number] if alive else []
+    print(f"{len(chosen) - len(left)} of {len(chosen)} make the tests fail.")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

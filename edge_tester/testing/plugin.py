@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
 import os
@@ -25,6 +26,25 @@ def _suite_of(test: type) -> str:
     suites = (c for c in test.__mro__ if c.__module__.startswith("edge_tester.testing."))
     suite = next(suites)
     return f"{suite.__name__}: {(suite.__doc__ or '').partition('.')[0]}"
+
+
+def _output_of(command: list[str], path: str) -> list[str]:
+    """Return the words that a process of Python prints which finds its modules there."""
+    environment = {**os.environ, "PYTHONPATH": path}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert 0 == finished.returncode, finished.stderr
+    return finished.stdout.split()
+
+
+@functools.cache
+def _loaded_by(module: str) -> frozenset[str]:
+    """Return the packages that importing a module loads; many classes may be of one."""
+    script = (
+        "import importlib, sys\n"
+        "importlib.import_module(sys.argv[1])\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    return frozenset(_output_of([sys.executable, "-c", script, module], os.pathsep.join(sys.path)))
 
 
 def lacking(suite: type, fixture: str) -> NotImplementedError:
@@ -119,17 +139,6 @@ class PluginConformance:
         path = os.pathsep.join(map(str, (folder, _PROJECT, own)))
         # -S leaves out the folder where packages are installed.
         return self._output_of([sys.executable, "-S", "-c", script], path)
-
-    def _output_of(self, command: list[str], path: str) -> list[str]:
-        finished = subprocess.run(
-            [*command, self.cls.__module__],
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert 0 == finished.returncode, finished.stderr
-        return finished.stdout.split()
 
     def _flags(self, options: Mapping[str, Any]) -> list[str]:
         flags: list[str] = []

@@ -94,13 +94,7 @@ class PluginConformance:
 
     def test_importing_loads_no_backend(self) -> None:
         """Plugins are listed without importing what they need to work."""
-        script = (
-            "import importlib, sys\n"
-            "importlib.import_module(sys.argv[1])\n"
-            "print(*{name.partition('.')[0] for name in sys.modules})"
-        )
-        loaded = set(self._output_of([sys.executable, "-c", script], os.pathsep.join(sys.path)))
-        assert set() == loaded & set(EXTRAS)
+        assert set() == _loaded_by(self.cls.__module__) & set(EXTRAS)
 
     def test_options_have_defaults_that_are_allowed(self) -> None:
         """What is not said is checked like what is said."""
@@ -138,7 +132,7 @@ class PluginConformance:
         own = Path(spec.origin).parents[1] if spec and spec.origin else _PROJECT
         path = os.pathsep.join(map(str, (folder, _PROJECT, own)))
         # -S leaves out the folder where packages are installed.
-        return self._output_of([sys.executable, "-S", "-c", script], path)
+        return _output_of([sys.executable, "-S", "-c", script, self.cls.__module__], path)
 
     def _flags(self, options: Mapping[str, Any]) -> list[str]:
         flags: list[str] = []

@@ -96,7 +96,7 @@ def framed_case(client: Client, model: Artifact) -> Callable[[int], list[int]]:
 
     def run(count: int) -> list[int]:
         client.upload_model(model)
-        talk, tensor = client._talk, np.zeros(client.inputs[0].shape, np.uint8)
+        talk, tensor = client.conversation, np.zeros(client.inputs[0].shape, np.uint8)
         head = payloads.TENSORS.pack(0, 0)
 
         def framed() -> None:

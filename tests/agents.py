@@ -55,8 +55,8 @@ class SampleClient(Client):
     def begin_sample(self, tensors: list[np.ndarray]) -> None:
         """Have one sample run, and do not wait for what comes of it."""
         head = payloads.TENSORS.pack(0, 0)
-        self._talk.answer(self._talk.request(Type.DATA, [head, *tensors]), 0)
-        self._talk.request(Type.PROCESS, [Block(0, 1, 1, 0).encoded()])
+        self.conversation.answer(self.conversation.request(Type.DATA, [head, *tensors]), 0)
+        self.conversation.request(Type.PROCESS, [Block(0, 1, 1, 0).encoded()])
 
 
 class RunningAgent:

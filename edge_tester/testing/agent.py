@@ -162,7 +162,7 @@ class AgentConformance:
     def test_answers_what_it_does_not_know(self, loaded: Client) -> None:
         """A request of a later version is unsupported; a field of one is ignored."""
         with pytest.raises(TargetError) as caught:
-            loaded._talk.answer(loaded._talk.request(_UNKNOWN_TYPE, [b"later"]), 0)
+            loaded.conversation.answer(loaded.conversation.request(_UNKNOWN_TYPE, [b"later"]), 0)
         assert "unsupported" == caught.value.code
         loaded.counters()
 
@@ -207,7 +207,7 @@ class AgentConformance:
         client.connect(Hello(client="conformance", wait=True), answer_limit_s=self.time_limit_s)
         write(protocol.connection, wrong)
         with pytest.raises((TargetError, UnreachableError)) as caught:
-            client._talk.answer(0, 0)
+            client.conversation.answer(0, 0)
         if isinstance(caught.value, TargetError):
             assert "protocol" == caught.value.code
         client.disconnect()
@@ -218,7 +218,7 @@ class AgentConformance:
         self, loaded: Client, protocol: RuntimeProtocol, case: str
     ) -> None:
         """A slot is filled before it is run, and run before it is read."""
-        talk, slots = loaded._talk, loaded.slots
+        talk, slots = loaded.conversation, loaded.slots
         requests = {
             "empty": [(Type.PROCESS, Block(0, 1, 1, 0).encoded())],
             "beyond": [(Type.PROCESS, Block(slots, 1, 1, 0).encoded())],

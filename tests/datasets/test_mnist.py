@@ -20,6 +20,11 @@ NAMES = [file.name for file in MNISTDataset.files]
 TRAINING, TEST = 40, 20
 
 
+def compressed(content: bytes) -> bytes:
+    """The same bytes whenever it is called; they name test cases, in every process alike."""
+    return gzip.compress(content, mtime=0)
+
+
 def idx(array):
     """The bytes of an IDX file, written independently of how it is read."""
     sizes = struct.pack(f">{array.ndim}I", *array.shape)
@@ -38,7 +43,7 @@ def contents(size=28):
 @pytest.fixture
 def folder(tmp_path):
     for name, array in contents().items():
-        (tmp_path / name).write_bytes(gzip.compress(idx(array)))
+        (tmp_path / name).write_bytes(compressed(idx(array)))
     return tmp_path
 
 
@@ -122,7 +127,7 @@ def test_uncompressed_files_do(folder):
 
 def test_missing_files_are_downloaded_where_that_is_asked_for(tmp_path, monkeypatch):
     with running_file_server() as server:
-        server.files = {name: gzip.compress(idx(array)) for name, array in contents().items()}
+        server.files = {name: compressed(idx(array)) for name, array in contents().items()}
         files = tuple(
             PublishedFile(name, (server.url(name),), f"md5:{hashlib.md5(content).hexdigest()}")
             for name, content in server.files.items()
@@ -144,16 +149,16 @@ IMAGES = contents()[NAMES[0]]
     ("name", "content", "said"),
     [
         (NAMES[0], b"no gzip", "cannot be unpacked"),
-        (NAMES[0], gzip.compress(idx(IMAGES))[:-20], "cannot be unpacked"),
-        (NAMES[0], gzip.compress(b""), "must begin with 00000803, got b''"),
-        (NAMES[0], gzip.compress(b"\x00\x00\x08\x03\x00"), "must have 16 bytes, got 5"),
-        (NAMES[0], gzip.compress(idx(IMAGES[:, 0])), "must begin with 00000803"),
-        (NAMES[0], gzip.compress(idx(IMAGES)[:-1]), "must have 31376 bytes, got 31375"),
-        (NAMES[0], gzip.compress(idx(IMAGES) + b"?"), "must have 31376 bytes, got 31377"),
-        (NAMES[0], gzip.compress(idx(IMAGES[:0])), "is empty"),
-        (NAMES[0], gzip.compress(idx(IMAGES[:5])), "holds 5 images"),
-        (NAMES[2], gzip.compress(idx(IMAGES[:TEST, :9, :9])), "must be of one size"),
-        (NAMES[3], gzip.compress(idx(np.full(TEST, 10, np.uint8))), "must be below 10, got 10"),
+        (NAMES[0], compressed(idx(IMAGES))[:-20], "cannot be unpacked"),
+        (NAMES[0], compressed(b""), "must begin with 00000803, got b''"),
+        (NAMES[0], compressed(b"\x00\x00\x08\x03\x00"), "must have 16 bytes, got 5"),
+        (NAMES[0], compressed(idx(IMAGES[:, 0])), "must begin with 00000803"),
+        (NAMES[0], compressed(idx(IMAGES)[:-1]), "must have 31376 bytes, got 31375"),
+        (NAMES[0], compressed(idx(IMAGES) + b"?"), "must have 31376 bytes, got 31377"),
+        (NAMES[0], compressed(idx(IMAGES[:0])), "is empty"),
+        (NAMES[0], compressed(idx(IMAGES[:5])), "holds 5 images"),
+        (NAMES[2], compressed(idx(IMAGES[:TEST, :9, :9])), "must be of one size"),
+        (NAMES[3], compressed(idx(np.full(TEST, 10, np.uint8))), "must be below 10, got 10"),
     ],
 )
 def test_corrupt_files_are_named(folder, name, content, said):

@@ -68,6 +68,8 @@ class Client:
 
     Attributes
     ----------
+    conversation : Conversation
+        What requests and answers go through.
     welcome : Welcome or None
         What the target said of itself.
     inputs, outputs : list of TensorSpec
@@ -78,7 +80,7 @@ class Client:
 
     def __init__(self, protocol: RuntimeProtocol) -> None:
         self.protocol = protocol
-        self._talk = Conversation(protocol)
+        self.conversation = Conversation(protocol)
         self.welcome: Welcome | None = None
         self.inputs: list[TensorSpec] = []
         self.outputs: list[TensorSpec] = []
@@ -106,16 +108,16 @@ class Client:
         ------
         UnreachableError, RemoteProtocolError, TargetError
         """
-        self._talk.begin()
+        self.conversation.begin()
         try:
-            self._talk.wait_up_to(HELLO_LIMIT_S)
+            self.conversation.wait_up_to(HELLO_LIMIT_S)
             sequence, answer = self._first_answer(payloads.encode(_with_features(hello)))
             while isinstance(answer, Queued):
                 if answer.reason:
                     on_queued(answer.reason)
-                self._talk.wait_up_to(_QUEUE_LIMIT_S if answer.reason else answer_limit_s)
+                self.conversation.wait_up_to(_QUEUE_LIMIT_S if answer.reason else answer_limit_s)
                 answer = self._greeting(sequence)
-            self._talk.wait_up_to(answer_limit_s)
+            self.conversation.wait_up_to(answer_limit_s)
             if hello.runtime not in ("", answer.runtime):
                 raise RemoteProtocolError(
                     f"{self.protocol.address} was asked for the runtime {hello.runtime!r} and "
@@ -193,7 +195,7 @@ class Client:
         if codecs[1].nbytes is not None:
             # With room for explicit shapes.
             limit_bytes = codecs[1].nbytes + frames.SHAPES_LIMIT_BYTES
-            self._talk.channel.expect(limit_bytes)
+            self.conversation.channel.expect(limit_bytes)
         self._output_limit_bytes = payloads.TENSORS.size + limit_bytes
         return loaded
 
@@ -231,71 +233,71 @@ class Client:
         block = Block(0, len(samples), count or len(samples), untimed, arrivals_ns)
         if arrivals_ns and self.welcome and "schedule" not in self.welcome.features:
             raise LocalProtocolError("This target cannot begin inferences at given times.")
-        channel = self._talk.channel
+        channel = self.conversation.channel
         channel.held = False
         flags = 0 if classical else Flag.MORE
         filled = []
         for slot, tensors in enumerate(samples):
             shapes, pieces = codecs[0].pack(tensors)
             head = payloads.TENSORS.pack(slot, len(shapes)) + shapes
-            filled.append(self._talk.request(Type.DATA, [head, *pieces], flags))
+            filled.append(self.conversation.request(Type.DATA, [head, *pieces], flags))
             if classical:
-                self._talk.answer(filled.pop(), 0)
+                self.conversation.answer(filled.pop(), 0)
         if not classical:
             # The rest is little, and arrives at once: nothing comes during the inferences.
             channel.flush()
         begin_ns = time.perf_counter_ns()
-        process = self._talk.request(Type.PROCESS, [block.encoded()], flags)
+        process = self.conversation.request(Type.PROCESS, [block.encoded()], flags)
         if classical:
             return self._classical(process, block)
         wanted = [
-            self._talk.request(Type.OUTPUT, [payloads.OUTPUT.pack(slot, 0)], flags)
+            self.conversation.request(Type.OUTPUT, [payloads.OUTPUT.pack(slot, 0)], flags)
             for slot in range(min(block.slots, block.inferences))
         ]
-        stats = self._talk.request(Type.STATS)
+        stats = self.conversation.request(Type.STATS)
         try:
             for sequence in filled:
-                self._talk.answer(sequence, 0)
-            self._talk.answer(process, 0)
+                self.conversation.answer(sequence, 0)
+            self.conversation.answer(process, 0)
             times = self._times(process, block)
             outputs = [self._tensors(sequence, slot) for slot, sequence in enumerate(wanted)]
             counters = self._counters(stats)
         except TargetError as error:
             if error.code not in FATAL_CODES:
-                self._talk.drain(stats, flight_limit(self.slots), self._output_limit_bytes)
+                self.conversation.drain(stats, flight_limit(self.slots), self._output_limit_bytes)
             raise
         host_ns = [time.perf_counter_ns() - begin_ns]
         return BlockAnswer(outputs, *times[1:], host_ns, counters, times[0])
 
     def counters(self) -> Counters:
         """Return what the target counted since the model was loaded."""
-        return self._counters(self._talk.request(Type.STATS))
+        return self._counters(self.conversation.request(Type.STATS))
 
     def disconnect(self) -> None:
         """Close the connection; may be called twice."""
-        self._talk.end()
+        self.conversation.end()
 
     def _classical(self, process: int, block: Block) -> BlockAnswer:
-        self._talk.answer(process, 0)
+        self.conversation.answer(process, 0)
         begin_ns = time.perf_counter_ns()
         times = self._times(process, block)
         host_ns = time.perf_counter_ns() - begin_ns
         outputs = []
         for slot in range(min(block.slots, block.inferences)):
-            sequence = self._talk.request(Type.OUTPUT, [payloads.OUTPUT.pack(slot, 0)])
+            sequence = self.conversation.request(Type.OUTPUT, [payloads.OUTPUT.pack(slot, 0)])
             outputs.append([one.copy() for one in self._tensors(sequence, slot)])
         return BlockAnswer(outputs, *times[1:], [host_ns], self.counters(), times[0])
 
     def _times(self, sequence: int, block: Block) -> tuple[int, list[int], list[int]]:
         limit_bytes = payloads.TIMES.size + 2 * payloads.INSTANT_BYTES * block.inferences
         return payloads.decode_times(
-            self._talk.answer(sequence, limit_bytes).payload, block.inferences
+            self.conversation.answer(sequence, limit_bytes).payload, block.inferences
         )
 
     def _tensors(self, sequence: int, slot: int) -> list[Array]:
-        message = self._talk.answer(sequence, self._output_limit_bytes)
+        message = self.conversation.answer(sequence, self._output_limit_bytes)
         # The views must outlive the answers that follow in the same flight.
-        self._talk.channel.held = True
+        self.conversation.channel.held = True
         try:
             found, shape_bytes = payloads.TENSORS.unpack_from(message.payload)
         except struct.error as error:
@@ -310,14 +312,14 @@ class Client:
         return self._uploaded()[1].unpack(message.payload[begin:], shapes)
 
     def _counters(self, sequence: int) -> Counters:
-        answer = self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
+        answer = self.conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
         return payloads.decode(answer.payload, Counters)
 
     def _stored_bytes(self, described: ModelDescription) -> int:
         if self.welcome is None or "offer" not in self.welcome.features:
             return 0
-        sequence = self._talk.request(Type.OFFER, [payloads.encode(described)])
-        answer = self._talk.answer(sequence, frames.HELLO_LIMIT_BYTES)
+        sequence = self.conversation.request(Type.OFFER, [payloads.encode(described)])
+        answer = self.conversation.answer(sequence, frames.HELLO_LIMIT_BYTES)
         stored_bytes = payloads.decode(answer.payload, Offered).stored_bytes
         if stored_bytes > described.size_bytes:
             raise RemoteProtocolError(
@@ -337,21 +339,21 @@ class Client:
 
         description = payloads.encode(replace(described, offset=offset))
         head = len(description).to_bytes(4, "big") + description
-        missing_bytes, sequence = described.size_bytes - offset, self._talk.following()
+        missing_bytes, sequence = described.size_bytes - offset, self.conversation.following()
         progress(offset)
         try:
-            self._talk.channel.begin(Type.MODEL, sequence, len(head) + missing_bytes, head)
+            self.conversation.channel.begin(Type.MODEL, sequence, len(head) + missing_bytes, head)
             with artifact.open() as file:
                 file.seek(offset)
                 self.protocol.send_file(file, missing_bytes, progress)
         except UnreachableError as gone:
-            raise self._talk.last_words(gone) from gone
-        return self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
+            raise self.conversation.last_words(gone) from gone
+        return self.conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
 
     def _first_answer(self, hello: bytes) -> tuple[int, Queued | Welcome]:
         """Say HELLO and return the first answer; what it is not says what listens there."""
         try:
-            sequence = self._talk.request(Type.HELLO, [hello])
+            sequence = self.conversation.request(Type.HELLO, [hello])
             return sequence, self._greeting(sequence)
         except frames.VersionMismatchError:
             raise
@@ -362,7 +364,7 @@ class Client:
             ) from error
 
     def _greeting(self, sequence: int) -> Queued | Welcome:
-        content = self._talk.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES).payload
+        content = self.conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES).payload
         answer: Queued | Welcome = payloads.decode(content, Queued | Welcome)  # type: ignore[arg-type]
         return answer
 

@@ -382,5 +382,5 @@ def test_a_target_that_ends_a_session_is_heard_even_if_the_client_was_just_speak
     content = len(description).to_bytes(4, "big") + description
     client = agent.connect()
     with pytest.raises(TargetError, match="too long"):
-        client._talk.answer(client._talk.request(Type.MODEL, [content]), 0)
+        client.conversation.answer(client.conversation.request(Type.MODEL, [content]), 0)
     client.disconnect()

@@ -216,7 +216,7 @@ def begin_model(client, size_bytes: int) -> None:
     """Send the beginning of a model and not more."""
     description = encode(ModelDescription(format="echo", size_bytes=size_bytes, sha256="0" * 64))
     head = len(description).to_bytes(4, "big") + description
-    client._talk.channel.begin(Type.MODEL, 1, len(head) + size_bytes, head)
+    client.conversation.channel.begin(Type.MODEL, 1, len(head) + size_bytes, head)
 
 
 def test_a_model_that_stands_still_on_its_way_is_ended(tmp_path):

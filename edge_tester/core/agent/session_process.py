@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,7 +25,7 @@ from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.agent.storage import Store
 from edge_tester.core.errors import EdgeTesterError, ProtocolError
 from edge_tester.core.meter import Meter
-from edge_tester.core.options import path_of
+from edge_tester.core.options import Configurable, path_of
 from edge_tester.core.registry import load, name_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
@@ -33,6 +34,7 @@ from edge_tester.core.wire.payloads import Welcome
 
 logger = logging.getLogger(__name__)
 
+Part = TypeVar("Part", bound=Configurable)
 SessionFactory = Callable[
     [
         RuntimeProtocol,
@@ -111,24 +113,26 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     return 0
 
 
+def _made(role: str, kind: type[Part], described: list[tuple[str, dict[str, Any]]]) -> list[Part]:
+    """Return an instance for each dotted path and its options."""
+    found = []
+    for path, options in described:
+        part = load(role, path).from_options(options)
+        if not isinstance(part, kind):
+            raise TypeError(f"{path} is no {kind.__name__}.")
+        found.append(part)
+    return found
+
+
 def _meters(settings: SessionSettings) -> list[Meter]:
-    meters = []
-    for path, options in settings.meters:
-        meter = load("meters", path).from_options(options)
-        if not isinstance(meter, Meter):
-            raise TypeError(f"{path} is no meter.")
+    meters = _made("meters", Meter, settings.meters)
+    for meter in meters:
         meter.open()
-        meters.append(meter)
     return meters
 
 
 def _runtimes(settings: SessionSettings) -> list[Runtime]:
-    runtimes = []
-    for path, options in settings.runtimes:
-        runtime = load("runtimes", path).from_options(options)
-        if not isinstance(runtime, Runtime):
-            raise TypeError(f"{path} is no runtime.")
-        runtimes.append(runtime)
+    runtimes = _made("runtimes", Runtime, settings.runtimes)
     # One runtime is imported before a client comes. Of several, only the one that
     # the client chooses: the others would cost memory for nothing.
     if len(runtimes) == 1:

@@ -102,6 +102,20 @@ class AgentConformance:
         assert len(answer.start_ns) == len(answer.end_ns) == 20
         assert before + 21 == answer.counters.inferences
 
+    def test_a_slot_without_a_turn_keeps_its_inputs(
+        self, loaded: Client, samples: Sequence[Sequence[Array]]
+    ) -> None:
+        """Fewer inferences than slots: the rest can be run later."""
+        if loaded.slots < 2:
+            pytest.skip("has one slot")
+        loaded.run_block(samples[:2], count=1)
+        talk = loaded.conversation
+        run = talk.request(Type.PROCESS, [Block(1, 1, 1, 0).encoded()])
+        talk.answer(run, 0)
+        talk.answer(run, 1 << 10)
+        wanted = talk.request(Type.OUTPUT, [payloads.OUTPUT.pack(1, 0)])
+        assert len(talk.answer(wanted, 1 << 30).payload) > payloads.TENSORS.size
+
     def test_measures_within_the_host_s_time(
         self, loaded: Client, samples: Sequence[Sequence[Array]]
     ) -> None:

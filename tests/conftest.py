@@ -1,9 +1,37 @@
 import signal
+from pathlib import Path
 
 import pytest
 
 from tests import small_models
 
+ROOT = Path(__file__).parent
+# What "make check" leaves out: whole networks through whole frameworks, agents that are attacked
+# for minutes, and every block of the documentation.
+SLOW = (
+    "compilers",
+    "core/agent/test_agent.py",
+    "core/agent/test_attacks.py",
+    "core/agent/test_peers.py",
+    "core/making",
+    "core/run/test_interrupted.py",
+    "core/run/test_journal.py",
+    "examples",
+    "modelwrappers",
+    "onnxconverters",
+    "resources",
+    "runtimes",
+    "scenarios/test_classical.py",
+    "scenarios/test_interrupted.py",
+    "scenarios/test_matrix.py",
+    "scenarios/test_onnx_conversion.py",
+    "scenarios/test_own_files.py",
+    "scenarios/test_owner.py",
+    "scenarios/test_report.py",
+    "scenarios/test_run_file.py",
+    "test_packaging.py",
+    "test_readme.py",
+)
 # Runs tests inside a test.
 pytest_plugins = ("pytester",)
 
@@ -25,3 +53,21 @@ def small_tflite(small_keras, tmp_path_factory):
 def pytest_configure():
     """Let Ctrl-C reach what tests start: processes of pytest-xdist ignore it, and hand that on."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def is_slow(path: Path) -> bool:
+    return any(path.is_relative_to(ROOT / name) for name in SLOW)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Import no framework whose tests are not wanted."""
+    if config.option.markexpr == "not slow" and is_slow(collection_path):
+        return True
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what takes long, in the one place where it is listed."""
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)

@@ -4,8 +4,9 @@ Run: ``python benchmarks/wire.py``. All cases run in one call, block by block in
 random order, on TCP over loopback:
 
 * floor: a bare Python process answers a request of 64 B, 150 KB or 602 KB with 4 KB
-  (TCP_NODELAY, recv_into, sendmsg), once with either side on a CPU of its own and once
-  where the scheduler puts them; the faster of the two counts;
+  (TCP_NODELAY, recv_into, sendmsg), and a block of such requests, each into a place of its own,
+  with as many answers; once with either side on a CPU of its own and once where the scheduler puts
+  them; the faster of the two counts;
 * framed: the same exchange through the real agent and its supervised session process;
 * sample: inputs to the target, an inference that takes nothing, 0.1 ms or 1 ms, outputs and
   counters back, in blocks or one request after another.
@@ -24,7 +25,8 @@ from _common import agent, interleave, median_us, on_cpu, scratch, timed
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.wire import payloads
-from edge_tester.core.wire.client import Client
+from edge_tester.core.wire.channel import write
+from edge_tester.core.wire.client import BLOCK_BYTES, Client
 from edge_tester.core.wire.frames import Type
 
 SIZES_BYTES = (64, 150_528, 602_112)
@@ -36,20 +38,21 @@ GOAL_LARGE = 1.3
 SLOTS = 64
 
 FLOOR = f"""
-import socket, sys
+import socket
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 connection, _ = listener.accept()
 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-view, reply = memoryview(bytearray(1 << 20)), bytes({REPLY_BYTES})
-while True:
-    received = connection.recv_into(view)
-    if not received:
-        break
-    size = int.from_bytes(view[:4], "big")
-    while received < size:
-        received += connection.recv_into(view[received:])
-    connection.sendmsg([reply])
+head, reply = memoryview(bytearray(8)), bytes({REPLY_BYTES})
+# A place for each sample of a block, as slots are.
+places = [memoryview(bytearray({SIZES_BYTES[-1]})) for _ in range({SLOTS})]
+while connection.recv_into(head):
+    count, size = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
+    for place in places[:count]:
+        received = 0
+        while received < size:
+            received += connection.recv_into(place[received:size])
+    connection.sendmsg([reply] * count)
 """
 
 
@@ -65,18 +68,24 @@ def floor() -> Iterator[socket.socket]:
             yield connection
 
 
-def bare_exchange(connection: socket.socket, size: int) -> Callable[[int], list[int]]:
-    """Return a case of the floor."""
-    request = size.to_bytes(4, "big") + bytes(size - 4)
+def bare_exchange(
+    connection: socket.socket, size: int, block: int = 1
+) -> Callable[[int], list[int]]:
+    """Return a case of the floor: so many samples at once, and all that is answered to them."""
+    head, sample = block.to_bytes(4, "big") + size.to_bytes(4, "big"), bytes(size)
     view = memoryview(bytearray(1 << 16))
 
     def exchange() -> None:
-        connection.sendmsg([request])
+        sent = connection.sendmsg([head, *[sample] * min(block, 512)])
+        write(connection, [head, *[sample] * block], sent)
         received = 0
-        while received < REPLY_BYTES:
-            received += connection.recv_into(view[received:])
+        while received < block * REPLY_BYTES:
+            received += connection.recv_into(view)
 
-    return lambda count: timed(exchange, count)
+    def run(count: int) -> list[int]:
+        return [taken // block for taken in timed(exchange, -(-count // block))]
+
+    return run
 
 
 def echo_model(folder: Path, size: int, inference_ns: int) -> Artifact:
@@ -147,6 +156,9 @@ def main() -> None:
         for size in SIZES_BYTES:
             cases[f"pinned {size}"] = pinned(bare_exchange(bound, size))
             cases[f"free {size}"] = bare_exchange(free, size)
+            block = max(1, min(SLOTS, BLOCK_BYTES // size))
+            cases[f"pinned block {size}"] = pinned(bare_exchange(bound, size, block))
+            cases[f"free block {size}"] = bare_exchange(free, size, block)
             cases[f"framed {size}"] = framed_case(framed_client, echo_model(folder, size, 0))
             for duration_ns in INFERENCES_NS:
                 model = echo_model(folder, size, duration_ns)
@@ -154,19 +166,25 @@ def main() -> None:
                     case = sample_case(client, model, classical=kind == "classical")
                     cases[f"{kind} {size} {duration_ns}"] = case
         found = {k: median_us(v) for k, v in interleave(cases, rounds=10, count=200).items()}
-    floors = {size: min(found[f"pinned {size}"], found[f"free {size}"]) for size in SIZES_BYTES}
+    floors = {
+        kind: {
+            size: min(found[f"{how}{kind} {size}"] for how in ("pinned", "free"))
+            for size in SIZES_BYTES
+        }
+        for kind in ("", " block")
+    }
     print("one exchange [us, medians]")
     print(f"{'request':>9} {'pinned':>8} {'free':>8} {'framed':>8} {'ratio':>6} {'goal':>6}")
     for size, goal in zip(SIZES_BYTES, GOALS_FRAMED, strict=True):
         framed = found[f"framed {size}"]
         print(
             f"{size:>9} {found[f'pinned {size}']:8.1f} {found[f'free {size}']:8.1f} {framed:8.1f} "
-            f"{framed / floors[size]:6.2f} {goal:6.2f}"
+            f"{framed / floors[''][size]:6.2f} {goal:6.2f}"
         )
-    print("\none sample [us, medians]; beyond its inference, and against the floor")
+    print("\none sample [us, medians]; beyond its inference, and against the floor's block")
     print(
         f"{'request':>9} {'inference':>9} {'block':>8} {'classical':>9} {'beyond':>7} {'goal':>5} "
-        f"{'/floor':>6} {'goal':>5}"
+        f"{'floor':>7} {'/floor':>6} {'goal':>5}"
     )
     for size in SIZES_BYTES:
         for duration_ns in INFERENCES_NS:
@@ -176,7 +194,8 @@ def main() -> None:
             print(
                 f"{size:>9} {duration_ns / 1000:9.0f} {block:8.1f} "
                 f"{found[f'classical {size} {duration_ns}']:9.1f} {beyond:7.1f} "
-                f"{GOAL_BEYOND_US if first else '':>5} {beyond / floors[size]:6.2f} "
+                f"{GOAL_BEYOND_US if first else '':>5} "
+                f"{floors[' block'][size]:7.1f} {beyond / floors[' block'][size]:6.2f} "
                 f"{GOAL_LARGE if last else '':>5}"
             )
 

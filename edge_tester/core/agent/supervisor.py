@@ -174,7 +174,10 @@ class Supervisor:
         self._reception.close()
         if self._service is not None:
             service, self._service = self._service, None
-            service.end(reason="The agent was stopped.", quiet=service.peer is None)
+            service.end(
+                reason="The agent was stopped.",
+                quiet=service.peer is None or service.peer.has_hung_up(),
+            )
             end_s = time.monotonic() + _CLOSE_LIMIT_S
             while not service.is_gone() and time.monotonic() < end_s:
                 time.sleep(_ENDING_INTERVAL_S)

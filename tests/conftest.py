@@ -34,6 +34,8 @@ SLOW = (
 )
 # Runs tests inside a test.
 pytest_plugins = ("pytester",)
+# One process has each file to itself: the longest come first, or the others wait for them.
+FIRST = ("test_readme.py", "scenarios/test_onnx_conversion.py", "scenarios/test_matrix.py")
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +69,9 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what takes long, in the one place where it is listed."""
+    """Mark what takes long, in the one place where it is listed; begin with the longest."""
+    first = [ROOT / name for name in FIRST]
+    items.sort(key=lambda item: first.index(item.path) if item.path in first else len(first))
     for item in items:
         if is_slow(item.path):
             item.add_marker(pytest.mark.slow)

@@ -32,9 +32,8 @@ class Listener(Protocol):
 class RuntimeProtocol(Configurable):
     """A subclass must make and end connections: the four methods below, and nothing else.
 
-    * A connection gives bytes whole and in order, or fails with OSError; ``checksums`` says if not.
+    * ``connection`` keeps to :class:`Connection`; ``checksums`` says if it may damage bytes.
     * ``disconnect`` may be called twice, and before anything was connected.
-    * ``limit_wait`` bounds each send and receive from then on, where the link can stall.
     * The same class serves both sides; an agent rebuilds it from its options in another process.
 
     The conversation itself exists once: requests of the host in
@@ -53,7 +52,7 @@ class RuntimeProtocol(Configurable):
     """Most bytes to take by one receive."""
 
     connection: Connection = state()
-    """What moves bytes, from connecting or attaching on: a socket, or what acts like one."""
+    """What moves bytes, from connecting or attaching on."""
 
     def start_server(self) -> Listener:
         """Listen for clients."""
@@ -76,12 +75,6 @@ class RuntimeProtocol(Configurable):
     def disconnect(self) -> None:
         """Close the connection; may be called twice."""
         raise NotImplementedError
-
-    def limit_wait(self, limit_s: float) -> None:
-        """Let sending and receiving fail that take longer than this; from connecting on.
-
-        A link that cannot stall needs nothing.
-        """
 
     @property
     def exposed(self) -> bool:

@@ -101,6 +101,13 @@ class LoopbackProtocol(RuntimeProtocol):
             peer._arrived.append(memoryview(mapped)[begin:])
         progress(count)
 
+    def descriptors(self) -> tuple[int, ...]:
+        """Return none: nobody outside of this process writes to it."""
+        return ()
+
+    def limit_wait(self, limit_s: float) -> None:
+        """Do nothing: the other side answers before this one waits."""
+
     def close(self) -> None:
         """End the connection, which this side is itself."""
         self.disconnect()

@@ -6,7 +6,6 @@ import errno
 import ipaddress
 import socket
 import stat
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ from edge_tester.core.errors import ModelError, UnreachableError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
 from edge_tester.core.wire.channel import lost
+from edge_tester.core.wire.connections import SocketConnection, connected
 
 _CONNECT_LIMIT_S = 5.0
 _SENDFILE_BYTES = 1 << 20
@@ -31,7 +31,7 @@ class NetworkProtocol(RuntimeProtocol):
         1 << 20, minimum=1024, unit="bytes", help="Most bytes taken by one receive"
     )
 
-    connection: socket.socket = state()
+    connection: SocketConnection = state()
 
     @property
     def address(self) -> str:
@@ -77,9 +77,7 @@ class NetworkProtocol(RuntimeProtocol):
 
     def attach(self, connection: Any) -> None:
         """Use a connected socket, or the descriptor of one."""
-        if isinstance(connection, int):
-            connection = socket.socket(fileno=connection)
-        connection.settimeout(None)
+        connection = connected(connection)
         if connection.family != socket.AF_UNIX:
             # Without it Nagle's algorithm and delayed acknowledgement add 40 ms.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -88,12 +86,6 @@ class NetworkProtocol(RuntimeProtocol):
                 if number := getattr(socket, name, None):
                     connection.setsockopt(socket.IPPROTO_TCP, number, value)
         self.connection = connection
-
-    def limit_wait(self, limit_s: float) -> None:
-        """Let the kernel end a call that waits longer; Python's own limit costs a call each."""
-        limit = struct.pack("ll", int(limit_s), int(limit_s % 1 * 1e6))
-        for name in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self.connection.setsockopt(socket.SOL_SOCKET, name, limit)
 
     def start_client(self) -> None:
         """Connect to an agent."""

@@ -15,7 +15,7 @@ from typing import Any
 from edge_tester.core.errors import UnreachableError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
-from edge_tester.core.wire.connections import Connection, PipeConnection
+from edge_tester.core.wire.connections import PipeConnection, connected
 
 _EXAMPLE = "ssh pi@raspberrypi edge-tester server --stdio"
 _PIECE_BYTES = 1 << 18
@@ -45,19 +45,10 @@ class StdioProtocol(RuntimeProtocol):
 
     def attach(self, connection: Any) -> None:
         """Use a socket, the descriptor of one, or a pair of descriptors to read and to write."""
-        if isinstance(connection, int):
-            connection = socket.socket(fileno=connection)
-        if isinstance(connection, socket.socket):
-            connection.settimeout(None)
-        elif isinstance(connection, tuple):
-            connection = PipeConnection(*connection)
-        self.connection = connection
-
-    def limit_wait(self, limit_s: float) -> None:
-        """Let reading and writing fail that wait longer."""
-        connection: Connection = self.connection
-        if isinstance(connection, PipeConnection):
-            connection.limit_wait(limit_s)
+        if isinstance(connection, tuple):
+            self.connection = PipeConnection(*connection)
+        else:
+            self.connection = connected(connection)
 
     def start_client(self) -> None:
         """Start the command; what it writes to standard error is for the user."""

@@ -285,7 +285,7 @@ class AgentConformance:
         """Send frames, and return the types and payloads of the first answers."""
         protocol.start_client()
         try:
-            protocol.limit_wait(self.time_limit_s)
+            protocol.connection.limit_wait(self.time_limit_s)
             channel = protocol.open_channel(_EVERYTHING)
             write(protocol.connection, frames)
             answers: list[tuple[int, bytes]] = []

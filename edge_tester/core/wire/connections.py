@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import select
+import socket
+import struct
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,10 +16,13 @@ BUFFERS_AT_ONCE = 1024
 
 
 class Connection(Protocol):
-    """What a channel needs of a link; a socket is one.
+    """What a link gives once it is made.
 
-    Bytes arrive whole and in order; what fails raises OSError, also a wait beyond a limit.
+    Bytes arrive whole and in order; what fails raises OSError, also a wait beyond the limit.
     """
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return what can be watched for something to read; empty if it has no such thing."""
 
     def sendmsg(self, buffers: Sequence[Buffer], /) -> int:
         """Send bytes of these buffers, in order; return how many, perhaps not all."""
@@ -25,8 +30,33 @@ class Connection(Protocol):
     def recv_into(self, buffer: memoryview, /) -> int:
         """Put at least one byte at the beginning of a buffer; 0 says that the end came."""
 
+    def limit_wait(self, limit_s: float) -> None:
+        """Let every call from now on fail that waits longer; nothing where none can."""
+
     def close(self) -> None:
         """End it; may be called twice."""
+
+
+class SocketConnection(socket.socket):
+    """A connected socket; what the kernel does by itself costs nothing here."""
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return that of the socket."""
+        return (self.fileno(),)
+
+    def limit_wait(self, limit_s: float) -> None:
+        """Let the kernel end a call that waits longer; Python's own limit costs a call each."""
+        limit = struct.pack("ll", int(limit_s), int(limit_s % 1 * 1e6))
+        for name in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.setsockopt(socket.SOL_SOCKET, name, limit)
+
+
+def connected(connection: socket.socket | int) -> SocketConnection:
+    """Return a connection that takes over a connected socket, or the descriptor of one."""
+    descriptor = connection if isinstance(connection, int) else connection.detach()
+    found = SocketConnection(fileno=descriptor)
+    found.settimeout(None)
+    return found
 
 
 class PipeConnection:
@@ -45,6 +75,10 @@ class PipeConnection:
         self._open = True
         for descriptor in (reading, writing):
             os.set_blocking(descriptor, False)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return the one that is read."""
+        return (self._reading,)
 
     def limit_wait(self, limit_s: float) -> None:
         """Let every call fail that waits longer."""

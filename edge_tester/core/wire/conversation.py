@@ -73,7 +73,7 @@ class Conversation:
 
     def wait_up_to(self, limit_s: float) -> None:
         """Let every wait fail that takes longer, and every message that does."""
-        self.protocol.limit_wait(limit_s)
+        self.protocol.connection.limit_wait(limit_s)
         self.channel.message_limit_s = limit_s
 
     def following(self) -> int:

@@ -90,7 +90,9 @@ def add_flag(group: argparse._ArgumentGroup, declared: Any, prefix: str = "") ->
         text += f" [{declared.unit}]"
     if declared.required:
         text += " (required)"
-    elif declared.default is not None and declared.default is not False and declared.default != ():
+    elif not (
+        declared.default is None or declared.default is False or declared.default in ((), "")
+    ):
         text += f" (default: {plain(declared.default)})"
     # SUPPRESS keeps "not said" apart from "said"; the class supplies the default.
     common: dict[str, Any] = {

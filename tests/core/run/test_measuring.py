@@ -13,6 +13,7 @@ from edge_tester.core.run.pattern import BackToBack, LoadPattern, Schedule, Situ
 from edge_tester.core.run.plan import Plan
 from edge_tester.runtimes.echo import EchoRuntime
 from tests.agents import echo_model
+from tests.known_costs import KnownCostsRuntime
 from tests.runs import EchoModel, assert_consistent, npz, plan_of, run
 
 
@@ -25,6 +26,13 @@ class SensorRate(LoadPattern):
         count = min(20, situation.most, situation.left)
         arrivals = tuple(int(i * self.period_s * 1e9) for i in range(count))
         return Schedule(count, situation.untimed, arrivals)
+
+
+class Tens(LoadPattern):
+    """Blocks of ten."""
+
+    def block(self, situation):
+        return Schedule(10, situation.untimed)
 
 
 class Wrong(LoadPattern):
@@ -136,6 +144,15 @@ def test_what_was_really_done_is_recorded(
     assert_consistent(record)
 
 
+def test_processor_time_of_a_block_is_that_of_its_own_inferences(tmp_path):
+    model, dataset = parts(tmp_path, 30)
+    runtime = KnownCostsRuntime(burn_ns=2_000_000)
+    record = run(plan_of(model, dataset, runtime, pattern=Tens()))
+    # Of the processor alone, so others on the machine do not count.
+    assert [True] * 3 == [20_000_000 <= one.cpu_time_ns < 35_000_000 for one in record.blocks]
+    assert record.cpu_time_ns == sum(one.cpu_time_ns for one in record.blocks)
+
+
 def test_every_inference_is_timed_once_and_runs_as_often_as_said(tmp_path):
     """Two before all, the cold one and the second; then each sample, and one before each block."""
     runs = []
@@ -148,12 +165,6 @@ def test_every_inference_is_timed_once_and_runs_as_often_as_said(tmp_path):
             super().run()
 
     model, dataset = parts(tmp_path, 30)
-
-    class Tens(LoadPattern):
-        """Blocks of ten."""
-
-        def block(self, situation):
-            return Schedule(10, situation.untimed)
 
     record = run(plan_of(model, dataset, Counting(), pattern=Tens()))
     assert [10, 10, 10] == [len(block.target_ns) for block in record.blocks]

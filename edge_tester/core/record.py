@@ -62,6 +62,14 @@ class RunRecord(Part, frozen=True, kw_only=True):
     complete: Annotated[bool, about("False if the run was interrupted; what is here is valid")]
     incomplete_reason: str | None = None
     command_line: list[str]
+    together: Annotated[
+        str | None,
+        about(
+            "The same in all runs that were measured together: the replicates of one number ran in "
+            "the same minutes, their blocks in random order where the target can hold several "
+            "models"
+        ),
+    ] = None
     batch_size: Annotated[int, about("Samples per inference")]
     components: list[Component]
     model: ModelFacts

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.errors import OptionError, TargetError
+from edge_tester.core.errors import OptionError, RemoteProtocolError, TargetError
 from edge_tester.core.record import Machine
 from edge_tester.core.registry import name_of
 from edge_tester.core.run import heard
@@ -19,8 +21,10 @@ from edge_tester.core.run.plan import Plan
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.core.wire.client import Client
-from edge_tester.core.wire.payloads import Hello, Welcome
+from edge_tester.core.wire.payloads import Hello
 
+# What a replicate that begins right after another need not say.
+_TOLD_AFTER_S = 2.0
 # Inputs that the target is asked to keep room for; it grants as many as it can.
 _SLOTS = 1024
 _AXES: dict[str, int | None] = {"0": 0, "1": 1, "none": None}
@@ -42,6 +46,8 @@ class Deployment:
     batch_axis : int or None
     about_version : list of str
         Remarks on the target's version.
+    load_s : float
+        How long it took until the model was loaded, without waiting in line [s].
     batched : bool
         Whether the first axis of the outputs is the batch.
     facts : dict
@@ -56,6 +62,7 @@ class Deployment:
     artifact: Artifact
     batch_axis: int | None
     about_version: list[str]
+    load_s: float = 0.0
     batched: bool = True
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     remarks: list[str] = dataclasses.field(default_factory=list)
@@ -103,6 +110,27 @@ class Deployment:
         self.facts = heard.plain("What the runtime uses", loaded.facts)
         self.remarks = [*heard.remarks_in(self.facts), *self.about_version]
 
+    def require_same(self, first: Deployment) -> None:
+        """See whether this is what an earlier deployment of the same plan was.
+
+        Raises
+        ------
+        RemoteProtocolError
+            Another machine answered, or the same one otherwise.
+        """
+        for what, mine, theirs in (
+            ("machine", self.machine.hostname, first.machine.hostname),
+            ("start of the machine", self.machine.boot_id, first.machine.boot_id),
+            ("options of the runtime", self.runtime_options, first.runtime_options),
+            ("inputs of the model", self.inputs, first.inputs),
+            ("outputs of the model", self.outputs, first.outputs),
+        ):
+            if mine != theirs:
+                raise RemoteProtocolError(
+                    f"The target is not the same for every replicate: the {what} was {theirs}, and "
+                    f"is {mine} now."
+                )
+
 
 def hello_of(plan: Plan, *, wait: bool) -> Hello:
     """Return how this host introduces itself."""
@@ -138,7 +166,11 @@ def require_target(plan: Plan, link: RuntimeProtocol | None = None) -> None:
 
 @contextlib.contextmanager
 def deploy(
-    plan: Plan, artifact: Artifact, observer: Observer, link: RuntimeProtocol | None = None
+    plan: Plan,
+    artifact: Artifact,
+    observer: Observer,
+    link: RuntimeProtocol | None = None,
+    first: Deployment | None = None,
 ) -> Iterator[Deployment]:
     """Connect to the target, and have it load a model.
 
@@ -149,31 +181,58 @@ def deploy(
     observer : Observer
     link : RuntimeProtocol, optional
         To an agent that was started for this plan.
+    first : Deployment, optional
+        An earlier one of the same plan: this one must be equal to it.
 
     Raises
     ------
     TargetError, ProtocolError, OptionError
     """
     client = Client(_linked(plan, link))
-    measurement = plan.measurement
     try:
-        welcome: Welcome = client.connect(
-            hello_of(plan, wait=measurement.wait),
-            observer.tell,
-            answer_limit_s=measurement.answer_limit_s,
-        )
+        begun_s = time.monotonic()
+        with _told_late(observer.tell, first is not None) as tell:
+            welcome = client.connect(
+                # A target that was just left takes a moment to be free again.
+                hello_of(plan, wait=plan.measurement.wait or first is not None),
+                tell,
+                answer_limit_s=plan.measurement.answer_limit_s,
+            )
         deployment = Deployment(
             client,
             heard.machine_of(welcome),
             heard.plain("The options of the runtime", welcome.runtime_options),
             artifact,
-            _AXES.get(plan.model.batch_axis, 0),
+            first.batch_axis if first else _AXES.get(plan.model.batch_axis, 0),
             heard.version_remarks(welcome),
         )
-        deployment.upload(plan.dataset.inference_batch_size, observer)
+        deployment.upload(
+            plan.dataset.inference_batch_size, observer if first is None else Observer()
+        )
+        if first is not None:
+            deployment.batched = first.batched
+            deployment.require_same(first)
+            deployment.load_s = time.monotonic() - begun_s
         yield deployment
     finally:
         client.disconnect()
+
+
+@contextlib.contextmanager
+def _told_late(tell: Callable[[str], None], late: bool) -> Iterator[Callable[[str], None]]:
+    """Give what tells at once, or only what still holds after a while."""
+    timers: list[threading.Timer] = []
+
+    def later(text: str) -> None:
+        timers.append(threading.Timer(_TOLD_AFTER_S, tell, [text]))
+        timers[-1].daemon = True
+        timers[-1].start()
+
+    try:
+        yield later if late else tell
+    finally:
+        for timer in timers:
+            timer.cancel()
 
 
 def fed(plan: Plan, deployment: Deployment, observer: Observer) -> Feed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ class Feed:
         self._inputs = inputs
         self._outputs = outputs
         self._beginning = beginning
-        self._size = size
+        self.size = size
         self.indices: Array = np.empty(0, int) if indices is None else indices
         self._batch_axis = batch_axis
         self._given = InputWatch(inputs, calibrated)
@@ -78,7 +79,7 @@ class Feed:
             The data set has another number of inputs than the model.
         """
         specs = self._inputs
-        inputs = [filled(values, self._size) for values in samples.inputs]
+        inputs = [filled(values, self.size) for values in samples.inputs]
         values = self._model.preprocess(inputs, specs)
         if len(values) != len(specs):
             raise InputError(
@@ -87,28 +88,42 @@ class Feed:
             )
         return values
 
-    @property
-    def inferences(self) -> int:
-        """How many inferences all samples take."""
-        return -(-len(self.indices) // self._size)
+    def inferences(self, indices: Array) -> int:
+        """Return how many inferences some samples take."""
+        return -(-len(indices) // self.size)
 
-    def loaded(self) -> Iterator[Samples]:
-        """Load the samples of one inference after the other."""
-        if self._beginning is None:
-            yield from self._dataset.batches(self.indices, self._size)
-        else:
-            yield self._beginning
-            yield from self._dataset.batches(self.indices[self._size :], self._size)
+    def loaded(self, indices: Array | None = None) -> Iterator[Samples]:
+        """Load the samples of one inference after the other; those of the feed by default."""
+        indices = self.indices if indices is None else indices
+        # Those at the beginning were loaded to see what they are.
+        beginning, self._beginning = self._beginning, None
+        if beginning is not None and np.array_equal(
+            indices[: self.size], self.indices[: self.size]
+        ):
+            yield beginning
+            indices = indices[self.size :]
+        yield from self._dataset.batches(indices, self.size)
 
-    def batches(self, *, ahead: bool = False) -> Generator[Batch, None, None]:
+    def batches(
+        self, indices: Array | None = None, *, ahead: bool = False, again: bool = False
+    ) -> Generator[Batch, None, None]:
         """Return the tensors of one inference after the other.
 
         Parameters
         ----------
+        indices : ndarray of int, optional
+            Of the samples; those of the feed by default.
         ahead : bool, default=False
             Whether to load the next ones in a second thread meanwhile.
+        again : bool, default=False
+            Whether they were fed before: then nothing of them is counted.
         """
-        made = self._batches()
+        made = self._batches(indices, again)
+        return read_ahead(made) if ahead else made
+
+    def repeated(self, *, ahead: bool = False) -> Generator[Batch, None, None]:
+        """Return the batches of all samples, which were fed before, again and again."""
+        made = (batch for _ in itertools.count() for batch in self._batches(None, True))
         return read_ahead(made) if ahead else made
 
     def real(self, outputs: Sequence[Array]) -> list[Array]:
@@ -118,7 +133,7 @@ class Feed:
     def divided(self, values: Array, count: int) -> Array:
         """Return an output with the samples that count along its first axis."""
         axis = None if self._model.batchless else self._batch_axis
-        return per_sample(values, self._size, axis)[:count]
+        return per_sample(values, self.size, axis)[:count]
 
     def scores(self, real: Sequence[Array], count: int) -> Array:
         """Return what is evaluated of the real outputs of an inference, of the first samples."""
@@ -140,11 +155,12 @@ class Feed:
         """Return what was lost on either side, in words."""
         return [*self._given.remarks(at_chance=at_chance), *self._taken.remarks()]
 
-    def _batches(self) -> Generator[Batch, None, None]:
-        starts = range(0, len(self.indices), self._size)
-        for start, samples in zip(starts, self.loaded(), strict=True):
-            tensors = self._given.conform(self.values(samples))
-            yield Batch(self.indices[start : start + self._size], samples.truth, tensors)
+    def _batches(self, indices: Array | None, again: bool) -> Generator[Batch, None, None]:
+        indices = self.indices if indices is None else indices
+        starts = range(0, len(indices), self.size)
+        for start, samples in zip(starts, self.loaded(indices), strict=True):
+            tensors = self._given.conform(self.values(samples), counted=not again)
+            yield Batch(indices[start : start + self.size], samples.truth, tensors)
 
 
 def joined(scores: Sequence[Array]) -> list[Array]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from edge_tester.core.run.recording import closed
 from edge_tester.core.run.tally import Tally, settled
 
 SUFFIX = ".journal"
-_VERSION = 1
+_VERSION = 2
 _REASON = "the process that measured it ended without a word; recovered from its journal"
 _REMARK = (
     "Recovered from the journal of a run that did not end by itself: how many values the model's "
@@ -43,18 +44,19 @@ class Opened(msgspec.Struct, frozen=True, tag="opened"):
     """The first line."""
 
     version: int
-    started: str
     record: RunRecord
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept"):
-    """One block; none where the cold inference is an answer."""
+    """One block of a replicate; none where the cold inference is an answer."""
 
     block: Block | None
     predictions: Predictions
     quality: Quality
     cold_start: ColdStart
     memory: Memory
+    replicate: int = 0
+    started: str = ""
 
 
 class Journal:
@@ -82,9 +84,9 @@ class Journal:
             f"'edge-tester recover {self.path}' makes a record of it."
         )
 
-    def begin(self, record: RunRecord, started: str) -> None:
+    def begin(self, record: RunRecord) -> None:
         """Write the first line."""
-        self._write(Opened(_VERSION, started, record))
+        self._write(Opened(_VERSION, record))
         os.fsync(self._descriptor)
 
     def keep(self, tally: Tally, block: Block | None, predictions: Predictions) -> None:
@@ -96,7 +98,8 @@ class Journal:
             The file cannot be written; what is in it stays whole.
         """
         quality = tally.evaluation.summary()
-        self._write(Kept(block, predictions, quality, tally.cold_start, tally.memory))
+        place = tally.number, tally.started
+        self._write(Kept(block, predictions, quality, tally.cold_start, tally.memory, *place))
         self.blocks += block is not None
 
     def remove(self) -> None:
@@ -223,23 +226,16 @@ def read_journal(path: Path) -> RunRecord | None:
 
 
 def _record_of(opened: Opened, kept: list[Kept]) -> RunRecord | None:
-    blocks = [one.block for one in kept if one.block is not None]
-    if not blocks:
+    replicates = _replicates(kept)
+    if not replicates:
         return None
     last = kept[-1]
     truth = [value for one in kept for value in one.predictions.truth or []]
     index = [value for one in kept for value in one.predictions.index]
     predicted = [value for one in kept for value in one.predictions.predicted]
-    replicate = Replicate(
-        started=opened.started,
-        cold_start=last.cold_start,
-        memory=last.memory,
-        blocks=blocks,
-        complete=False,
-    )
     return closed(
         opened.record,
-        [replicate],
+        replicates,
         Predictions(
             index=index,
             truth=truth if len(truth) == len(index) else None,
@@ -249,6 +245,26 @@ def _record_of(opened: Opened, kept: list[Kept]) -> RunRecord | None:
         incomplete_reason=_REASON,
         remarks=[*opened.record.remarks, _REMARK],
     )
+
+
+def _replicates(kept: Sequence[Kept]) -> list[Replicate]:
+    """Return the replicates that have a block; all but the last one of them have ended."""
+    found = []
+    for number, group in itertools.groupby(kept, lambda one: one.replicate):
+        lines = list(group)
+        blocks = [one.block for one in lines if one.block is not None]
+        if blocks:
+            last = lines[-1]
+            found.append(
+                Replicate(
+                    started=last.started,
+                    cold_start=last.cold_start,
+                    memory=last.memory,
+                    blocks=blocks,
+                    complete=number < kept[-1].replicate,
+                )
+            )
+    return found
 
 
 def _recovered(journal: Path, descriptor: int, record: Path) -> Path | None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from edge_tester.core.record import Block, Replicate
+from edge_tester.core.record import Block
 from edge_tester.core.run import heard
 from edge_tester.core.run.batches import Batch, same_tensors
 from edge_tester.core.run.deployment import Deployment
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.run.pattern import LoadPattern, Situation, scheduled
 from edge_tester.core.run.plan import Measurement
-from edge_tester.core.run.recording import cold_start_of, memory_of
 from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.tensors import Array
 from edge_tester.core.wire.client import BlockAnswer, Client
@@ -41,94 +40,165 @@ class Answers(NamedTuple):
     batches : list of Batch
         What was asked.
     outputs : list of lists of ndarray
-        Views that are valid until the next request.
+        Views that are valid until the next request over the same connection.
     counters : Counters
         After it.
+    again : bool
+        Whether these samples were answered before: only their time counts.
     """
 
     block: Block | None
     batches: list[Batch]
     outputs: list[list[Array]]
     counters: Counters
+    again: bool = False
 
 
-class _Start(NamedTuple):
-    """What is known when the first block begins."""
+class Share(NamedTuple):
+    """What a replicate runs.
 
+    Attributes
+    ----------
+    indices : ndarray of int
+        Samples that it answers, each once.
+    inferences : int
+        How many inferences it runs at least; where it has fewer samples, it runs samples again.
+    duration_ns : int
+        How long its blocks last together at least, by the target's clock [ns].
+    """
+
+    indices: Array
+    inferences: int = 0
+    duration_ns: int = 0
+
+
+class Start(NamedTuple):
+    """What is known of a fresh deployment when its first block begins.
+
+    Attributes
+    ----------
+    first : Batch
+        What ran until then.
+    counters : Counters
+    inference_ns : int
+        About how long an inference takes.
+    untimed : int
+        Inferences before each block that let it begin with warm caches.
+    most : int
+        Inferences that a block may have.
+    answers : Answers or None
+        To the first batch, if the model keeps a state.
+    """
+
+    first: Batch
     counters: Counters
     inference_ns: int
     untimed: int
     most: int
+    answers: Answers | None = None
 
 
-def measure(
+def begin(
     deployment: Deployment,
-    feed: Feed,
-    pattern: LoadPattern,
+    first: Batch,
     measurement: Measurement,
-    on_block: Callable[[Answers], None],
     remark: Callable[[str], None],
-) -> Replicate:
-    """Run all samples once.
+) -> Start:
+    """Run the first inference after loading: the cold one, apart from all others.
 
-    The first inference after loading is the cold one, apart from all others. One more tells
-    whether the model answers the same input the same way, and how long it takes.
+    One more tells whether the model answers the same input the same way, and how long it takes.
 
     Parameters
     ----------
     deployment : Deployment
         Freshly loaded.
-    feed : Feed
-    pattern : LoadPattern
+    first : Batch
+        The first one of its share.
     measurement : Measurement
-    on_block : callable
-        Hears of each block when it is whole: one that fails is lost.
     remark : callable
         Hears of what makes the figures doubtful.
 
     Raises
     ------
     EdgeTesterError
-        What was heard until then counts.
     """
-    client, started = deployment.client, now()
-    blocks: list[Block] = []
-    left = feed.inferences
+    client = deployment.client
+    cold, counters = _asked(client, [first], None, measurement)
+    if not deployment.stateful:
+        return _warm_up(client, first, cold, measurement, remark)
+    most = _most(client, [*first.tensors, *cold.outputs[0]], measurement)
+    answers = Answers(None, [first], cold.outputs, counters)
+    return Start(first, counters, _times(cold)[0], 0, most, answers)
+
+
+def blocks(
+    deployment: Deployment,
+    feed: Feed,
+    start: Start,
+    share: Share,
+    pattern: LoadPattern,
+    measurement: Measurement,
+) -> Generator[Answers, None, None]:
+    """Run a share of the samples, one block for each step.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    feed : Feed
+    start : Start
+        Of this deployment.
+    share : Share
+    pattern : LoadPattern
+    measurement : Measurement
+
+    Raises
+    ------
+    EdgeTesterError
+        The block of this step is lost.
+    """
     # Reading ahead on the machine that infers would take processor time from it.
     ahead = describe_machine().boot_id != deployment.machine.boot_id
-    # Closed at the end, whatever ends it: a thread may be reading ahead.
-    with contextlib.closing(feed.batches(ahead=ahead)) as batches:
-        first = next(batches)
-        cold, counters = _asked(client, [first], None, measurement)
-        if deployment.stateful:
-            most = _most(client, [*first.tensors, *cold.outputs[0]], measurement)
-            start = _Start(counters, _times(cold)[0], 0, most)
-            on_block(Answers(None, [first], cold.outputs, counters))
-            left -= 1
-            waiting: Iterator[Batch] = batches
-        else:
-            start = _warm_up(client, first, cold, measurement, remark)
-            waiting = itertools.chain([first], batches)
-        counters = start.counters
-        while left:
-            situation = Situation(start.most, left, start.inference_ns, start.untimed)
-            schedule = scheduled(pattern, situation)
-            chunk = list(itertools.islice(waiting, schedule.inferences))
-            before = counters
-            answer, counters = _asked(
-                client, chunk, before, measurement, schedule.untimed, schedule.arrivals_ns
-            )
-            block = _block(answer, counters, before, schedule.untimed, deployment.in_process)
-            on_block(Answers(block, chunk, answer.outputs, counters))
-            blocks.append(block)
-            left -= len(chunk)
-    return Replicate(
-        started=started,
-        cold_start=cold_start_of(counters),
-        memory=memory_of(counters),
-        blocks=blocks,
-        complete=True,
+    waiting: Iterator[Batch] = iter([start.first])
+    own, again = feed.inferences(share.indices), not len(share.indices)
+    if start.answers is not None:
+        yield start.answers._replace(again=again)
+        waiting = iter([])
+        own = max(0, own - 1)
+    taken = len(start.first.indices)
+    counters, lasted_ns, done = start.counters, 0, 0
+    phases = (
+        (feed.batches(share.indices[taken:], ahead=ahead), False),
+        (feed.repeated(ahead=ahead), True),
     )
+    for source, again in phases:
+        # Closed at the end, whatever ends it: a thread may be reading ahead.
+        with contextlib.closing(source):
+            batches = itertools.chain(waiting, source) if not again else source
+            while left := _left(again, own, share, done, lasted_ns, start.inference_ns):
+                situation = Situation(start.most, left, start.inference_ns, start.untimed)
+                schedule = scheduled(pattern, situation)
+                chunk = list(itertools.islice(batches, schedule.inferences))
+                before = counters
+                answer, counters = _asked(
+                    deployment.client,
+                    chunk,
+                    before,
+                    measurement,
+                    schedule.untimed,
+                    schedule.arrivals_ns,
+                )
+                block = _block(answer, counters, before, schedule.untimed, deployment.in_process)
+                yield Answers(block, chunk, answer.outputs, counters, again)
+                done += len(chunk)
+                lasted_ns += answer.end_ns[-1] - answer.begin_ns
+
+
+def _left(again: bool, own: int, share: Share, done: int, lasted_ns: int, inference_ns: int) -> int:
+    """Return how many inferences are left: of a share's own samples, or after these."""
+    if not again:
+        return own - done
+    missing_ns = share.duration_ns - lasted_ns
+    return max(0, share.inferences - done, -(-missing_ns // max(1, inference_ns)))
 
 
 def now() -> str:
@@ -142,7 +212,7 @@ def _warm_up(
     cold: BlockAnswer,
     measurement: Measurement,
     remark: Callable[[str], None],
-) -> _Start:
+) -> Start:
     once = [np.array(output) for output in cold.outputs[0]]
     again, counters = _asked(client, [first], cold.counters, measurement)
     (inference_ns,) = _times(again)
@@ -154,7 +224,7 @@ def _warm_up(
         )
     warmed = measurement.pace == "loop" and same and inference_ns < _WARMED_BELOW_NS
     most = _most(client, [*first.tensors, *once], measurement)
-    return _Start(counters, inference_ns, int(warmed), most)
+    return Start(first, counters, inference_ns, int(warmed), most)
 
 
 def _most(client: Client, tensors: Sequence[Array], measurement: Measurement) -> int:

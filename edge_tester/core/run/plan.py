@@ -47,6 +47,18 @@ class Measurement(Configurable):
         choices=("loop", "isolated"),
         help="Time an inference as one of a loop, with warm caches, or as the first after a pause",
     )
+    replicates: int | None = option(
+        None,
+        minimum=1,
+        help="Fresh processes that load the model anew and share the samples; 5 unless the samples "
+        "are too few or loading takes too long",
+    )
+    min_count: int = option(
+        0, minimum=0, help="Inferences at least, of all replicates; samples are run again for it"
+    )
+    min_duration_s: float = option(
+        0.0, minimum=0, unit="s", help="Time of all blocks at least; samples are run again for it"
+    )
     wait: bool = option(False, help="Wait in line while another client uses the target")
     answer_limit_s: float = option(
         600.0, minimum=0.1, unit="s", help="Time that the target may take for an answer"

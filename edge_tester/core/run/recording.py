@@ -45,6 +45,7 @@ def opening(
     name: str,
     created: str,
     command_line: Sequence[str],
+    together: str | None = None,
 ) -> RunRecord:
     """Return what a record says before anything is measured.
 
@@ -56,6 +57,8 @@ def opening(
     name, created : str
         Of the record.
     command_line : sequence of str
+    together : str, optional
+        What the records of runs that are measured together have in common.
     """
     artifact, machine = deployment.artifact, deployment.machine
     used = [plan.model, plan.dataset, deployment.client.protocol, plan.measurement, plan.pattern]
@@ -69,6 +72,7 @@ def opening(
         complete=False,
         incomplete_reason="nothing was measured",
         command_line=list(command_line),
+        together=together,
         batch_size=plan.dataset.inference_batch_size,
         components=[*components_of(used, artifact), runtime],
         model=model_facts(artifact, deployment.inputs, deployment.outputs),

@@ -41,7 +41,9 @@ class Tally:
     ) -> None:
         self.evaluation = evaluation
         self.feed = feed
-        self.blocks: list[Block] = []
+        self._replicates: list[Replicate] = []
+        self._blocks: list[Block] = []
+        self._started = ""
         self.cold_start = ColdStart()
         self.memory = Memory()
         self._files = files
@@ -50,8 +52,38 @@ class Tally:
         self._truth: list[Any] = []
         self._predicted: list[Any] = []
 
+    @property
+    def replicates(self) -> list[Replicate]:
+        """All that have a block; the last one may not be complete."""
+        current = [self._replicate(complete=False)] if self._blocks else []
+        return self._replicates + current
+
+    @property
+    def number(self) -> int:
+        """How many replicates are complete."""
+        return len(self._replicates)
+
+    @property
+    def started(self) -> str:
+        """When the replicate that goes on began, UTC, ISO 8601."""
+        return self._started
+
+    def begin(self, started: str) -> None:
+        """Begin a replicate."""
+        self._started, self._blocks = started, []
+
+    def end(self) -> None:
+        """Count the replicate that goes on as complete."""
+        with uninterrupted():
+            self._replicates.append(self._replicate(complete=True))
+            self._blocks = []
+
     def take(self, answers: Answers) -> int:
-        """Take the answers to one block; return how many samples it had."""
+        """Take the answers to one block; return how many samples were answered first by it."""
+        if answers.again:
+            with uninterrupted():
+                self._count(answers, Predictions(index=[], truth=[], predicted=[]))
+            return 0
         scores, outputs = [], []
         for batch, found in zip(answers.batches, answers.outputs, strict=True):
             # Views of what the next answer overwrites.
@@ -75,14 +107,13 @@ class Tally:
             predicted=self.evaluation.settled(self._predicted),
         )
 
-    def replicate(self, started: str) -> Replicate:
-        """Return what was measured until it ended early."""
+    def _replicate(self, *, complete: bool) -> Replicate:
         return Replicate(
-            started=started,
+            started=self._started,
             cold_start=self.cold_start,
             memory=self.memory,
-            blocks=self.blocks,
-            complete=False,
+            blocks=self._blocks,
+            complete=complete,
         )
 
     def _predictions(self, answers: Answers, scores: list[Array]) -> Predictions:
@@ -105,14 +136,17 @@ class Tally:
         else:
             for one, truth in zip(scores, truths, strict=True):
                 self.evaluation.update(one, truth)
-        if answers.block is not None:
-            self.blocks.append(answers.block)
-        self.cold_start = cold_start_of(answers.counters)
-        self.memory = memory_of(answers.counters)
         self._indices += predictions.index
         self._truth += predictions.truth or []
         self._predicted += predictions.predicted
         self._files.commit()
+        self._count(answers, predictions)
+
+    def _count(self, answers: Answers, predictions: Predictions) -> None:
+        if answers.block is not None:
+            self._blocks.append(answers.block)
+        self.cold_start = cold_start_of(answers.counters)
+        self.memory = memory_of(answers.counters)
         self._kept(self, answers.block, predictions)
 
 

@@ -50,8 +50,14 @@ class InputWatch:
         ]
         self._begun = False
 
-    def conform(self, values: Sequence[Array]) -> list[Array]:
+    def conform(self, values: Sequence[Array], *, counted: bool = True) -> list[Array]:
         """Return the tensors of one inference.
+
+        Parameters
+        ----------
+        values : sequence of ndarray
+        counted : bool, default=True
+            Whether to count; not where the same values were counted before.
 
         Raises
         ------
@@ -60,7 +66,7 @@ class InputWatch:
             data evidently are not made for the model; later ones are counted.
         """
         tensors = [
-            one.conform(real, overflowing=self._begun)
+            one.conform(real, overflowing=self._begun, counted=counted)
             for one, real in zip(self._inputs, values, strict=True)
         ]
         self._begun = True
@@ -91,8 +97,10 @@ class _Input:
         self.held = _held(spec)
         self.calibrated = calibrated
 
-    def conform(self, real: Array, *, overflowing: bool) -> Array:
+    def conform(self, real: Array, *, overflowing: bool, counted: bool) -> Array:
         tensor = self.spec.conform(real, overflowing=overflowing)
+        if not counted:
+            return tensor
         self.values += real.size
         if real.size and real.dtype.kind in "fiu":
             self._count(real, tensor)

@@ -44,11 +44,13 @@ def faulty_plan(folder, **measurement):
     return plan_of(model, dataset, FaultyRuntime(fault="error"), **measurement)
 
 
-def kept(path, outputs=None):
+def kept(path, outputs=None, samples=10):
     """The record of a run that ended early, which is whole."""
     record = read_record(path)
     assert not record.complete
-    assert [False] == [one.complete for one in record.replicates]
+    # Whoever ends it after the last sample leaves a whole replicate.
+    done = samples == len(record.predictions.index)
+    assert [one.complete for one in record.replicates] in ([False], [done])
     assert_consistent(record)
     if outputs is not None:
         assert len(record.predictions.index) == len(np.load(outputs / "output_0.npy"))
@@ -135,7 +137,10 @@ def test_control_c_keeps_what_was_measured(tmp_path):
 def test_control_c_at_any_line_keeps_whole_blocks_in_all_that_is_kept(tmp_path):
     """Press it at the n-th line of what measures and keeps, for every n."""
     path, outputs = tmp_path / "r.json", tmp_path / "outputs"
-    traced = ("measure", "take", "_keep", "keep", "_asked", "_block", "append", "commit", "_write")
+    traced = (
+        *("replicate", "begin", "blocks", "_asked", "_block", "take", "_keep", "_count", "keep"),
+        *("append", "commit", "end", "written", "_write"),
+    )
     recorded = 0
     for at in range(10_000):
         lines = itertools.count()
@@ -166,7 +171,7 @@ def test_control_c_at_any_line_keeps_whole_blocks_in_all_that_is_kept(tmp_path):
             assert path == recover(path)
             assert 5 == len(read_record(path).predictions.index)
         if path.exists() and not read_record(path).complete:
-            record = kept(path, outputs)
+            record = kept(path, outputs, 5)
             assert {len(block.target_ns) for block in record.blocks} <= {1, 2}
             recorded += 1
         assert not journal_of(path).exists()

@@ -70,7 +70,7 @@ def killed(tmp_path, monkeypatch):
     """A journal of a whole run, as if the process had been killed right before its end."""
     path = tmp_path / "r.json"
     with monkeypatch.context() as patch:
-        patch.setattr("edge_tester.core.run.benchmark._write", lambda record, path, journal: None)
+        patch.setattr("edge_tester.core.run.running.Run._write", lambda run, record: None)
         made = run(plan(tmp_path, conversation="classical"), path=path)
     assert not path.exists()
     return path, made
@@ -157,7 +157,7 @@ def test_what_a_broken_disk_left_does_not_hide_what_is_before(killed):
         (b"", "no measured block"),
         (b'{"type": "op', "no measured block"),
         (b"a letter to a friend\n", "no journal of a run"),
-        (b'{"type": "opened", "version": 9, "started": ""}\n', "no journal of a run"),
+        (b'{"type": "opened", "version": 9}\n', "no journal of a run"),
     ],
 )
 def test_what_holds_nothing_is_refused_and_stays(tmp_path, content, said):
@@ -171,11 +171,11 @@ def test_what_holds_nothing_is_refused_and_stays(tmp_path, content, said):
 def test_a_journal_of_a_later_version_is_refused_and_stays(killed):
     path, _ = killed
     opened, *rest = journal_of(path).read_bytes().splitlines(keepends=True)
-    content = msgspec.json.decode(opened) | {"version": 2}
+    content = msgspec.json.decode(opened) | {"version": 3}
     journal_of(path).write_bytes(msgspec.json.encode(content) + b"\n" + b"".join(rest))
-    with pytest.raises(RecordError, match="journal of version 2, this edge_tester reads version 1"):
+    with pytest.raises(RecordError, match="journal of version 3, this edge_tester reads version 2"):
         recover(path)
-    with pytest.raises(RecordError, match="journal of version 2"), open_journal(path, print):
+    with pytest.raises(RecordError, match="journal of version 3"), open_journal(path, print):
         pass
     assert journal_of(path).exists()
 
@@ -207,7 +207,7 @@ def test_single_scores_are_settled_as_an_evaluation_does(tmp_path, monkeypatch):
     record = tmp_path / "r.json"
     one = plan_of(EchoModel(model_path=path), dataset, EchoRuntime(), conversation="classical")
     with monkeypatch.context() as patch:
-        patch.setattr("edge_tester.core.run.benchmark._write", lambda record, path, journal: None)
+        patch.setattr("edge_tester.core.run.running.Run._write", lambda run, record: None)
         made = run(one, path=record)
     assert [1, 1, 0, 1] == made.predictions.predicted
     assert_recovered(recover(record), made)
@@ -227,7 +227,7 @@ def test_a_disk_that_fills_up_leaves_whole_lines(tmp_path, monkeypatch):
     path = tmp_path / "r.json"
     monkeypatch.setattr("edge_tester.core.run.journal.os.write", full)
     monkeypatch.setattr(
-        "edge_tester.core.run.benchmark.write_record",
+        "edge_tester.core.run.running.write_record",
         lambda record, path: (_ for _ in ()).throw(RecordError("It cannot be written.")),
     )
     with pytest.raises(RecordError, match="It cannot be written. What was measured is kept in"):

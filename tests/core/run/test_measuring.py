@@ -10,7 +10,7 @@ from edge_tester.core.options import option, state
 from edge_tester.core.run.benchmark import measure, run_plan
 from edge_tester.core.run.localagent import local_agent
 from edge_tester.core.run.pattern import BackToBack, LoadPattern, Schedule, Situation, scheduled
-from edge_tester.core.run.plan import Plan
+from edge_tester.core.run.plan import Measurement, Plan
 from edge_tester.runtimes.echo import EchoRuntime
 from tests.agents import echo_model
 from tests.known_costs import KnownCostsRuntime
@@ -74,6 +74,7 @@ def test_a_pattern_of_somebody_else_decides_when_samples_come(tmp_path):
         *parts(tmp_path),
         EchoRuntime(),
         pattern=SensorRate(period_s=0.01),
+        measurement=Measurement(replicates=1),
         report_directory=tmp_path,
         report_name=path.stem,
     )

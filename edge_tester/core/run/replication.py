@@ -1,0 +1,136 @@
+"""How replicates share the samples: fresh processes, each with its own part of them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+from edge_tester.core.results.words import plural
+from edge_tester.core.run.batches import Batch
+from edge_tester.core.run.feed import Feed
+from edge_tester.core.run.measuring import Share
+from edge_tester.core.run.plan import Measurement
+from edge_tester.core.tensors import Array
+
+REPLICATES = 5
+"""Replicates where nobody says how many: with fewer, intervals are wide."""
+# Below it, a median says little of its process.
+_LEAST_INFERENCES = 10
+# Loads may take this part of what the samples take, or this long where they take little.
+_LOAD_SHARE, _LOADS_S = 0.1, 5.0
+# What an inference costs beside its own time, over a link.
+_OVERHEAD_NS = 60_000
+
+
+class Replication:
+    """Decides, before each replicate, what it runs.
+
+    Parameters
+    ----------
+    measurement : Measurement
+    feed : Feed
+    stateful : bool
+        Whether the model keeps a state: then its samples are not divided.
+    single : bool
+        Whether there is no fresh process to be had.
+
+    Attributes
+    ----------
+    done : int
+        Replicates that have begun.
+    remark : str or None
+        Why there are fewer than usual.
+    """
+
+    def __init__(
+        self, measurement: Measurement, feed: Feed, *, stateful: bool, single: bool
+    ) -> None:
+        self.done = 0
+        self.remark: str | None = None
+        self._feed = feed
+        self._stateful = stateful
+        self._chosen = measurement.replicates is not None
+        self._count = measurement.replicates or REPLICATES
+        self._own_left = feed.indices
+        self._inferences = max(feed.inferences(feed.indices), measurement.min_count)
+        self._duration_ns = math.ceil(measurement.min_duration_s * 1e9)
+        if single:
+            self._count = 1
+        elif not self._chosen:
+            self._settle_by_samples()
+        if stateful:
+            self._inferences *= self._count
+
+    @property
+    def more(self) -> bool:
+        """Whether another replicate is to come."""
+        return self.done < self._count
+
+    def first(self) -> Batch:
+        """Return what the replicate that now begins runs first."""
+        own = self._own_left[: self._feed.size]
+        again = not len(own)
+        indices = self._feed.indices[: self._feed.size] if again else own
+        with contextlib.closing(self._feed.batches(indices, again=again)) as batches:
+            return next(batches)
+
+    def next(self, inference_ns: int, load_s: float) -> Share:
+        """Return what the replicate that now begins runs.
+
+        Parameters
+        ----------
+        inference_ns : int
+            About how long an inference takes.
+        load_s : float
+            How long a replicate took until then [s].
+        """
+        self._settle_by_load(inference_ns, load_s)
+        left = self._count - self.done
+        share = Share(
+            self._own(left),
+            max(1, math.ceil(self._inferences / left)),
+            math.ceil(self._duration_ns / left),
+        )
+        self.done += 1
+        self._inferences -= share.inferences
+        self._duration_ns -= share.duration_ns
+        return share
+
+    def _own(self, left: int) -> Array:
+        """Return the samples of the next replicate, of which so many are left."""
+        whole = self._feed.inferences(self._own_left)
+        # A state begins anew: the first one answers all samples, the others run all of them again.
+        inferences = whole if self._stateful else math.ceil(whole / left)
+        count = inferences * self._feed.size
+        own, self._own_left = self._own_left[:count], self._own_left[count:]
+        return own
+
+    def _settle_by_samples(self) -> None:
+        if self._stateful:
+            self._count = 1
+            self._say("the model keeps a state, and its samples belong together")
+            return
+        most = max(1, self._inferences // _LEAST_INFERENCES)
+        if not self._duration_ns and most < self._count:
+            self._count = most
+            self._say(f"there are {plural(self._inferences, 'inference')} to share")
+
+    def _settle_by_load(self, inference_ns: int, load_s: float) -> None:
+        further = self._count - 1 - self.done
+        if self._chosen or not further:
+            return
+        expected_s = self._inferences * (inference_ns + _OVERHEAD_NS) / 1e9
+        expected_s = max(expected_s, self._duration_ns / 1e9)
+        affordable = int(max(_LOADS_S, further * _LOAD_SHARE * expected_s) / max(load_s, 1e-9))
+        if affordable < further:
+            self._count = self.done + 1 + affordable
+            self._say(
+                f"one takes {load_s:.1f} s until it begins, and all that is left about "
+                f"{expected_s:.1f} s"
+            )
+
+    def _say(self, why: str) -> None:
+        self.remark = (
+            f"{plural(self._count, 'replicate')} instead of {REPLICATES}: {why}; "
+            "--replicates N measures N."
+        )

@@ -1,9 +1,15 @@
+import os
 import signal
 from pathlib import Path
 
-import pytest
+# Each processor has its own tests: threads of frameworks would wait for each other, busily. Before
+# any of them is imported; what is started by tests gets it too.
+for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(_name, "1")
 
-from tests import small_models
+import pytest  # noqa: E402
+
+from tests import small_models  # noqa: E402
 
 ROOT = Path(__file__).parent
 # What "make check" leaves out: whole networks through whole frameworks, agents that are attacked

@@ -12,15 +12,17 @@ from edge_tester.core.errors import BackendMissingError, EdgeTesterError, Option
 from edge_tester.core.making.cache import CompileCache, ingredients_of
 from edge_tester.core.making.chain import way_of
 from edge_tester.core.record import RunRecord, read_record, require_writable
-from edge_tester.core.run.benchmark import run_plan
 from edge_tester.core.run.deployment import require_target
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.run.requirements import require_packages
-from edge_tester.core.run.targets import Targets
+from edge_tester.core.run.targets import Targets, place_of
+from edge_tester.core.run.together import Job, run_together
 from edge_tester.core.system.files import write_atomically
 
 _STATE = "matrix.json"
+# Each has a process on the target, and where no target is named an agent on this machine.
+_TOGETHER = 6
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -75,26 +77,24 @@ class MatrixRun:
     def run(self, observer: Observer, *, again: bool = False) -> dict[str, str]:
         """Run what was not run yet; return the reasons of those that failed, by name.
 
-        Whatever ends it early: what was measured until then is kept, and the next run
-        goes on from there.
+        Plans of one target run together, so that they can be compared. Whatever ends it early:
+        what was measured until then is kept, and the next run goes on from there.
         """
         failures = self._lacking(observer)
-        for number, name in enumerate(self._plans, 1):
-            where = f"[{number}/{len(self._plans)}] {name}"
+        waiting: dict[str | None, list[str]] = {}
+        for name in self._plans:
             if name in failures:
                 continue
-            try:
-                if not again and self._is_done(name):
-                    asked = self._targets.identity(self._plan(name)) is not None
-                    unsure = "" if asked else "; its target did not answer whether it has changed"
-                    observer.tell(f"{where}: done before{unsure}")
-                    continue
-                observer.tell(where)
-                self._run_one(name, observer)
-            except EdgeTesterError as error:
-                failures[name] = str(error)
-                observer.tell(f"{where} failed: {error}")
-                self._note(name, Outcome("", str(error)))
+            plan = self._plan(name)
+            if not again and self._is_done(name):
+                asked = self._targets.identity(plan) is not None
+                unsure = "" if asked else "; its target did not answer whether it has changed"
+                observer.tell(f"{name}: done before{unsure}")
+                continue
+            waiting.setdefault(place_of(plan), []).append(name)
+        for names in waiting.values():
+            for begin in range(0, len(names), _TOGETHER):
+                failures |= self._run_some(names[begin : begin + _TOGETHER], observer)
         return failures
 
     def records(self) -> dict[Path, RunRecord]:
@@ -127,17 +127,36 @@ class MatrixRun:
                 self._note(name, Outcome("", str(error)))
         return failures
 
-    def _run_one(self, name: str, observer: Observer) -> None:
-        artifact = self._artifact(self._plan(name), observer)
-        run_plan(
-            self._plans[name].fresh(),
-            self._record_path(name),
-            observer=observer,
-            command_line=self._command_line,
-            artifact=artifact,
-        )
-        plan = self._plan(name)
-        self._note(name, Outcome(plan.key(), None, self._targets.identity(plan)))
+    def _run_some(self, names: Sequence[str], observer: Observer) -> dict[str, str]:
+        """Compile and run some plans of one target; return the reasons of those that failed."""
+        jobs: dict[str, Job] = {}
+        failures: dict[str, str] = {}
+        for name in names:
+            observer.tell(f"[{self._position(name)}/{len(self._plans)}] {name}")
+            try:
+                artifact = self._artifact(self._plan(name), observer)
+                jobs[name] = Job(self._plans[name].fresh(), self._record_path(name), artifact)
+            except EdgeTesterError as error:
+                failures[name] = str(error)
+        if jobs:
+            together = f"Running {', '.join(jobs)}" + (" by turns" if len(jobs) > 1 else "")
+            observer.tell(together)
+            found = run_together(
+                list(jobs.values()), observer=observer, command_line=self._command_line
+            )
+            for name, outcome in zip(jobs, found, strict=True):
+                if isinstance(outcome, EdgeTesterError):
+                    failures[name] = str(outcome)
+                else:
+                    plan = self._plan(name)
+                    self._note(name, Outcome(plan.key(), None, self._targets.identity(plan)))
+        for name, reason in failures.items():
+            observer.tell(f"{name} failed: {reason}")
+            self._note(name, Outcome("", reason))
+        return failures
+
+    def _position(self, name: str) -> int:
+        return 1 + list(self._plans).index(name)
 
     def _artifact(self, plan: Plan, observer: Observer) -> Artifact | None:
         if plan.compiler is None:

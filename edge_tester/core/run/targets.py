@@ -21,7 +21,7 @@ class Targets:
     """Asks each target once for its machine and for the versions of a runtime's packages."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, str | None] = {}
+        self._known: dict[str, str | None] = {}
 
     def identity(self, plan: Plan) -> str | None:
         """Return what tells the target of a plan from others.
@@ -34,8 +34,7 @@ class Targets:
         runtime, protocol = plan.runtime, plan.protocol
         if protocol is None or protocol.in_process:
             return _told(describe_machine(runtime.distributions))
-        place = (path_of(type(protocol)), protocol.to_options(), path_of(type(runtime)))
-        key = msgspec.json.encode(place, order="deterministic")
+        key = f"{place_of(plan)} {path_of(type(runtime))}"
         if key not in self._known:
             client = Client(protocol)
             try:
@@ -46,6 +45,14 @@ class Targets:
             finally:
                 client.disconnect()
         return self._known[key]
+
+
+def place_of(plan: Plan) -> str | None:
+    """Return what is the same for all plans of one target; None for this machine."""
+    if plan.protocol is None or plan.protocol.in_process:
+        return None
+    place = (path_of(type(plan.protocol)), plan.protocol.to_options())
+    return msgspec.json.encode(place, order="deterministic").decode()
 
 
 def _told(machine: Machine) -> str:

@@ -31,10 +31,13 @@ WAIT_LIMIT_S = 30
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants agent.logs optionforms system.text",
-    "options backends system.files formats making.isolation statistics tensors",
-    "wire.frames wire.payloads results.words",
-    "wire.connections wire.states",
-    "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel",
+    "options backends system.files formats making.isolation statistics.distributions tensors",
+    "wire.frames wire.payloads results.words statistics.changepoints statistics.comparing "
+    "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
+    "wire.connections wire.states statistics.dependence statistics.ranking statistics.regression "
+    "statistics.sequential statistics.steady",
+    "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel "
+    "statistics.percentileinterval",
     "results.parts",
     "results.measures results.version1",
     "making.toolenvironment",

@@ -133,7 +133,7 @@ def cautions_of(records: Sequence[RunRecord]) -> list[str]:
 
 def _cell(value: Value | None, unit: Unit, factor: str) -> Cell:
     if value is not None and value.missing:
-        return Cell(f"needs {value.missing:,} more", words=True)
+        return Cell(f"needs about {value.missing:,} more", words=True)
     if value is None or value.number is None:
         return Cell(NOT_AVAILABLE, words=True)
     return Cell(number(value.number, unit), span(value.interval, unit), factor)

@@ -20,7 +20,7 @@ from edge_tester.core.results.measures import (
     measure_all,
 )
 from edge_tester.core.results.words import moment, plural
-from edge_tester.core.statistics import missing_values, percentile
+from edge_tester.core.statistics.percentiles import missing_values, percentile
 from edge_tester.report._baseline import position_of
 from edge_tester.report._comparison import (
     SAME_ANSWER,
@@ -40,10 +40,10 @@ _SAME_ANSWER = (
     "truth and options of the data set show that they are the same samples. "
 )
 _INTERVALS = (
-    "Given with a number is its 95 % interval (Wilson's for accuracy, a block bootstrap for p50). "
-    "It speaks of that run alone: another run of the same model may differ by more, so a single "
-    "run of each does not show which is faster. Sizes are exact. Everything else is a single "
-    "observation."
+    "Given with a number is its 95 % interval: Wilson's for accuracy; for times and memory that of "
+    "replicates, which are fresh processes. A run of one replicate has no interval of its times: "
+    "how much another process would differ, it cannot tell. Sizes are exact. Everything else is a "
+    "single observation."
 )
 
 

@@ -256,7 +256,7 @@ def test_a_record_shows_itself(tmp_path, record):
     assert "<b> (incomplete: lost)" == lines[0]
     found = {line[:22].strip(): line[22:].strip() for line in lines[1:]}
     assert "100.00 % of 10 samples" == found["Accuracy"]
-    assert found["Latency p99"] == "not available: needs 289 more inferences"
+    assert found["Latency p99"] == "not available: needs about 289 more inferences"
     table = loaded._repr_html_()
     assert "<caption>&lt;b&gt; (incomplete: lost)</caption>" in table
     assert "<th>Accuracy</th><td>100.00 % of 10 samples</td>" in table

@@ -2,13 +2,16 @@ import math
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from edge_tester.core.errors import OptionError
 from edge_tester.core.figures import Quality
-from edge_tester.core.record import Component, Predictions
-from edge_tester.core.results.measures import Value, measure_all
-from edge_tester.core.statistics import percentile
+from edge_tester.core.record import ColdStart, Component, Memory, Predictions
+from edge_tester.core.results.measures import MEASURES, Value, figure_of, measure_all
+from edge_tester.core.statistics.intervals import replicate_interval
+from edge_tester.core.statistics.percentileinterval import percentile_interval
+from edge_tester.core.statistics.percentiles import percentile
 from edge_tester.report import render_html, render_text
 from edge_tester.report._baseline import agreement
 from edge_tester.report.context import distinct, report_of
@@ -21,13 +24,55 @@ def test_the_figures_are_those_of_the_record():
     assert percentile(one.target_ns, 0.99) == values["p99"].number
     assert one.cpu_time_ns / 359 == values["cpu"].number
     assert 350 / 359 == pytest.approx(values["accuracy"].number)
-    low, high = values["p50"].interval
-    assert low <= values["p50"].number <= high
+    assert values["p50"].interval is None
+
+
+def test_intervals_are_those_of_replicates():
+    parts = [record(seed=seed, count=80).replicates[0] for seed in range(5)]
+    parts[1] = replicate(parts[1].target_ns, cpu_time_ns=80 * 12_000, memory=Memory(peak_bytes=60))
+    parts[2] = replicate(parts[2].target_ns, cpu_time_ns=800, cold_start=ColdStart(load_ns=1000))
+    values = measure_all(record(replicates=parts))
+    for key in ("p50", "p90", "cpu", "load", "first", "peak"):
+        low, high = values[key].interval
+        assert low <= values[key].number <= high
+        assert not values[key].single
+    medians = [percentile(one.target_ns, 0.5) for one in parts]
+    assert replicate_interval(medians) == values["p50"].interval
+    assert percentile_interval([np.array(one.target_ns) for one in parts], 0.9) == (
+        values["p90"].interval
+    )
+    assert 51_170_508 == values["peak"].number
+    # That of four replicates: one does not tell.
+    assert 109_700 == pytest.approx(values["first"].number)
+    assert replicate_interval([1_199_900] * 4 + [1000]) == values["load"].interval
+
+
+def test_one_replicate_says_what_its_latencies_need():
+    view = report_of([record(count=2000)]).views[0]
+    details = {figure.title: figure.detail for figure in view.figures}
+    for key in ("p50", "p90", "p99"):
+        assert "its interval needs replicates" == details[f"Latency {key}"]
+    assert "" == details["Load"]
+    assert "95 % interval" in details["Accuracy"]
+
+
+def test_dependent_latencies_support_fewer_percentiles():
+    dependent = np.repeat(np.random.default_rng(0).integers(1000, 2000, 18), 20)
+    values = measure_all(record(replicates=[replicate(dependent.tolist())]))
+    assert values["p50"].number is not None
+    assert values["p90"].number is None and values["p90"].missing > 50
+
+
+def test_processor_time_that_a_replicate_does_not_tell_is_unknown():
+    parts = [replicate([5] * 10, cpu_time_ns=100), replicate([5] * 10), replicate([])]
+    assert Value(None) == measure_all(record(replicates=parts))["cpu"]
+    assert Value(10) == measure_all(record(replicates=[parts[0], parts[2]]))["cpu"]
 
 
 def test_a_percentile_that_the_sample_does_not_support_says_what_it_needs():
     values = measure_all(record(count=60))
     assert Value(None, None, 239) == values["p99"]
+    assert "needs about 239 more inferences" == figure_of(MEASURES[7], values["p99"]).detail
     assert values["p90"].number is not None
 
 

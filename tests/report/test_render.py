@@ -174,7 +174,7 @@ def test_what_is_unknown_is_said_in_words(page):
     words = page(unknown(), record()).words
     assert re.findall(r"\b(None|nan|inf|NaN)\b", words) == []
     assert "not available" in words
-    assert "needs 299 more inferences" in words
+    assert "needs about 299 more inferences" in words
     assert "Incomplete run: the record does not say why" in words
 
 

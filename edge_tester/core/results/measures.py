@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 from edge_tester.core.figures import Quality
-from edge_tester.core.results.parts import ColdStart, Memory, ModelFacts
+from edge_tester.core.results.parts import ModelFacts, Replicate
 from edge_tester.core.results.words import (
     NOT_AVAILABLE,
     Kind,
@@ -17,12 +18,11 @@ from edge_tester.core.results.words import (
     span,
     unit_for,
 )
-from edge_tester.core.statistics import (
-    block_bootstrap_interval,
-    missing_values,
-    percentile,
-    wilson_interval,
-)
+from edge_tester.core.statistics.dependence import missing_inferences
+from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
+from edge_tester.core.statistics.percentileinterval import percentile_interval
+from edge_tester.core.statistics.percentiles import smallest_not_exceeded
+from edge_tester.core.tensors import Array
 
 
 class Measured(Protocol):
@@ -37,20 +37,8 @@ class Measured(Protocol):
         """What ran."""
 
     @property
-    def target_ns(self) -> list[int]:
-        """Time of every inference but the cold ones [ns]."""
-
-    @property
-    def cpu_time_ns(self) -> int | None:
-        """Processor time of all of them [ns]."""
-
-    @property
-    def cold_start(self) -> ColdStart:
-        """What happens once."""
-
-    @property
-    def memory(self) -> Memory:
-        """Of the process that ran the model."""
+    def replicates(self) -> list[Replicate]:
+        """What was measured, by fresh processes."""
 
 
 class Measure(NamedTuple):
@@ -98,14 +86,17 @@ class Value(NamedTuple):
     ----------
     number : float or None
     interval : tuple of float, or None
-        95 % interval.
+        95 % interval; it holds the number.
     missing : int
-        How many more inferences it needs.
+        About how many more inferences it needs.
+    single : bool
+        Whether it has no interval because one replicate cannot tell how others differ.
     """
 
     number: float | None
     interval: tuple[float, float] | None = None
     missing: int = 0
+    single: bool = False
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -126,10 +117,12 @@ def figures_of(record: Measured) -> list[Figure]:
 def figure_of(measure: Measure, value: Value) -> Figure:
     """Return a value for readers."""
     if value.missing:
-        needs = f"needs {plural(value.missing, 'more inference')}"
+        needs = f"needs about {plural(value.missing, 'more inference')}"
         return Figure(measure.title, NOT_AVAILABLE, needs)
     interval = span(value.interval, unit_for(measure.kind, [value.number]))
     detail = f"95 % interval {interval}" if interval else ""
+    if value.single:
+        detail = "its interval needs replicates"
     return Figure(measure.title, amount(value.number, measure.kind), detail)
 
 
@@ -143,7 +136,7 @@ def told(figure: Figure, samples: int) -> str:
 
 def _single_latencies(record: Measured, values: dict[str, Value]) -> list[Figure]:
     """Return every latency where they are too few for any percentile."""
-    latency_ns = record.target_ns
+    latency_ns = [one for replicate in record.replicates for one in replicate.target_ns]
     if not latency_ns or values["p50"].number is not None:
         return []
     texts = ", ".join(amount(time_ns, "time") for time_ns in latency_ns)
@@ -155,7 +148,7 @@ def measure_all(record: Measured) -> dict[str, Value]:
 
     Figures of another task than the record's are left out.
     """
-    quality, latency_ns = record.quality, record.target_ns
+    quality = record.quality
     values: dict[str, Value] = {}
     if quality.task == "classification":
         values["accuracy"] = _share(quality.accuracy, quality.samples)
@@ -165,22 +158,73 @@ def measure_all(record: Measured) -> dict[str, Value]:
         values["mse"] = Value(quality.mse)
         values["mae"] = Value(quality.mae)
         values["r2"] = Value(quality.r2)
-    for key, fraction in PERCENTILES.items():
-        missing = missing_values(len(latency_ns), fraction)
-        values[key] = Value(None if missing else percentile(latency_ns, fraction), None, missing)
-    if values["p50"].number is not None:
-        values["p50"] = values["p50"]._replace(
-            interval=block_bootstrap_interval(latency_ns, np.median)
-        )
-    time_ns = record.cpu_time_ns
-    known = time_ns is not None and len(latency_ns) > 0
-    values["cpu"] = Value((time_ns or 0) / len(latency_ns) if known else None)
-    values["first"] = Value(record.cold_start.first_inference_ns)
-    values["load"] = Value(record.cold_start.load_ns)
-    values["peak"] = Value(record.memory.peak_bytes)
+    values |= latency_values([np.array(one.target_ns) for one in record.replicates])
+    values["cpu"] = _processor_time(record.replicates)
+    cold = [one.cold_start for one in record.replicates]
+    values["first"] = _typical([one.first_inference_ns for one in cold])
+    values["load"] = _typical([one.load_ns for one in cold])
+    values["peak"] = _highest([one.memory.peak_bytes for one in record.replicates])
     values["size"] = Value(record.model.size_bytes)
     values["quantized"] = Value(record.model.quantized_weight_share)
     return values
+
+
+def latency_values(latency_ns: Sequence[Array]) -> dict[str, Value]:
+    """Return the percentiles that latencies support, by the keys of :data:`PERCENTILES`.
+
+    Parameters
+    ----------
+    latency_ns : sequence of ndarray of shape (count,)
+        Those of each replicate, in the order in which they were measured [ns].
+    """
+    replicates = [one for one in latency_ns if len(one)]
+    values: dict[str, Value] = {}
+    for key, fraction in PERCENTILES.items():
+        missing = missing_inferences(replicates, fraction)
+        if missing:
+            values[key] = Value(None, None, missing)
+            continue
+        number = smallest_not_exceeded(np.concatenate(replicates), fraction)
+        if fraction == 0.5:
+            medians = [smallest_not_exceeded(one, fraction) for one in replicates]
+            interval = replicate_interval(medians)
+        else:
+            interval = percentile_interval(replicates, fraction)
+        values[key] = _with_interval(number, interval)._replace(single=len(replicates) == 1)
+    return values
+
+
+def _processor_time(replicates: Sequence[Replicate]) -> Value:
+    """Return the processor time of an inference, if every block tells it."""
+    counts = [len(one.target_ns) for one in replicates]
+    times_ns = [one.cpu_time_ns for one in replicates]
+    pairs = [(t, n) for t, n in zip(times_ns, counts, strict=True) if t is not None and n]
+    if not pairs or len(pairs) < sum(n > 0 for n in counts):
+        return Value(None)
+    number = sum(t for t, _ in pairs) / sum(n for _, n in pairs)
+    return _with_interval(number, replicate_interval([t / n for t, n in pairs]))
+
+
+def _typical(numbers: Sequence[int | None]) -> Value:
+    """Return the geometric mean of what each replicate did once."""
+    known = [one for one in numbers if one is not None]
+    if len(known) < 2 or min(known) <= 0:
+        return Value(known[0] if known else None)
+    number = float(np.exp(np.log(known).mean()))
+    return _with_interval(number, replicate_interval(known))
+
+
+def _highest(numbers: Sequence[int | None]) -> Value:
+    """Return the largest of what each replicate needed."""
+    known = [one for one in numbers if one is not None]
+    return _with_interval(max(known), replicate_interval(known)) if known else Value(None)
+
+
+def _with_interval(number: float, interval: tuple[float, float] | None) -> Value:
+    """Return both; the interval of the typical replicate is widened to hold the number."""
+    if interval is None:
+        return Value(number)
+    return Value(number, (min(number, interval[0]), max(number, interval[1])))
 
 
 def _share(share: float | None, samples: int) -> Value:

@@ -77,6 +77,18 @@ class Replicate(Part, frozen=True, kw_only=True):
     blocks: list[Block] = []
     complete: Annotated[bool, about("False if it ended early; the blocks that are here are whole")]
 
+    @property
+    def target_ns(self) -> list[int]:
+        """Time of every inference but the cold ones, by the target's clock, in their order [ns]."""
+        return [time_ns for block in self.blocks for time_ns in block.target_ns]
+
+    @property
+    def cpu_time_ns(self) -> int | None:
+        """Processor time of all blocks, None if one of them does not tell [ns]."""
+        times_ns = [block.cpu_time_ns for block in self.blocks]
+        known_ns = [time_ns for time_ns in times_ns if time_ns is not None]
+        return sum(known_ns) if known_ns and len(known_ns) == len(times_ns) else None
+
 
 class ModelFacts(Part, frozen=True, kw_only=True):
     """The model that ran, as a file and as tensors."""

@@ -16,10 +16,13 @@ from edge_tester.scenarios._program import guard
 COMMANDS = {
     "client": ("inference_client", "compile a model, run it on a target, write a run record"),
     "server": ("inference_server", "run the target agent"),
+    "compare": ("compare", "say which of several models or records is faster, if that can be said"),
     "matrix": ("matrix", "run a model in many ways and compare them"),
     "measure-host": ("inference_performance", "run a model on this machine, in its framework"),
     "train": ("model_training", "train a model"),
     "report": ("render_report", "render run records as HTML, RST or Markdown"),
+    "gate": ("gate", "pass, or fail with status 1, as a run is worse than another by too much"),
+    "export": ("export", "write run records as a table"),
     "recover": ("recover", "make a record of what a run that was killed has measured"),
     "onnx-conversion": ("onnx_conversion", "see which models survive the way through ONNX"),
     "run": ("run_file", "run a scenario that a YAML file describes"),

@@ -64,6 +64,16 @@ def converted(value: Any, annotation: Any) -> Any:
         raise TypeError(str(error)) from error
 
 
+def percent(value: Any) -> Any:
+    """Return the number of a text such as ``1%``, anything else as it is."""
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            return float(value[:-1])
+        except ValueError:
+            return value
+    return value
+
+
 def _bare(value: Any) -> Any:
     """Return plain numbers and texts for those of numpy and for paths."""
     if isinstance(value, tuple | list | set | frozenset | range):
@@ -115,9 +125,10 @@ def add_flag(group: argparse._ArgumentGroup, declared: Any, prefix: str = "") ->
     if declared.repeated:
         common["nargs"] = "*"
     metavar = None if declared.choices else declared.kind.__name__.upper()
+    of_text: Callable[[str], Any] = _path if declared.kind is Path else declared.kind
     group.add_argument(
         flag,
-        type=_path if declared.kind is Path else declared.kind,
+        type=percent_flag if declared.unit == "%" else of_text,
         choices=declared.choices,
         metavar=metavar,
         required=declared.required,
@@ -139,6 +150,21 @@ def _pair(kind: Callable[[str], Any], text: str) -> tuple[str, Any]:
     return name, (_path if kind is Path else kind)(value)
 
 
+def percent_flag(text: str) -> float:
+    """Return the number of a flag in percent, of a text such as ``1`` or ``1%``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+    """
+    try:
+        return float(percent(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"a number such as 1% is expected, got {text!r}"
+        ) from error
+
+
 def _path(text: str) -> Path:
     # Path("") would be the current folder, which nobody means.
     if not text:
@@ -150,6 +176,9 @@ def property_schema(declared: Any) -> dict[str, Any]:
     """Return the JSON Schema of an option."""
     names = {str: "string", Path: "string", int: "integer", float: "number", bool: "boolean"}
     item: dict[str, Any] = {"type": names[declared.kind]}
+    if declared.unit == "%":
+        item["type"] = ["number", "string"]
+        item["pattern"] = r"^[0-9.]+ ?%$"
     if declared.choices:
         item["enum"] = list(declared.choices)
     if declared.minimum is not None:

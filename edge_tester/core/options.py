@@ -24,6 +24,7 @@ from edge_tester.core.optionforms import (
     add_flag,
     converted,
     parts,
+    percent,
     plain,
     property_schema,
     require_known,
@@ -63,7 +64,7 @@ def option(
     choices : tuple of str, optional
         The only values allowed.
     unit : str, optional
-        Physical unit, shown in help texts.
+        Physical unit, shown in help texts. Where it is ``%``, a value may be a text such as ``1%``.
     minimum, maximum : float, optional
         Inclusive bounds of a number.
     target_only : bool, default=False
@@ -149,7 +150,7 @@ class Option:
         A conversion that could lose or invent information is refused.
         """
         try:
-            found = converted(value, self.annotation)
+            found = converted(percent(value) if self.unit == "%" else value, self.annotation)
         except TypeError as error:
             expected, wrong = self._expected(value)
             raise self._refusal(owner, expected, wrong) from error

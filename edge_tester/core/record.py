@@ -30,6 +30,7 @@ from edge_tester.core.results.parts import (
     Replicate,
     about,
 )
+from edge_tester.core.results.tables import rows_of
 from edge_tester.core.results.version1 import upgraded
 from edge_tester.core.system.files import write_atomically
 
@@ -180,14 +181,9 @@ class RunRecord(Part, frozen=True, kw_only=True):
         BackendMissingError
         """
         columns = ("replicate", "block", "inference", "target_ns", "host_ns")
-        rows = []
-        for number, replicate in enumerate(self.replicates):
-            for position, block in enumerate(replicate.blocks):
-                each = len(block.host_ns) == len(block.target_ns)
-                for inference, time_ns in enumerate(block.target_ns):
-                    host_ns = block.host_ns[inference] if each else None
-                    rows.append((number, position, inference, time_ns, host_ns))
-        frame = backend("pandas", "RunRecord.to_pandas").DataFrame(rows, columns=columns)
+        frame = backend("pandas", "RunRecord.to_pandas").DataFrame(
+            rows_of([self], "inference"), columns=columns
+        )
         return frame.astype({"host_ns": "Int64"})
 
 

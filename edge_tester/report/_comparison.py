@@ -1,7 +1,6 @@
 """Compare records: one column per measure, and what makes them unlike each other.
 
-No run is called the best: two runs of one model differ by more than the interval of either
-about as often as not.
+No run is called the best but by its verdict, which comes from replicates.
 """
 
 from __future__ import annotations
@@ -13,11 +12,13 @@ import msgspec
 
 from edge_tester.core.record import RunRecord
 from edge_tester.core.results.measures import MEASURES, QUALITY, Value
-from edge_tester.core.results.words import NOT_AVAILABLE, Unit, number, span, unit_for
+from edge_tester.core.results.verdicts import Versus
+from edge_tester.core.results.words import NOT_AVAILABLE, Unit, number, ratio, span, unit_for
 from edge_tester.report._baseline import FACTORS, agreement, factor
 from edge_tester.report._varying import varying
 
 SAME_ANSWER: Final = "Same answer"
+VERDICT: Final = "Latency is"
 Values = dict[str, Value]
 
 
@@ -73,8 +74,25 @@ def _agreement_column(records: Sequence[RunRecord], baseline: int) -> list[Colum
     return [Column(SAME_ANSWER, "samples", cells)]
 
 
+def _verdict_column(verdicts: Sequence[Versus], baseline: int) -> list[Column]:
+    """Return the column of what the median latencies say, none if they say nothing."""
+    if all(one.latency is None for one in verdicts):
+        return []
+    cells = [
+        Cell(NOT_AVAILABLE, words=True)
+        if one.latency is None
+        else Cell(one.latency.verdict, f"{ratio(one.latency.low)}–{ratio(one.latency.high)[1:]}")
+        for one in verdicts
+    ]
+    cells.insert(baseline, Cell("baseline", words=True))
+    return [Column(VERDICT, "", cells)]
+
+
 def columns_of(
-    records: Sequence[RunRecord], values: Sequence[Values], baseline: int
+    records: Sequence[RunRecord],
+    values: Sequence[Values],
+    baseline: int,
+    verdicts: Sequence[Versus],
 ) -> list[Column]:
     """Return the columns of a comparison; tasks that no record has leave none.
 
@@ -85,6 +103,8 @@ def columns_of(
         Their figures.
     baseline : int
         Position of the record with which all are compared.
+    verdicts : sequence of Versus
+        On all others.
     """
     quality: list[Column] = []
     others: list[Column] = []
@@ -102,7 +122,8 @@ def columns_of(
         # Of nothing known there is no unit.
         name = unit.name if any(value and value.number is not None for value in numbers) else ""
         (quality if of_quality else others).append(Column(measure.title, name, cells))
-    return [*quality, *_agreement_column(records, baseline), *others]
+    verdict = _verdict_column(verdicts, baseline)
+    return [*quality, *_agreement_column(records, baseline), *verdict, *others]
 
 
 def cautions_of(records: Sequence[RunRecord]) -> list[str]:

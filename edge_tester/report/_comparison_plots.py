@@ -10,7 +10,8 @@ import numpy as np
 from edge_tester.core.results.words import Kind, amount, printable
 from edge_tester.core.tensors import Array
 from edge_tester.report._theme import LIGHT, marker, series_name
-from edge_tester.report.context import RecordView
+from edge_tester.report._verdict_plot import verdict_drawing
+from edge_tester.report.context import RecordView, Report
 from edge_tester.report.plots import (
     FONT_SIZE,
     LINEAR_SPAN,
@@ -32,9 +33,11 @@ _CROWD = 6
 _BINS = 120
 
 
-def comparison_drawings(views: Sequence[RecordView]) -> list[Drawing]:
-    """Return the plots that these records have the numbers for."""
-    drawings = []
+def comparison_drawings(report: Report) -> list[Drawing]:
+    """Return the plots that the records of a report have the numbers for."""
+    views = report.views
+    verdict = verdict_drawing(report)
+    drawings = [] if verdict is None else [verdict]
     timed = [view for view in views if view.record.target_ns]
     if len(timed) > 1:
         drawings.append(_distributions(timed))

@@ -19,7 +19,9 @@ from edge_tester.core.results.measures import (
     figure_of,
     measure_all,
 )
+from edge_tester.core.results.verdicts import Versus, compared, findings
 from edge_tester.core.results.words import moment, plural
+from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.core.statistics.percentiles import missing_values, percentile
 from edge_tester.report._baseline import position_of
 from edge_tester.report._comparison import (
@@ -130,6 +132,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         In what the runs differ; empty for a single record.
     baseline : str
         The record with which all are compared; empty for a single record.
+    verdicts : list of Versus
+        On all others, in their order; empty for a single record.
     views : list of RecordView
     failures : Table or None
         What could not be measured, and why.
@@ -142,8 +146,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[Column]
     options: list[Column]
     baseline: str
+    verdicts: list[Versus]
     views: list[RecordView]
     failures: Table | None
+
+    @property
+    def findings(self) -> list[str]:
+        """What the comparison shows, in sentences: the verdicts, and nothing else."""
+        return findings(self.verdicts)
 
     @property
     def compares(self) -> bool:
@@ -183,6 +193,7 @@ def report_of(
     *,
     sources: Sequence[Path] = (),
     baseline: str | None = None,
+    margin: float = MARGIN,
 ) -> Report:
     """Choose what a report on these records says; the records stay as they are.
 
@@ -196,6 +207,8 @@ def report_of(
         The files of the records, or none of them.
     baseline : str, optional
         Name of the record with which all are compared; the first by default.
+    margin : float
+        Relative difference of the latency that does not matter.
 
     Raises
     ------
@@ -212,14 +225,16 @@ def report_of(
     first, last = moment(created[0]), moment(created[-1])
     single = len(views) == 1
     values = [view.values for view in views]
+    verdicts = [] if single else compared(records, [v.brief for v in views], reference, margin)
     return Report(
         title=labels[0] if single else f"{len(views)} runs compared",
         when=first if first == last else f"{first} to {last}",
         targets=sorted({_machine(record.target) for record in records}),
         cautions=[] if single else cautions_of(records),
-        columns=[] if single else columns_of(records, values, reference),
+        columns=[] if single else columns_of(records, values, reference, verdicts),
         options=[] if single else option_columns(records),
         baseline="" if single else views[reference].brief,
+        verdicts=verdicts,
         views=views,
         failures=_failures_table(failures),
     )

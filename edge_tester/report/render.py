@@ -13,6 +13,7 @@ from edge_tester.core.backends import backend
 from edge_tester.core.errors import OptionError, RecordError
 from edge_tester.core.record import RunRecord
 from edge_tester.core.results.words import NOT_AVAILABLE
+from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.core.system.files import write_atomically
 from edge_tester.report._comparison_plots import comparison_drawings
 from edge_tester.report._record_plots import record_drawings
@@ -37,6 +38,7 @@ def render_html(
     *,
     sources: Sequence[Path] = (),
     baseline: str | None = None,
+    margin: float = MARGIN,
 ) -> None:
     """Write a report as one HTML file that needs nothing else.
 
@@ -52,6 +54,8 @@ def render_html(
         The files of the records, or none of them; the report links them.
     baseline : str, optional
         Name of the record with which all are compared; the first by default.
+    margin : float
+        Relative difference of the latency that does not matter.
 
     Raises
     ------
@@ -60,14 +64,16 @@ def render_html(
     RecordError
         There is no record, or the file cannot be written.
     """
-    report = report_of(_checked(records), failures, sources=sources, baseline=baseline)
+    report = report_of(
+        _checked(records), failures, sources=sources, baseline=baseline, margin=margin
+    )
 
     def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
         return [Shown(one, one.svg(f"{anchor}-{one.name}-", themed=True)) for one in drawings]
 
     text = template("report.html.j2", autoescape=True).render(
         report=report,
-        comparison=shown(comparison_drawings(report.views) if report.compares else [], "all"),
+        comparison=shown(comparison_drawings(report) if report.compares else [], "all"),
         plots=[shown(record_drawings(view), view.anchor) for view in report.views],
         light=LIGHT,
         dark=DARK,
@@ -86,6 +92,7 @@ def render_text(
     *,
     sources: Sequence[Path] = (),
     baseline: str | None = None,
+    margin: float = MARGIN,
 ) -> None:
     """Write a report as reStructuredText or Markdown, with plots beside it.
 
@@ -100,6 +107,8 @@ def render_text(
         The files of the records, or none of them; the report links them.
     baseline : str, optional
         Name of the record with which all are compared; the first by default.
+    margin : float
+        Relative difference of the latency that does not matter.
 
     Raises
     ------
@@ -110,7 +119,7 @@ def render_text(
     """
     if path.suffix not in TEXT_SUFFIXES:
         raise OptionError(f"A report in text ends with .rst or .md, got {path.name!r}.")
-    report = report_of(_checked(records), sources=sources, baseline=baseline)
+    report = report_of(_checked(records), sources=sources, baseline=baseline, margin=margin)
     folder = path.parent / f"{path.stem}_plots"
 
     def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
@@ -122,7 +131,7 @@ def render_text(
 
     text = template(f"report{path.suffix}.j2", autoescape=False).render(
         report=report,
-        comparison=shown(comparison_drawings(report.views) if report.compares else [], "all"),
+        comparison=shown(comparison_drawings(report) if report.compares else [], "all"),
         plots=[shown(record_drawings(view), view.anchor) for view in report.views],
         links=_links(report, path),
     )

@@ -113,7 +113,12 @@ class Command:
             raise OptionError(f"{parser.prog}: {refusal_of_flag(unknown[0], self._roles, flags)}")
         together = [*(c.cls for c in chosen if c.cls not in plain), *self._extras]
         parts = [
-            (c.role, c.cls() if c.cls in plain else from_flags(c.cls, namespace, together))
+            (
+                c.role,
+                c.cls.from_options(c.preset)
+                if c.cls in plain
+                else from_flags(c.cls, namespace, together),
+            )
             for c in chosen
         ]
         extras = {cls: cls.from_argparse(namespace) for cls in self._extras}

@@ -77,7 +77,7 @@ def _understood(content: dict[str, Any], path: Path) -> Matrix:
                         "give one of them another 'name'."
                     )
                 measurement = content.get("measurement", {})
-                plans[one.name] = _plan(one, model, dataset, measurement)
+                plans[one.name] = _plan(one, model, dataset, _own(measurement, one.name))
     return Matrix(Path(content.get("report_directory", "build/matrix")), plans)
 
 
@@ -95,6 +95,14 @@ def _plan(one: Combination, model: Chosen, dataset: Chosen, measurement: dict[st
         if part is not None
     }
     return Plan.from_mapping({**parts, "measurement": measurement})
+
+
+def _own(measurement: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return how to measure a combination, whose outputs are not those of another."""
+    outputs = measurement.get("outputs_directory") if isinstance(measurement, dict) else None
+    if outputs is None:
+        return measurement
+    return {**measurement, "outputs_directory": str(Path(str(outputs)) / name)}
 
 
 def _combinations(entry: object, format: str, where: str) -> Iterator[Combination]:

@@ -9,6 +9,7 @@ from edge_tester.core.backends import backend
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.record import RunRecord
 from edge_tester.core.results.measures import told
+from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report.context import report_of
 from edge_tester.scenarios._command import Parsed
 
@@ -44,6 +45,22 @@ def show(record: RunRecord, path: Path) -> None:
         console.print(f"note: {remark}", highlight=False)
     console.print(f"Record: {path}", highlight=False, soft_wrap=True)
     console.print(f"Report: edge-tester report {path}", highlight=False, soft_wrap=True)
+
+
+def verdicts(
+    records: Sequence[RunRecord],
+    sources: Sequence[Path] = (),
+    *,
+    baseline: str | None = None,
+    margin: float = MARGIN,
+) -> None:
+    """Print what a comparison shows, a sentence in each line."""
+    report = report_of(records, sources=sources, baseline=baseline, margin=margin)
+    console = backend("rich.console", "edge-tester").Console()
+    text = backend("rich.text", "edge-tester").Text
+    for sentence in report.findings:
+        console.print(text(f"* {sentence}"), highlight=False)
+    console.print()
 
 
 def comparison(records: Sequence[RunRecord]) -> None:

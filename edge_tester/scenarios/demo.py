@@ -12,11 +12,12 @@ from pathlib import Path
 from edge_tester.compilers.onnx import ONNXCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.record import RunRecord
-from edge_tester.core.run.benchmark import measure
-from edge_tester.core.run.localagent import local_agent
+from edge_tester.core.run.plan import Measurement, Plan
+from edge_tester.core.run.together import Job, run_together
 from edge_tester.core.runtime import Runtime
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
@@ -27,7 +28,10 @@ from edge_tester.runtimes.tflite import TFLiteRuntime
 from edge_tester.scenarios._command import Command
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
-from edge_tester.scenarios._show import comparison
+from edge_tester.scenarios._show import comparison, verdicts
+
+# Of each model, in all its replicates: the model itself takes microseconds.
+_DURATION_S = 2.0
 
 
 class Demo(Configurable):
@@ -75,22 +79,25 @@ def run_demo(directory: Path) -> tuple[list[RunRecord], Path]:
         ("onnx-float32", onnx, ONNXRuntime(), None),
         ("onnx-int8", onnx, ONNXRuntime(), to_onnx),
     ]
-    records = []
-    with TerminalProgress() as progress, local_agent([TFLiteRuntime(), ONNXRuntime()]) as protocol:
-        for name, model, runtime, compiler in runs:
-            records.append(
-                measure(
-                    model,
-                    DigitsDataset(),
-                    runtime,
-                    compiler=compiler,
-                    protocol=protocol,
-                    report_directory=directory,
-                    report_name=name,
-                    observer=progress,
-                    command_line=["edge-tester", "demo"],
-                )
-            )
+    jobs = [
+        Job(
+            Plan(
+                model,
+                DigitsDataset(),
+                runtime,
+                compiler,
+                measurement=Measurement(min_duration_s=_DURATION_S),
+            ).fresh(),
+            directory / f"{name}.json",
+        )
+        for name, model, runtime, compiler in runs
+    ]
+    with TerminalProgress() as progress:
+        outcomes = run_together(jobs, observer=progress, command_line=["edge-tester", "demo"])
+    for outcome in outcomes:
+        if isinstance(outcome, EdgeTesterError):
+            raise outcome
+    records = [one for one in outcomes if isinstance(one, RunRecord)]
     report = directory / "report.html"
     render_html(records, report, sources=[directory / f"{name}.json" for name, *_ in runs])
     return records, report
@@ -103,6 +110,7 @@ def main(arguments: Sequence[str]) -> None:
     demo = parsed.extra(Demo)
     records, report = run_demo(demo.directory)
     comparison(records)
+    verdicts(records)
     print(f"Report: {report}")
     if demo.open_browser and _has_screen():
         webbrowser.open(report.resolve().as_uri())

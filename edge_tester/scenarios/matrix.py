@@ -13,7 +13,7 @@ from edge_tester.scenarios._command import Command
 from edge_tester.scenarios._matrix_file import read_matrix
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
-from edge_tester.scenarios._show import comparison
+from edge_tester.scenarios._show import comparison, verdicts
 
 
 class Conduct(Configurable):
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     records = run.records()
     if records:
         comparison(list(records.values()))
+        verdicts(list(records.values()), list(records))
         report = matrix.report_directory / "report.html"
         render_html(list(records.values()), report, list(failures.items()), sources=list(records))
         print(f"Report: {report}")

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_tester.core.errors import OptionError, RecordError
-from edge_tester.core.record import RunRecord, read_record
+from edge_tester.core.errors import OptionError
 from edge_tester.report import render_html, render_text
 from edge_tester.scenarios._program import guard
+from edge_tester.scenarios._records import records_of
 
 _SUFFIXES = (".html", ".rst", ".md")
 
@@ -41,7 +41,7 @@ def render(paths: Sequence[Path], output: Path | None = None, baseline: str | No
     """
     if output is not None and output.suffix not in _SUFFIXES:
         raise OptionError(f"--output must end with .html, .rst or .md, got {str(output)!r}.")
-    found = [one for path in paths for one in _records(path)]
+    found = [one for path in paths for one in records_of(path)]
     if not found:
         raise OptionError("A report needs at least one run record, got none.")
     first = found[0][0]
@@ -52,21 +52,6 @@ def render(paths: Sequence[Path], output: Path | None = None, baseline: str | No
     sources, records = zip(*found, strict=True)
     draw(records, path, sources=sources, baseline=baseline)
     return path
-
-
-def _records(path: Path) -> list[tuple[Path, RunRecord]]:
-    if not path.is_dir():
-        return [(path, read_record(path))]
-    found = []
-    for file in sorted(path.glob("*.json")):
-        try:
-            found.append((file, read_record(file)))
-        except RecordError as error:
-            # A folder may hold other JSON files; a record that is named must be one.
-            print(f"skipped: {error}", file=sys.stderr)
-    if not found:
-        raise RecordError(f"The folder {path} holds no run record.")
-    return found
 
 
 def main(arguments: Sequence[str]) -> None:

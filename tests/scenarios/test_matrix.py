@@ -4,6 +4,7 @@ import json
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from edge_tester.core.record import read_record
@@ -164,27 +165,33 @@ def test_variants_are_named_by_what_differs(user, out):
 
 
 def test_an_interrupted_matrix_goes_on_where_it_was(user, out):
+    """Four run together; the fifth has begun when somebody presses Ctrl-C."""
     outputs = out / "outputs"
-    text = MATRIX.replace("num_samples: 20", "num_samples: 20000")
+    text = MATRIX.partition("  - compiler")[0].replace("num_samples: 20", "num_samples: 2000")
+    text = text.replace("[1, 2]", "[1, 2, 3, 4, 5]")
     write(user, out, f"{text}measurement: {{outputs_directory: {outputs}}}\n")
     process = user.start("matrix", "matrix.yml")
-    state, file = out / "matrix.json", outputs / "output_0.npy"
-
-    def second_run_measures():
-        return state.exists() and file.exists() and file.stat().st_mtime > state.stat().st_mtime
-
+    state = out / "matrix.json"
+    first = [f"onnxruntime-num_threads={number}" for number in range(1, 5)]
+    fifth = outputs / "onnxruntime-num_threads=5" / "output_0.npy"
     end_s = time.monotonic() + 60
-    while not second_run_measures():
+    while not fifth.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end_s
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert 130 == process.returncode, errors
-    assert NAMES[0] in json.loads(state.read_text())
+    assert first == list(json.loads(state.read_text()))
     _, output, errors = user.run("matrix", "matrix.yml")
-    assert f"{NAMES[0]}: done before" in errors
-    assert all(read_record(out / f"{name}.json").complete for name in NAMES)
+    assert [f"{name}: done before" for name in first] == [
+        line for line in errors.splitlines() if "done before" in line
+    ]
+    records = [read_record(path) for path in sorted(out.glob("*=*.json"))]
+    assert 5 == len(records) and all(one.complete for one in records)
+    assert 1 == len({one.together for one in records[:4]}) and records[0].together
+    for name in (*first, "onnxruntime-num_threads=5"):
+        assert 2000 == len(np.load(outputs / name / "output_0.npy"))
 
 
 def test_two_targets_are_two_runs(user, out):

@@ -82,7 +82,7 @@ def test_the_comparison_on_a_terminal_fits_80_columns(capsys):
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     assert "97.49" in text
-    assert "needs 239" in text
+    assert "about 239" in text
     assert "27.40" in text
     assert "KiB" in text
     # A name is not folded into fewer letters than a row can be found by.

@@ -21,8 +21,9 @@ from edge_tester.core.run.together import Job, run_together
 from edge_tester.core.system.files import write_atomically
 
 _STATE = "matrix.json"
-# Each has a process on the target, and where no target is named an agent on this machine.
-_TOGETHER = 6
+# Each has a process on the target, and where no target is named an agent on this machine; whoever
+# interrupts them has to run them again.
+_TOGETHER = 4
 
 
 class Outcome(msgspec.Struct, frozen=True):

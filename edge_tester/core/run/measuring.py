@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ class Share(NamedTuple):
     inferences : int
         How many inferences it runs at least; where it has fewer samples, it runs samples again.
     duration_ns : int
-        How long its blocks last together at least, by the target's clock [ns].
+        How long its blocks take together at least, with all that the link takes [ns].
     """
 
     indices: Array
@@ -177,8 +178,8 @@ def blocks(
             while left := _left(again, own, share, done, lasted_ns, start.inference_ns):
                 situation = Situation(start.most, left, start.inference_ns, start.untimed)
                 schedule = scheduled(pattern, situation)
+                begun_ns, before = time.perf_counter_ns(), counters
                 chunk = list(itertools.islice(batches, schedule.inferences))
-                before = counters
                 answer, counters = _asked(
                     deployment.client,
                     chunk,
@@ -188,9 +189,10 @@ def blocks(
                     schedule.arrivals_ns,
                 )
                 block = _block(answer, counters, before, schedule.untimed, deployment.in_process)
-                yield Answers(block, chunk, answer.outputs, counters, again)
                 done += len(chunk)
-                lasted_ns += answer.end_ns[-1] - answer.begin_ns
+                # Before the step ends: others may have their turn then.
+                lasted_ns += time.perf_counter_ns() - begun_ns
+                yield Answers(block, chunk, answer.outputs, counters, again)
 
 
 def _left(again: bool, own: int, share: Share, done: int, lasted_ns: int, inference_ns: int) -> int:

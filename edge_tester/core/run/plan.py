@@ -57,7 +57,20 @@ class Measurement(Configurable):
         0, minimum=0, help="Inferences at least, of all replicates; samples are run again for it"
     )
     min_duration_s: float = option(
-        0.0, minimum=0, unit="s", help="Time of all blocks at least; samples are run again for it"
+        0.0,
+        minimum=0,
+        unit="s",
+        help="Time that measuring takes at least, of all replicates; samples are run again for it",
+    )
+    precision: float | None = option(
+        None,
+        minimum=0.01,
+        maximum=100,
+        unit="%",
+        help="Go on with further replicates until the median latency is known to within this",
+    )
+    max_duration_s: float = option(
+        600.0, minimum=0, unit="s", help="Time after which --precision is given up"
     )
     wait: bool = option(False, help="Wait in line while another client uses the target")
     answer_limit_s: float = option(

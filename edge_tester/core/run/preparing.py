@@ -54,11 +54,13 @@ def require_replicable(plan: Plan) -> None:
     ------
     OptionError
     """
-    wanted = plan.measurement.replicates
-    if wanted is not None and wanted > 1 and plan.protocol is not None and plan.protocol.in_process:
+    measurement, protocol = plan.measurement, plan.protocol
+    if protocol is None or not protocol.in_process:
+        return
+    if (measurement.replicates or 1) > 1 or measurement.precision is not None:
         raise OptionError(
-            f"{type(plan.protocol).__name__} runs the model in this process: there is no fresh one "
-            f"for each of {wanted} replicates. Use an agent, or --replicates 1."
+            f"{type(protocol).__name__} runs the model in this process: there is no fresh one for "
+            "each of several replicates. Use an agent, or neither --replicates nor --precision."
         )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 
 from edge_tester.core.results.words import plural
 from edge_tester.core.run.batches import Batch
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.run.measuring import Share
 from edge_tester.core.run.plan import Measurement
+from edge_tester.core.statistics.sequential import precise_enough, replicates_needed
 from edge_tester.core.tensors import Array
 
 REPLICATES = 5
@@ -39,7 +41,7 @@ class Replication:
     done : int
         Replicates that have begun.
     remark : str or None
-        Why there are fewer than usual.
+        Why there are fewer than usual, or whether the precision was reached.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Replication:
     ) -> None:
         self.done = 0
         self.remark: str | None = None
+        self._measurement = measurement
         self._feed = feed
         self._stateful = stateful
         self._chosen = measurement.replicates is not None
@@ -60,11 +63,36 @@ class Replication:
             self._settle_by_samples()
         if stateful:
             self._inferences *= self._count
+        self._medians_ns: list[float] = []
+        self._begun_s = time.monotonic()
+        self._further = Share(feed.indices[:0])
 
     @property
     def more(self) -> bool:
         """Whether another replicate is to come."""
-        return self.done < self._count
+        return self.done < self._count or self._reaches_on()
+
+    def heard(self, median_ns: float) -> str | None:
+        """Take the median latency of a replicate; say it if many more are to come."""
+        self._medians_ns.append(median_ns)
+        wanted = self._measurement.precision
+        if wanted is None or self.done < self._count:
+            return None
+        if not self._reaches_on():
+            reached = precise_enough(self._medians_ns, wanted / 100)
+            self.remark = (
+                f"Measured until the median latency was known to {wanted:g} %: "
+                f"{plural(self.done, 'replicate')}."
+                if reached
+                else f"After {self._measurement.max_duration_s:g} s and "
+                f"{plural(self.done, 'replicate')} the median latency is not known to {wanted:g} "
+                "%: --max-duration-s gives it longer."
+            )
+        elif self.done == self._count:
+            needed = replicates_needed(self._medians_ns, wanted / 100)
+            about = f"about {needed - self.done:,}" if needed else "very many"
+            return f"Known to {wanted:g} % takes {about} more replicates"
+        return None
 
     def first(self) -> Batch:
         """Return what the replicate that now begins runs first."""
@@ -84,6 +112,9 @@ class Replication:
         load_s : float
             How long a replicate took until then [s].
         """
+        if self.done >= self._count:
+            self.done += 1
+            return self._further
         self._settle_by_load(inference_ns, load_s)
         left = self._count - self.done
         share = Share(
@@ -92,9 +123,18 @@ class Replication:
             math.ceil(self._duration_ns / left),
         )
         self.done += 1
+        self._further = share._replace(indices=self._feed.indices[:0])
         self._inferences -= share.inferences
         self._duration_ns -= share.duration_ns
         return share
+
+    def _reaches_on(self) -> bool:
+        measurement = self._measurement
+        if measurement.precision is None or len(self._medians_ns) < self.done:
+            return False
+        if time.monotonic() - self._begun_s > measurement.max_duration_s:
+            return False
+        return not precise_enough(self._medians_ns, measurement.precision / 100)
 
     def _own(self, left: int) -> Array:
         """Return the samples of the next replicate, of which so many are left."""

@@ -121,6 +121,8 @@ class Run:
                     self._observer.advance(tally.take(answers))
                     yield
             tally.end()
+            if (said := replication.heard(tally.median_ns)) is not None:
+                self._observer.tell(said)
 
     def written(self) -> RunRecord:
         """Write the record of a run that is complete.

@@ -64,6 +64,12 @@ class Tally:
         return len(self._replicates)
 
     @property
+    def median_ns(self) -> float:
+        """Median latency of the replicate that was completed last [ns]."""
+        last = self._replicates[-1]
+        return float(np.median([one for block in last.blocks for one in block.target_ns]))
+
+    @property
     def started(self) -> str:
         """When the replicate that goes on began, UTC, ISO 8601."""
         return self._started

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.errors import EdgeTesterError, OptionError
 from edge_tester.core.record import RunRecord
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
@@ -69,9 +69,12 @@ def run_together(
 
     Raises
     ------
+    OptionError
+        Two would write outputs into the same folder.
     KeyboardInterrupt
         What was measured until then is in the records, marked incomplete.
     """
+    _require_own_folders(jobs)
     observer, order = observer or Observer(), random.Random(seed)
     together = uuid.uuid4().hex if len(jobs) > 1 else None
     outcomes: list[RunRecord | EdgeTesterError | None] = [None] * len(jobs)
@@ -91,6 +94,16 @@ def run_together(
             except EdgeTesterError as error:
                 outcomes[number] = error
     return [one for one in outcomes if one is not None]
+
+
+def _require_own_folders(jobs: Sequence[Job]) -> None:
+    folders = [job.plan.measurement.outputs_directory for job in jobs]
+    for folder in folders:
+        if folder is not None and folders.count(folder) > 1:
+            raise OptionError(
+                f"Several runs would write their outputs into {folder}: each needs a folder of its "
+                "own."
+            )
 
 
 def _measured(runs: dict[int, Run], order: random.Random) -> dict[int, EdgeTesterError]:

@@ -48,6 +48,11 @@ class PairedAnswers(msgspec.Struct, frozen=True, kw_only=True):
         return min(1.0, 2 * binomial_at_most(min(self.now_right, self.now_wrong), changed, 0.5))
 
     @property
+    def difference_shown(self) -> bool:
+        """Whether one of the two is shown to be right more often."""
+        return self.p_value < 1 - CONFIDENCE
+
+    @property
     def largest_loss(self) -> float:
         """The loss of accuracy that is not ruled out at 95 %, from 0 to 1; none is larger.
 
@@ -58,11 +63,19 @@ class PairedAnswers(msgspec.Struct, frozen=True, kw_only=True):
         for the Difference in Proportions for the Paired-Sample Design", Statistics in Medicine 17
         (1998).
         """
-        quantile = NormalDist().inv_cdf(CONFIDENCE)
-        low, high = max(0.0, self.loss), 1.0
+        return max(0.0, self._bound(-NormalDist().inv_cdf(CONFIDENCE)))
+
+    @property
+    def least_loss(self) -> float:
+        """The loss of accuracy that is shown at 95 %, from -1 to 1; the same method."""
+        return self._bound(NormalDist().inv_cdf(CONFIDENCE))
+
+    def _bound(self, score: float) -> float:
+        """Return the true loss at which what was seen has this score, which falls with it."""
+        low, high = -1.0, 1.0
         while high - low > 1e-9:
             middle = (low + high) / 2
-            low, high = (middle, high) if self._score(middle) > -quantile else (low, middle)
+            low, high = (middle, high) if self._score(middle) > score else (low, middle)
         return high
 
     def _score(self, loss: float) -> float:
@@ -88,7 +101,7 @@ class PairedAnswers(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.now_wrong:,} now wrong"
         )
         bound = f"a loss of more than {100 * self.largest_loss:.2f} points is ruled out at 95 %"
-        if self.p_value >= 1 - CONFIDENCE:
+        if not self.difference_shown:
             return (
                 f"No difference in accuracy shown between {first} and {second}: {changed}; {bound}."
             )

@@ -5,7 +5,7 @@ import signal
 import numpy as np
 import pytest
 
-from edge_tester.core.errors import EdgeTesterError, TargetError
+from edge_tester.core.errors import EdgeTesterError, OptionError, TargetError
 from edge_tester.core.record import read_record
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Measurement, Plan
@@ -146,3 +146,12 @@ def test_ctrl_c_keeps_what_each_has_measured(tmp_path):
     assert [False, False] == [one.complete for one in records]
     assert {2, 3} == {len(one.replicates) for one in records}
     assert 5 * 6 == sum(len(one.predictions.index) for one in records)
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path):
+    jobs = [
+        Job(plan(tmp_path, EchoRuntime(), outputs_directory=tmp_path / "o"), tmp_path / f"{n}.json")
+        for n in "ab"
+    ]
+    with pytest.raises(OptionError, match="each needs a folder of its own"):
+        run_together(jobs)

@@ -72,9 +72,9 @@ def bimodal(generator: np.random.Generator, shape: Shape) -> Array:
 
 
 def heavy_tails(generator: np.random.Generator, shape: Shape) -> Array:
-    """Three in a hundred latencies are disturbed, in bursts, without a bound (Pareto, 1.5)."""
+    """Three in a hundred latencies are disturbed, in bursts, without a bound (Pareto, 2.5)."""
     disturbed = episodes(generator, shape, 0.03, 3)
-    tail = 1 + generator.pareto(1.5, shape)
+    tail = 1 + generator.pareto(2.5, shape)
     noise = np.exp(0.03 * normal_noise(generator, shape, 0.5))
     return TYPICAL_NS * noise * np.where(disturbed, tail, 1)
 

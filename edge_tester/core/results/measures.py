@@ -18,7 +18,7 @@ from edge_tester.core.results.words import (
     span,
     unit_for,
 )
-from edge_tester.core.statistics.dependence import missing_inferences
+from edge_tester.core.statistics.dependence import missing_inferences, rank_time
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
 from edge_tester.core.statistics.percentileinterval import percentile_interval
 from edge_tester.core.statistics.percentiles import smallest_not_exceeded
@@ -178,9 +178,10 @@ def latency_values(latency_ns: Sequence[Array]) -> dict[str, Value]:
         Those of each replicate, in the order in which they were measured [ns].
     """
     replicates = [one for one in latency_ns if len(one)]
+    of_ranks = rank_time(replicates) if replicates else 1.0
     values: dict[str, Value] = {}
     for key, fraction in PERCENTILES.items():
-        missing = missing_inferences(replicates, fraction)
+        missing = missing_inferences(replicates, fraction, of_ranks)
         if missing:
             values[key] = Value(None, None, missing)
             continue
@@ -189,7 +190,7 @@ def latency_values(latency_ns: Sequence[Array]) -> dict[str, Value]:
             medians = [smallest_not_exceeded(one, fraction) for one in replicates]
             interval = replicate_interval(medians)
         else:
-            interval = percentile_interval(replicates, fraction)
+            interval = percentile_interval(replicates, fraction, of_ranks)
         values[key] = _with_interval(number, interval)._replace(single=len(replicates) == 1)
     return values
 

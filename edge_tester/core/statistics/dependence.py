@@ -19,7 +19,9 @@ _NOISE: Final = 2.0
 """Standard errors above which an autocorrelation is not taken for chance."""
 
 
-def independent_values(replicates: Sequence[Array], fraction: float) -> float:
+def independent_values(
+    replicates: Sequence[Array], fraction: float, of_ranks: float | None = None
+) -> float:
     """Return how many independent values say as much about a percentile.
 
     Parameters
@@ -28,6 +30,8 @@ def independent_values(replicates: Sequence[Array], fraction: float) -> float:
         Latencies of each replicate, in the order in which they were measured; none empty.
     fraction : float
         Of the percentile, such as 0.99.
+    of_ranks : float, optional
+        What :func:`rank_time` gives for them, to save computing it for each percentile.
 
     Returns
     -------
@@ -47,12 +51,14 @@ def independent_values(replicates: Sequence[Array], fraction: float) -> float:
     """
     together = np.concatenate([np.asarray(one) for one in replicates])
     limit = smallest_not_exceeded(together, fraction)
-    ranks = [midranks(np.asarray(one)) / len(one) for one in replicates]
     exceeding = [(np.asarray(one) > limit).astype(np.float64) for one in replicates]
-    return len(together) / max(correlation_time(ranks), correlation_time(exceeding))
+    time = rank_time(replicates) if of_ranks is None else of_ranks
+    return len(together) / max(time, _correlation_time(exceeding))
 
 
-def missing_inferences(replicates: Sequence[Array], fraction: float) -> int:
+def missing_inferences(
+    replicates: Sequence[Array], fraction: float, of_ranks: float | None = None
+) -> int:
     """Return about how many more latencies a percentile needs; 0 if there are enough.
 
     Parameters
@@ -61,6 +67,8 @@ def missing_inferences(replicates: Sequence[Array], fraction: float) -> int:
         Latencies of each replicate, in the order in which they were measured.
     fraction : float
         Of the percentile, such as 0.99.
+    of_ranks : float, optional
+        What :func:`rank_time` gives for them.
 
     Notes
     -----
@@ -72,11 +80,22 @@ def missing_inferences(replicates: Sequence[Array], fraction: float) -> int:
     count = sum(map(len, known))
     if not known:
         return needed
-    time = count / independent_values(known, fraction)
+    time = count / independent_values(known, fraction, of_ranks)
     return max(0, math.ceil(needed * time - count))
 
 
-def correlation_time(series: Sequence[Array]) -> float:
+def rank_time(replicates: Sequence[Array]) -> float:
+    """Return how many latencies are worth an independent one, by their ranks in the replicate.
+
+    Parameters
+    ----------
+    replicates : sequence of ndarray of shape (count,)
+        Latencies of each replicate, in the order in which they were measured; none empty.
+    """
+    return _correlation_time([midranks(np.asarray(one)) / len(one) for one in replicates])
+
+
+def _correlation_time(series: Sequence[Array]) -> float:
     """Return how many of these values are worth one that is independent."""
     count = sum(map(len, series))
     sums = np.zeros(max(map(len, series)) + 1)

@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from edge_tester.core.statistics.dependence import correlation_time
+from edge_tester.core.statistics.dependence import rank_time
 from edge_tester.core.statistics.distributions import CONFIDENCE, student_quantile
 from edge_tester.core.statistics.intervals import Interval
-from edge_tester.core.statistics.percentiles import midranks, position
+from edge_tester.core.statistics.percentiles import position
 from edge_tester.core.tensors import Array
 
 _TAIL: Final = (1 - CONFIDENCE) / 2
@@ -23,7 +23,7 @@ _DIFFERENT: Final = 4.0
 
 
 def percentile_interval(
-    replicates: Sequence[Array], fraction: float, seed: int = 0
+    replicates: Sequence[Array], fraction: float, of_ranks: float | None = None, *, seed: int = 0
 ) -> Interval | None:
     """Return the 95 % interval of a percentile of all latencies that there could be.
 
@@ -34,6 +34,8 @@ def percentile_interval(
         above 0 [ns].
     fraction : float
         Of the percentile, such as 0.99.
+    of_ranks : float, optional
+        What :func:`edge_tester.core.statistics.dependence.rank_time` gives for them.
     seed : int
         The same seed and latencies give the same interval.
 
@@ -60,7 +62,8 @@ def percentile_interval(
     if len(replicates) < 2:
         return None
     low, high = _of_shares(replicates, fraction)
-    levels = _of_levels(replicates, fraction, seed)
+    time = rank_time(replicates) if of_ranks is None else of_ranks
+    levels = _of_levels(replicates, fraction, time, seed)
     return (low, high) if levels is None else (min(low, levels[0]), max(high, levels[1]))
 
 
@@ -78,12 +81,13 @@ def _of_shares(replicates: Sequence[Array], fraction: float) -> Interval:
     return float(values[ends[0]]), float(values[ends[1]])
 
 
-def _of_levels(replicates: Sequence[Array], fraction: float, seed: int) -> Interval | None:
+def _of_levels(
+    replicates: Sequence[Array], fraction: float, time: float, seed: int
+) -> Interval | None:
     """Return the interval by the levels of replicates, None where they may be all the same."""
     logarithms = [np.log(one) for one in replicates]
     levels = np.array([one.mean() for one in logarithms])
     within = np.array([one.var() for one in logarithms])
-    time = correlation_time([midranks(one) for one in replicates])
     counts = np.array([len(one) for one in replicates])
     number = len(replicates)
     spread = float(levels.std(ddof=1))

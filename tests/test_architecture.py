@@ -31,7 +31,7 @@ WAIT_LIMIT_S = 30
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants agent.logs optionforms system.text",
-    "options backends system.files formats making.isolation statistics tensors",
+    "options backends system.files formats making.isolation statistics tensors agent.turn",
     "wire.frames wire.payloads results.words",
     "wire.connections wire.states",
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel",
@@ -42,6 +42,7 @@ LAYERS = (
     "classification system.machine",
     "dataset meter onnxconversion runtime runtimeprotocol",
     "wire.conversation",
+    "wire.greeting",
     "wire.client",
     "model run.pattern",
     "run.feed making.likeness",
@@ -59,8 +60,10 @@ LAYERS = (
     "run.journal",
     "run.benchmark",
     "run.matrix agent.bench agent.control agent.handshake agent.limits agent.output agent.storage",
-    "agent.process agent.reception agent.session",
+    "agent.process agent.session",
     "agent.service agent.session_process",
+    "agent.sessions",
+    "agent.reception",
     "agent.supervisor",
     "agent.agent",
 )

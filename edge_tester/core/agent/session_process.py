@@ -23,6 +23,7 @@ from edge_tester.core.agent.process import SessionSettings
 from edge_tester.core.agent.session import Session
 from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.agent.storage import Store
+from edge_tester.core.agent.turn import Turn
 from edge_tester.core.errors import EdgeTesterError, ProtocolError
 from edge_tester.core.meter import Meter
 from edge_tester.core.options import Configurable, path_of
@@ -44,6 +45,7 @@ SessionFactory = Callable[
         Status | None,
         Store,
         list[Meter],
+        Turn | None,
     ],
     Session,
 ]
@@ -96,7 +98,8 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
         raise TypeError(f"{settings.protocol} is no runtime protocol.")
     protocol.attach(descriptor)
     scratch, kept = Path(settings.scratch), Store(Path(settings.store))
-    session = session_factory(protocol, runtimes, welcome_of, scratch, status, kept, meters)
+    turn = Turn(Path(settings.turn), status.write) if settings.turn else None
+    session = session_factory(protocol, runtimes, welcome_of, scratch, status, kept, meters, turn)
     try:
         session.serve(hello)
     except ProtocolError as error:

@@ -80,7 +80,7 @@ class Service:
         self.peer: Peer | None = None
         self.ending = self.dismissed = False
         self.spare = spare
-        self._ticket = b""
+        self._ticket, self._shares = b"", False
         self._process = process
         self._selector = selector
         self._limits = limits
@@ -158,6 +158,12 @@ class Service:
             self._process.control.hand_over(peer.connection, peer.introduction())
         except UnreachableError as error:
             self.end(reason=str(error))
+
+    def share(self) -> None:
+        """Tell the process, once, that the owner has other sessions."""
+        if not self._shares:
+            self._shares = True
+            self._process.control.share()
 
     def dismiss(self) -> None:
         """End a process that nobody was served by."""

@@ -137,10 +137,13 @@ class Sessions:
 
     def serve(self, service: Service, peer: Peer) -> None:
         """Give a process its client, and the client a ticket if it asks for one."""
-        with_ticket = self._several and peer.asks_for_ticket
-        if not self.in_use:
+        with_ticket, beside = self._several and peer.asks_for_ticket, self.in_use
+        if not beside:
             self._in_advance = with_ticket
         service.serve(peer, os.urandom(_TICKET_BYTES).hex() if with_ticket else "")
+        if beside:
+            for one in self._all:
+                one.share()
 
     def dismiss_spare(self) -> None:
         """End what was begun for an owner who has left: models ran beside it."""

@@ -267,8 +267,7 @@ class Service:
         with_model = activity in _WITH_MODEL
         if peer.has_hung_up():
             self._left_s = self._left_s or now_s
-            deaf = with_model or activity == Activity.IN_LINE
-            if now_s - self._left_s > (_LEFT_MODEL_GRACE_S if deaf else _LEFT_GRACE_S):
+            if now_s - self._left_s > (_LEFT_MODEL_GRACE_S if with_model else _LEFT_GRACE_S):
                 self.end(reason=f"{peer.name} left before its session ended.", quiet=True)
         elif with_model and lasting_s > limits.time_limit_s:
             what = "Loading" if activity == Activity.LOADING else "An inference"

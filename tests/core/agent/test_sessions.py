@@ -51,8 +51,6 @@ def test_two_models_answer_in_turns(agent, opened, tmp_path):
 
 def test_who_waits_in_line_waits_for_the_last_session(agent, opened, tmp_path):
     first = opened(agent)
-    second = opened(agent, first)
-    second.upload_model(echo_model(tmp_path))
     reasons, served = [], threading.Event()
 
     def wait() -> None:
@@ -64,6 +62,10 @@ def test_who_waits_in_line_waits_for_the_last_session(agent, opened, tmp_path):
     thread = threading.Thread(target=wait)
     thread.start()
     wait_until(lambda: reasons)
+    # A process that was begun in advance is not for him.
+    time.sleep(2)
+    assert not served.is_set()
+    second = opened(agent, first)
     first.disconnect()
     third = opened(agent, second)
     second.disconnect()

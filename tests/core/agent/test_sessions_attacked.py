@@ -16,35 +16,60 @@ from tests.core.agent.test_sessions import assert_answers
 ANY_FAULT = "tests.faulty_runtimes.AnyFaultRuntime"
 
 
+FAULTS = (
+    "segfault",
+    "exit",
+    "hang",
+    "real-time signal",
+    "half a report",
+    "reports without end",
+    "shut down",
+    "close all",
+    "truncated status",
+    "scribble",
+    "fork",
+    "daemon and hang",
+    "fork without end",
+    "hang with a child",
+    "print native",
+    "litter",
+    "ignore signals",
+)
+# Of systems without control groups, and without adopted orphans.
+LACKING = {
+    "nothing": "",
+    "groups": "cgroup._MOUNTS = Path('/nowhere')\n",
+    "adoption": "cgroup._MOUNTS = Path('/nowhere')\ndescendants._prctl = lambda *words: False\n",
+}
+
+
 @linux
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "lacking"),
     [
-        "segfault",
-        "exit",
-        "hang",
-        "real-time signal",
-        "half a report",
-        "reports without end",
-        "shut down",
-        "close all",
-        "truncated status",
-        "scribble",
-        "fork",
-        "daemon and hang",
-        "fork without end",
-        "hang with a child",
-        "print native",
-        "litter",
-        "ignore signals",
+        *((fault, "nothing") for fault in FAULTS),
+        *((fault, "groups") for fault in ("daemon and hang", "fork without end", "fork")),
+        ("daemon and hang", "adoption"),
     ],
 )
-def test_a_model_that_goes_wrong_leaves_other_sessions_alone(tmp_path, opened, fault, monkeypatch):
+def test_a_model_that_goes_wrong_leaves_other_sessions_alone(
+    tmp_path, opened, fault, lacking, monkeypatch
+):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from edge_tester.core.agent import cgroup, descendants\n"
+        "from edge_tester.scenarios.inference_server import main\n"
+        f"{LACKING[lacking]}"
+        "main(sys.argv[1:])\n"
+    )
     words = ("--time-limit-s", "1")
-    with running_agent(tmp_path, *words, runtime=ANY_FAULT) as running:
+    started = (sys.executable, str(program))
+    with running_agent(tmp_path, *words, runtime=ANY_FAULT, program=started) as running:
         own = processes_of(tmp_path)
         assert {running.process.pid, *children_of(running.process.pid)} == own
         # With a process of its own that has left its group: an orphan of the supervisor's.

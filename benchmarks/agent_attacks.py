@@ -100,7 +100,7 @@ class Soak:
 
     def many(self) -> None:
         """Open more sessions than there may be, and leave."""
-        first = self.client()
+        first = self.client("none", "beside")
         clients = [first]
         with contextlib.suppress(EdgeTesterError):
             while True:
@@ -110,7 +110,7 @@ class Soak:
 
     def beside(self, fault: str) -> None:
         """Let a model go wrong beside one that goes on, and show the ticket of what has ended."""
-        good = self.client()
+        good = self.client("none", "beside")
         hello = Hello(client="a soak", runtime_options={"fault": fault})
         bad = good.beside(hello, answer_limit_s=DEAF_S)
         bad.upload_model(self.model)
@@ -121,11 +121,11 @@ class Soak:
         assert [list(GOOD)] == good.run_sample(sample(*GOOD)).outputs[0].tolist()
         good.disconnect()
 
-    def client(self, fault: str = "none") -> SampleClient:
+    def client(self, fault: str = "none", *features: str) -> SampleClient:
         """Return a client whose model does this."""
         client = SampleClient(NetworkProtocol(host=self.agent.host))
         hello = Hello(
-            client="a soak", wait=True, features=["beside"], runtime_options={"fault": fault}
+            client="a soak", wait=True, features=list(features), runtime_options={"fault": fault}
         )
         client.connect(hello, answer_limit_s=DEAF_S)
         client.upload_model(self.model)

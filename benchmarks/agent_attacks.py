@@ -73,6 +73,9 @@ class Soak:
                 hello_of("huge") + frames.encode_header(Type.MODEL, 0, 1, 1 << 39)
             ),
             "line of waiting clients": self.line,
+            "a guessed ticket": lambda: self.say(hello_of("guess", beside=os.urandom(16).hex())),
+            "sessions without end": self.many,
+            "model beside another": lambda: self.beside(self.random.choice(sorted(faults))),
         }
 
     def connected(self) -> socket.socket:
@@ -95,10 +98,35 @@ class Soak:
                 with contextlib.suppress(OSError):
                     one.sendall(hello_of(f"number {number}", wait=True))
 
-    def client(self, fault: str = "none") -> SampleClient:
+    def many(self) -> None:
+        """Open more sessions than there may be, and leave."""
+        first = self.client("none", "beside")
+        clients = [first]
+        with contextlib.suppress(EdgeTesterError):
+            while True:
+                clients.append(first.beside(Hello(client="a soak"), answer_limit_s=DEAF_S))
+        for one in clients:
+            one.disconnect()
+
+    def beside(self, fault: str) -> None:
+        """Let a model go wrong beside one that goes on, and show the ticket of what has ended."""
+        good = self.client("none", "beside")
+        hello = Hello(client="a soak", runtime_options={"fault": fault})
+        bad = good.beside(hello, answer_limit_s=DEAF_S)
+        bad.upload_model(self.model)
+        with contextlib.suppress(EdgeTesterError):
+            bad.run_sample(sample(*BAD))
+        bad.disconnect()
+        self.say(hello_of("late", beside=bad.ticket))
+        assert [list(GOOD)] == good.run_sample(sample(*GOOD)).outputs[0].tolist()
+        good.disconnect()
+
+    def client(self, fault: str = "none", *features: str) -> SampleClient:
         """Return a client whose model does this."""
         client = SampleClient(NetworkProtocol(host=self.agent.host))
-        hello = Hello(client="a soak", wait=True, runtime_options={"fault": fault})
+        hello = Hello(
+            client="a soak", wait=True, features=list(features), runtime_options={"fault": fault}
+        )
         client.connect(hello, answer_limit_s=DEAF_S)
         client.upload_model(self.model)
         return client
@@ -150,9 +178,9 @@ class Soak:
         self.strangers.clear()
 
 
-def hello_of(client: str, wait: bool = False) -> bytes:
+def hello_of(client: str, wait: bool = False, beside: str = "") -> bytes:
     """Return a HELLO."""
-    content = encode(Hello(client=client, wait=wait))
+    content = encode(Hello(client=client, wait=wait, beside=beside))
     return frames.encode_header(Type.HELLO, 0, 0, len(content)) + content
 
 
@@ -178,7 +206,7 @@ def _strays(temporary: Path, agent: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/environ"):
         pid = int(path.parent.name)
         with contextlib.suppress(OSError):
-            ours = f"EDGE_TESTER_AGENT_FOLDER={temporary}".encode() in path.read_bytes()
+            ours = f"EDGE_TESTER_SESSION_FOLDER={temporary}".encode() in path.read_bytes()
             if ours and pid not in children_of(agent):
                 found.append(pid)
     return found

@@ -19,6 +19,8 @@ SLOW = (
     "core/agent/test_agent.py",
     "core/agent/test_attacks.py",
     "core/agent/test_peers.py",
+    "core/agent/test_sessions.py",
+    "core/agent/test_sessions_attacked.py",
     "core/making",
     "core/run/test_interrupted.py",
     "core/run/test_journal.py",

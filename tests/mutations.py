@@ -44,6 +44,12 @@ class Mutation(NamedTuple):
 
 MUTATIONS = (
     Mutation(
+        SESSION,
+        "        with self._turn:\n            times =",
+        "        if True:\n            times =",
+        "two models run at a time",
+    ),
+    Mutation(
         BENCH,
         "            start_ns = clock()\n            runtime.run()",
         "            runtime.run()\n            start_ns = clock()",

@@ -31,7 +31,8 @@ WAIT_LIMIT_S = 30
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants agent.logs optionforms system.text",
-    "options backends system.files formats making.isolation statistics.distributions tensors",
+    "options backends system.files formats making.isolation statistics.distributions tensors "
+    "agent.turn",
     "wire.frames wire.payloads results.words statistics.changepoints statistics.comparing "
     "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
     "wire.connections wire.states statistics.dependence statistics.ranking statistics.regression "
@@ -49,6 +50,7 @@ LAYERS = (
     "classification system.machine",
     "dataset meter onnxconversion runtime runtimeprotocol",
     "wire.conversation",
+    "wire.greeting",
     "wire.client",
     "model run.pattern",
     "run.feed making.likeness",
@@ -67,8 +69,10 @@ LAYERS = (
     "run.running",
     "run.benchmark run.together",
     "run.matrix agent.bench agent.control agent.handshake agent.limits agent.output agent.storage",
-    "agent.process agent.reception agent.session",
+    "agent.process agent.session",
     "agent.service agent.session_process",
+    "agent.sessions",
+    "agent.reception",
     "agent.supervisor",
     "agent.agent",
 )

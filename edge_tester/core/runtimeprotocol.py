@@ -48,6 +48,9 @@ class RuntimeProtocol(Configurable):
     in_process: ClassVar[bool] = False
     """Whether host and target are one process: then the host's times say nothing."""
 
+    several: ClassVar[bool] = False
+    """Whether a host may have several connections to one target at a time."""
+
     packet_size: int = state(1 << 20)
     """Most bytes to take by one receive."""
 
@@ -85,6 +88,10 @@ class RuntimeProtocol(Configurable):
     def address(self) -> str:
         """Where the server listens or the client connects to, for people."""
         return type(self).__name__
+
+    def another(self) -> RuntimeProtocol:
+        """Return a link to the same target, not connected."""
+        return type(self).from_options(self.to_options())
 
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
         """Send the next ``count`` bytes of a file; ``progress`` gets the size of each piece.

@@ -25,6 +25,8 @@ _KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 class NetworkProtocol(RuntimeProtocol):
     """TCP, or a Unix socket if the host is a path."""
 
+    several = True
+
     host: str = option("127.0.0.1", help="Address of the target, or path of a Unix socket")
     port: int = option(12345, minimum=0, maximum=65535, help="TCP port; 0 takes a free one")
     packet_size: int = option(

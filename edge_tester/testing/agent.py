@@ -21,13 +21,14 @@ from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.frames import MAGIC, VERSION, Flag, Type, encode_header
 from edge_tester.core.wire.payloads import Block, Failure, Hello
 from edge_tester.core.wire.states import flight_limit
+from edge_tester.testing.agentsessions import AgentSessions
 from edge_tester.testing.plugin import lacking
 
 _EVERYTHING = {Type.OK: 1 << 30, Type.ERROR: 1 << 16}
 _UNKNOWN_TYPE = 200
 
 
-class AgentConformance:
+class AgentConformance(AgentSessions):
     """A subclass must say how to reach a running agent, and give it a model that answers.
 
     It sees the agent through its address alone. The agent serves one client at a time, and at
@@ -250,9 +251,8 @@ class AgentConformance:
 
     def test_serves_one_at_a_time(self, loaded: Client, protocol: RuntimeProtocol) -> None:
         """A second client is told so, at once."""
-        second = type(protocol).from_options(protocol.to_options())
         with pytest.raises(TargetError) as caught:
-            Client(second).connect(Hello(client="a second one"))
+            Client(protocol.another()).connect(Hello(client="a second one"))
         assert "busy" == caught.value.code
         loaded.counters()
 
@@ -274,7 +274,7 @@ class AgentConformance:
 
     def _assert_serves(self, protocol: RuntimeProtocol) -> None:
         end_s = time.monotonic() + self.time_limit_s
-        client = Client(type(protocol).from_options(protocol.to_options()))
+        client = Client(protocol.another())
         client.connect(Hello(client="the next", wait=True), answer_limit_s=self.time_limit_s)
         client.disconnect()
         assert time.monotonic() < end_s

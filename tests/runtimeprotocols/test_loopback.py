@@ -69,6 +69,12 @@ def test_nothing_is_left_on_disk(client, tmp_path, monkeypatch):
     assert [] == list((tmp_path / "scratch").iterdir())
 
 
+def test_it_is_one_connection_and_offers_no_further_session(client):
+    welcome = client.connect(Hello(client="a test", features=["beside"]))
+    assert ["offer", "schedule"] == welcome.features
+    assert "" == client.ticket
+
+
 def test_it_has_no_server():
     with pytest.raises(LocalProtocolError, match="has no server"):
         LoopbackProtocol().start_server()

@@ -6,7 +6,7 @@ import pytest
 
 from edge_tester.core.agent.agent import Agent
 from edge_tester.core.errors import OptionError, ProtocolError, UnreachableError
-from edge_tester.core.wire import client as client_module
+from edge_tester.core.wire import greeting
 from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
@@ -222,7 +222,7 @@ def test_a_descriptor_can_be_attached(tmp_path):
     ],
 )
 def test_what_listens_but_is_no_agent_is_named_in_time(monkeypatch, answer, said):
-    monkeypatch.setattr(client_module, "HELLO_LIMIT_S", 0.2)
+    monkeypatch.setattr(greeting, "HELLO_LIMIT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
         def answered():

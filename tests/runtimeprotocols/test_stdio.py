@@ -64,6 +64,19 @@ class TestAgentBehindPipes(AgentConformance):
     def test_serves_one_at_a_time(self):
         """Each client has an agent of its own."""
 
+    # One connection is one session.
+    test_sessions_of_one_host_are_each_its_own = None
+    test_runs_one_block_at_a_time = None
+    test_serves_nobody_beside_without_a_valid_ticket = None
+
+    def test_offers_no_further_session(self, protocol):
+        """Also where one is asked for."""
+        client = SampleClient(protocol)
+        welcome = client.connect(Hello(client="a test", features=["beside"]))
+        assert ["offer", "schedule"] == welcome.features
+        assert "" == client.ticket
+        client.disconnect()
+
 
 @pytest.fixture
 def client(monkeypatch):
@@ -143,7 +156,7 @@ def test_what_is_no_agent_is_named(command, said):
 
 
 def test_a_command_that_says_nothing_ends_in_time(monkeypatch):
-    monkeypatch.setattr("edge_tester.core.wire.client.HELLO_LIMIT_S", 0.3)
+    monkeypatch.setattr("edge_tester.core.wire.greeting.HELLO_LIMIT_S", 0.3)
     monkeypatch.setattr("edge_tester.runtimeprotocols.stdio._ENDING_LIMIT_S", 0.3)
     with pytest.raises(UnreachableError, match="said nothing for too long"):
         SampleClient(StdioProtocol(command="sleep 100")).connect(Hello(client="a test"))

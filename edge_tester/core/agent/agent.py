@@ -26,7 +26,7 @@ _INSECURE = (
 
 
 class Agent(Configurable):
-    """Serves clients on the target, one after another."""
+    """Serves clients on the target, one after another; one may have several sessions."""
 
     insecure: bool = option(
         False, help="Listen where other machines can connect; anyone there can run code here"
@@ -107,6 +107,7 @@ class Agent(Configurable):
             runtimes=[(path_of(type(r)), r.to_options()) for r in runtimes],
             meters=[(path_of(type(m)), m.to_options()) for m in meters],
             store=str(self.store_directory or scratch.store),
+            turn=str(scratch.turn) if protocol.several else "",
             log_level=logging.getLogger("edge_tester").getEffectiveLevel(),
         )
 
@@ -119,4 +120,11 @@ class Agent(Configurable):
             stall_limit_s=self.stall_limit_s,
         )
         with patient_logging():
-            Supervisor(listener, start_session, scratch, limits=limits, on_ready=on_ready).run()
+            Supervisor(
+                listener,
+                start_session,
+                scratch,
+                limits=limits,
+                several=protocol.several,
+                on_ready=on_ready,
+            ).run()

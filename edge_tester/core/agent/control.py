@@ -2,7 +2,8 @@
 
 The session process says once that it is ready, or why it is not; the supervisor once
 gives it a client's connection, with the HELLO that it has read. After that the session
-process says nothing: that it shuts its side down means that it is done.
+process says nothing: that it shuts its side down means that it is done. The supervisor says one
+byte more if there are other sessions.
 
 A model runs in the session process, holds this socket and may write anything to it, or half
 of something. So the supervisor's side never waits, and takes neither descriptors nor more
@@ -12,6 +13,7 @@ bytes than a report has.
 from __future__ import annotations
 
 import array
+import contextlib
 import socket
 
 import msgspec
@@ -106,6 +108,11 @@ class Control:
             raise UnreachableError(f"The session process is gone: {error.strerror}.") from error
         if sent < len(packet):
             raise UnreachableError("The session process does not take its client.")
+
+    def share(self) -> None:
+        """Tell the other side that it is not alone; one that is gone need not hear it."""
+        with contextlib.suppress(OSError):
+            self._connection.send(b"+")
 
     def close(self) -> None:
         """Close this side, which tells the other one to end."""

@@ -23,8 +23,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
 _LIST_BYTES = 1 << 16
-# In the environment of a session process and of all that it starts: the agent's folder.
-MARK = "EDGE_TESTER_AGENT_FOLDER"
+# In the environment of a session process and of all that it starts: the session's folder.
+MARK = "EDGE_TESTER_SESSION_FOLDER"
 
 
 def adopt_orphans() -> bool:
@@ -38,15 +38,25 @@ def end_with_parent() -> None:
 
 
 def marked(folder: Path) -> set[int]:
-    """Return the processes that an agent with this folder has started, or their children."""
-    mark, found = f"{MARK}={folder}".encode(), set()
+    """Return the processes that sessions with folders in this one have started."""
+    found = set()
     with contextlib.suppress(OSError):
-        for path in _PROC.glob("[0-9]*/environ"):
-            # Those of other users cannot be read, and others end meanwhile.
-            with contextlib.suppress(OSError):
-                if mark in path.read_bytes().split(b"\0"):
-                    found.add(int(path.parent.name))
+        for path in _PROC.glob("[0-9]*"):
+            session = session_of(int(path.name))
+            if session is not None and session.parent == folder:
+                found.add(int(path.name))
     return found - {os.getpid()}
+
+
+def session_of(pid: int) -> Path | None:
+    """Return the folder of the session whose mark a process carries, None if it has none."""
+    mark = f"{MARK}=".encode()
+    # Those of other users cannot be read, and others end meanwhile.
+    with contextlib.suppress(OSError):
+        for word in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
+            if word.startswith(mark):
+                return Path(os.fsdecode(word.removeprefix(mark)))
+    return None
 
 
 def kill(pids: Iterable[int]) -> None:
@@ -86,31 +96,41 @@ class Adopted:
         self._folder = folder
         self._list = _list_of_children() if adopt_orphans() else None
         self._others = self._children()
+        self._sessions: dict[int, Path] = {}
 
-    def end(self, sessions: set[int]) -> set[int]:
-        """Kill and reap them once; return those that still live.
+    def begin(self, pid: int, folder: Path) -> None:
+        """Leave a session process alone until :meth:`forget`, and what carries its mark."""
+        self._sessions[pid] = folder
 
-        Parameters
-        ----------
-        sessions : set of int
-            Children to leave alone.
+    def forget(self, pid: int) -> None:
+        """Take what a session has left for nobody's."""
+        del self._sessions[pid]
+
+    def end(self, pid: int) -> set[int]:
+        """Kill and reap once what a session has left; return what of that still lives.
+
+        What carries the mark of another session is that one's, and what carries none is nobody's.
         """
-        if self._list is None:
-            found = marked(self._folder) - sessions
-            kill(found)
-            return found
-        found = self._children() - sessions - self._others
-        kill(found)
-        return reap(found)
+        others = {folder for session, folder in self._sessions.items() if session != pid}
+        found = set()
+        for one in marked(self._folder) if self._list is None else self._children():
+            if one in self._sessions or one in self._others:
+                continue
+            if others and session_of(one) in others:
+                continue
+            # At once: what forks and ends is gone when the next one was looked at.
+            kill({one})
+            found.add(one)
+        return found if self._list is None else reap(found)
 
-    def reap(self, sessions: set[int]) -> None:
+    def reap(self) -> None:
         """Let those that have ended go; their number must not grow while a session lasts."""
         if self._list is None or not hasattr(os, "waitid"):
             return
         with contextlib.suppress(ChildProcessError):
             options = os.WEXITED | os.WNOHANG | os.WNOWAIT
             while (ended := os.waitid(os.P_ALL, 0, options)) is not None:
-                if ended.si_pid in sessions | self._others:
+                if ended.si_pid in self._sessions or ended.si_pid in self._others:
                     return
                 reap({ended.si_pid})
 

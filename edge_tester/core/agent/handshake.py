@@ -8,6 +8,8 @@ import socket
 import struct
 import time
 
+from msgspec.structs import replace
+
 from edge_tester.core.errors import RemoteProtocolError
 from edge_tester.core.system.text import printable
 from edge_tester.core.wire import frames as wire
@@ -64,6 +66,16 @@ class Peer:
         """What it calls itself, fit for a log or a terminal."""
         return printable(self.hello.client, _NAME_LIMIT) if self.hello else "another client"
 
+    @property
+    def beside(self) -> str:
+        """The ticket that it shows to be served beside another session; empty for none."""
+        return self.hello.beside if self.hello else ""
+
+    @property
+    def asks_for_ticket(self) -> bool:
+        """Whether it may open sessions beside its own."""
+        return self.hello is not None and "beside" in self.hello.features
+
     def receive(self) -> bool:
         """Read what is there; return whether HELLO is complete.
 
@@ -91,9 +103,16 @@ class Peer:
             self.hello = payloads.decode(bytes(self.frame[HEADER_BYTES:]), Hello)
         return True
 
-    def ask_to_wait(self, reason: str = "") -> None:
+    def introduction(self) -> bytes:
+        """Return HELLO for a session process: its model must not learn the ticket of another."""
+        if self.hello is None or not self.hello.beside:
+            return bytes(self.frame)
+        content = payloads.encode(replace(self.hello, beside=""))
+        return wire.encode_header(Type.HELLO, 0, self._header()[2], len(content)) + content
+
+    def ask_to_wait(self, reason: str = "", ticket: str = "") -> None:
         """Say that the target is in use, or, without a reason, that it takes a moment."""
-        self._answer(payloads.encode(Queued(reason)), Type.OK)
+        self._answer(payloads.encode(Queued(reason, ticket)), Type.OK)
 
     def refuse(self, code: str, message: str) -> None:
         """Answer ERROR and close."""

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ _DOING = {
     Activity.LOADING: "while it loaded the model",
     Activity.RUNNING: "during an inference",
     Activity.ANSWERING: "while it sent an answer",
+    Activity.IN_LINE: "while another session had its turn",
 }
 SESSION_COMMAND = (sys.executable, "-m", "edge_tester.core.agent.session_process")
 
@@ -52,6 +54,8 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
         What clients may use, and what counts beside time and memory.
     store : str
         Folder where uploaded models are kept.
+    turn : str
+        What to lock while a model loads or runs; empty where there are no other sessions.
     log_level : int
     control, status : int
         Descriptors, of this one process.
@@ -64,6 +68,7 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: list[tuple[str, dict[str, Any]]]
     meters: list[tuple[str, dict[str, Any]]] = []
     store: str
+    turn: str = ""
     log_level: int
     control: int = -1
     status: int = -1
@@ -120,7 +125,7 @@ class SessionProcess:
                 status=self._status,
                 scratch=str(self._folder),
             )
-            own = {"TMPDIR": str(self._folder), descendants.MARK: str(scratch.path)}
+            own = {"TMPDIR": str(self._folder), descendants.MARK: str(self._folder)}
             # A process group of its own: Ctrl-C reaches the supervisor, which ends it in order.
             self._process = subprocess.Popen(
                 [*command, msgspec.json.encode(settings).decode()],
@@ -143,6 +148,11 @@ class SessionProcess:
     def pid(self) -> int:
         """Process number."""
         return self._process.pid
+
+    @property
+    def folder(self) -> Path:
+        """Its own folder, which is the mark of what it starts."""
+        return self._folder
 
     def has_ended(self) -> bool:
         """Tell whether the process has ended; its number stays its own until it is closed."""

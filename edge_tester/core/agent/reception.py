@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -11,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from edge_tester.core.agent.handshake import Peer
+from edge_tester.core.agent.sessions import Sessions
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.runtimeprotocol import Listener
 
@@ -24,41 +26,46 @@ _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 class Reception:
-    """Accepts clients, reads their HELLO, and keeps those in line who asked to wait.
+    """Accepts clients, reads their HELLO, and keeps those in line who have to wait.
+
+    There are two lines: for the target, and for a process beside those that the owner has.
 
     Parameters
     ----------
     listener : Listener
     selector : selector
         Whose keys have a function to call as their data.
-    occupied : callable
-        Gives, if somebody is served, who it is, and otherwise None.
-    ready : callable
-        Tells whether the next client can be served at once.
+    sessions : Sessions
+        Who is served, and who may be.
     """
 
     def __init__(
         self,
         listener: Listener,
         selector: selectors.BaseSelector,
-        occupied: Callable[[], str | None],
-        ready: Callable[[], bool],
+        sessions: Sessions,
     ) -> None:
         self._listener = listener
         self._selector = selector
-        self._occupied = occupied
-        self._ready = ready
+        self._sessions = sessions
         self._peers: list[Peer] = []
         self._queue: deque[Peer] = deque()
+        self._beside: deque[Peer] = deque()
         self._resume_s: float | None = None
         # Given up where there are no others, so that a client can be turned away.
         self._reserve: int | None = os.open(os.devnull, os.O_RDONLY)
         selector.register(listener, selectors.EVENT_READ, self._accept)
 
-    def next(self) -> Peer | None:
-        """Take the first in line who has not left."""
-        while self._queue:
-            peer = self._queue.popleft()
+    @property
+    def waits_beside(self) -> bool:
+        """Whether somebody waits for a process beside those that the owner has."""
+        return bool(self._beside)
+
+    def next(self, *, beside: bool) -> Peer | None:
+        """Take the first of a line who has not left."""
+        line = self._beside if beside else self._queue
+        while line:
+            peer = line.popleft()
             self._unwatch(peer)
             if not peer.has_left():
                 return peer
@@ -66,10 +73,18 @@ class Reception:
             peer.close()
         return None
 
-    def put_back(self, peer: Peer) -> None:
-        """Put somebody in front of the line who could not be served through no fault of his."""
-        self._queue.appendleft(peer)
+    def put_back(self, peer: Peer, *, beside: bool) -> None:
+        """Put somebody in front of a line who could not be served through no fault of his."""
+        (self._beside if beside else self._queue).appendleft(peer)
         self._watch(peer, lambda: self._look_at(peer))
+
+    def refuse_beside(self, code: str, reason: str) -> None:
+        """Turn away all who wait for a process beside those that the owner has."""
+        while (peer := self.next(beside=True)) is not None:
+            logger.info("%s was turned away: %s", peer.name, reason)
+            # It may leave this very moment.
+            with contextlib.suppress(OSError):
+                peer.refuse(code, reason)
 
     def check(self) -> None:
         """Turn away who has said nothing for too long; listen again after a pause."""
@@ -91,7 +106,7 @@ class Reception:
 
     def close(self) -> None:
         """Turn everybody away."""
-        for peer in [*self._peers, *self._queue]:
+        for peer in [*self._peers, *self._queue, *self._beside]:
             self._forget(peer)
         if self._reserve is not None:
             os.close(self._reserve)
@@ -166,11 +181,14 @@ class Reception:
         if peer.other_version:
             peer.refuse("version", peer.other_version)
             return
-        who = self._occupied()
+        if peer.beside:
+            self._receive_owner(peer)
+            return
+        who = self._sessions.who()
         if who is None and not self._queue:
-            if not self._ready():
+            if self._sessions.in_use or self._sessions.ready() is None:
                 peer.ask_to_wait()
-            self._line_up(peer)
+            self._line_up(peer, self._queue)
             return
         who = who or f"{self._queue[0].client} ({self._queue[0].name}) for 0 s"
         reason = f"The target is in use by {who}."
@@ -184,10 +202,19 @@ class Reception:
             )
             return
         peer.ask_to_wait(reason)
-        self._line_up(peer)
+        self._line_up(peer, self._queue)
 
-    def _line_up(self, peer: Peer) -> None:
-        self._queue.append(peer)
+    def _receive_owner(self, peer: Peer) -> None:
+        """Line up who says to be the owner, for a process beside the others."""
+        if refusal := self._sessions.refusal(peer.beside, len(self._beside)):
+            logger.info("%s was turned away: %s", peer.name, refusal[1])
+            peer.refuse(*refusal)
+            return
+        peer.ask_to_wait()
+        self._line_up(peer, self._beside)
+
+    def _line_up(self, peer: Peer, line: deque[Peer]) -> None:
+        line.append(peer)
         self._watch(peer, lambda: self._look_at(peer))
 
     def _look_at(self, peer: Peer) -> None:
@@ -210,6 +237,7 @@ class Reception:
         self._unwatch(peer)
         if peer in self._peers:
             self._peers.remove(peer)
-        if peer in self._queue:
-            self._queue.remove(peer)
+        for line in (self._queue, self._beside):
+            if peer in line:
+                line.remove(peer)
         peer.close()

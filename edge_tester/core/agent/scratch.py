@@ -31,6 +31,7 @@ _PREFIX = "edge_tester-agent-"
 _NEW_PREFIX = "edge_tester-new-"
 _NEW_LIMIT_S = 3600.0
 _LOCK = "lock"
+_TURN = "turn"
 _CLOSE_LIMIT_S = 3.0
 
 
@@ -64,6 +65,11 @@ class Scratch:
     def store(self) -> Path:
         """Where models are kept as long as the agent lives."""
         return self.path / "store"
+
+    @property
+    def turn(self) -> Path:
+        """What a session locks while its model loads or runs."""
+        return self.path / _TURN
 
     def new(self) -> Path:
         """Make the folder of one session."""

@@ -27,6 +27,7 @@ _LEFT_GRACE_S = 2.0
 _LEFT_MODEL_GRACE_S = 0.2
 # A killed process that does not end hangs in the kernel.
 _KILL_LIMIT_S = 10.0
+_WITH_MODEL = (Activity.LOADING, Activity.RUNNING)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,9 @@ class Service:
         Whose keys have a function to call as their data.
     limits : Limits
     adopted : Adopted
-        What the model may have started and left to the supervisor.
+        What models may have started and left to the supervisor.
+    spare : bool
+        Whether it is for a client who is served already, and nobody else.
 
     Attributes
     ----------
@@ -59,6 +62,8 @@ class Service:
         The client.
     ending : bool
         Whether the process has ended or was killed.
+    dismissed : bool
+        Whether nobody wanted it any more.
     """
 
     def __init__(
@@ -67,11 +72,15 @@ class Service:
         selector: selectors.BaseSelector,
         limits: Limits,
         adopted: Adopted,
+        *,
+        spare: bool = False,
     ) -> None:
         self.ready = False
         self.failure: str | None = None
         self.peer: Peer | None = None
-        self.ending = False
+        self.ending = self.dismissed = False
+        self.spare = spare
+        self._ticket, self._shares = b"", False
         self._process = process
         self._selector = selector
         self._limits = limits
@@ -84,6 +93,7 @@ class Service:
         self._reason: str | None = None
         self._quiet = False
         self._watched: set[int] = set()
+        adopted.begin(process.pid, process.folder)
         self._watch(process.control.fileno(), self._receive_report)
         self._watch(process.output.fileno(), self._drain)
         if process.exit_descriptor is not None:
@@ -106,29 +116,78 @@ class Service:
         lasting_s = time.monotonic() - self._served_since_s
         return f"{self.peer.client} ({self.peer.name}) for {lasting_s:.0f} s"
 
-    def serve(self, peer: Peer) -> None:
-        """Hand the process a client; one that it does not take ends it."""
+    @property
+    def lives(self) -> bool:
+        """Whether it has a client who has not left."""
+        return self.peer is not None and not self.ending and not self.peer.has_hung_up()
+
+    def has_ticket(self, ticket: bytes) -> bool:
+        """Tell whether this is the ticket for sessions beside it, as long as it lives."""
+        # Late: it brings a library of some megabytes, for those who have a ticket to show.
+        from hmac import compare_digest
+
+        # Compared in any case, and in a time that says nothing of what is alike.
+        return compare_digest(self._ticket, ticket) and bool(self._ticket) and self.lives
+
+    def active_s(self) -> float:
+        """Return when its client or its model last did something; now, if a model runs."""
+        activity, since_s = self._process.activity()
+        now_s = time.monotonic()
+        return now_s if activity in _WITH_MODEL else max(since_s, self._served_since_s)
+
+    def serve(self, peer: Peer, ticket: str = "") -> None:
+        """Hand the process a client; one that it does not take ends it.
+
+        Parameters
+        ----------
+        peer : Peer
+        ticket : str
+            Given to the client, and not to the process that runs a model; empty for none.
+        """
         peer.attempts += 1
         self.peer, self._served_since_s = peer, time.monotonic()
+        self._ticket = ticket.encode()
+        try:
+            if ticket:
+                peer.ask_to_wait(ticket=ticket)
+        except OSError as error:
+            # Its session will notice.
+            logger.info("%s was given no ticket: %s", peer.name, error)
         peer.connection.setblocking(True)
         try:
-            self._process.control.hand_over(peer.connection, bytes(peer.frame))
+            self._process.control.hand_over(peer.connection, peer.introduction())
         except UnreachableError as error:
             self.end(reason=str(error))
 
-    def check(self) -> None:
-        """End what takes too long, and what has ended by itself."""
+    def share(self) -> None:
+        """Tell the process, once, that the owner has other sessions."""
+        if not self._shares:
+            self._shares = True
+            self._process.control.share()
+
+    def dismiss(self) -> None:
+        """End a process that nobody was served by."""
+        self.dismissed = True
+        self.end(reason="A session process that was started in advance was not needed.", quiet=True)
+
+    def check(self, active_s: float) -> None:
+        """End what takes too long, and what has ended by itself.
+
+        Parameters
+        ----------
+        active_s : float
+            When something was last done in any session of the same owner.
+        """
         if self.ending:
             return
         if self._process.has_ended():
             self.end()
             return
-        self._adopted.reap({self.pid})
         now_s = time.monotonic()
         if self._done_s is not None and now_s - self._done_s > _ENDING_GRACE_S:
             self.end(reason="The session process said that it was done, and did not end.")
         elif self.peer is not None:
-            self._check_client(self.peer, now_s)
+            self._check_client(self.peer, now_s, active_s)
         elif not self.ready and now_s - self._begin_s > _START_LIMIT_S:
             self.end("timeout", "The session process did not start in time.")
 
@@ -158,7 +217,7 @@ class Service:
         """Tell whether the process and all that it started have ended; to be asked until then."""
         if not self.ending:
             return False
-        left = self._adopted.end({self.pid})
+        left = self._adopted.end(self.pid)
         if self._process.has_ended() and not left:
             return True
         self._process.kill_again()
@@ -179,6 +238,7 @@ class Service:
         """
         activity, _ = self._process.activity()
         how = self._process.close()
+        self._adopted.forget(self.pid)
         reason = self._reason or how
         if reason and not self._quiet and (words := self._process.output.last_words()):
             reason = f"{reason} It had printed: {words}"
@@ -200,11 +260,11 @@ class Service:
         logger.info("session of %s ended", peer.name)
         return reason, False
 
-    def _check_client(self, peer: Peer, now_s: float) -> None:
+    def _check_client(self, peer: Peer, now_s: float, active_s: float) -> None:
         limits = self._limits
         activity, since_s = self._process.activity()
         lasting_s = now_s - max(since_s, self._served_since_s)
-        with_model = activity in (Activity.LOADING, Activity.RUNNING)
+        with_model = activity in _WITH_MODEL
         if peer.has_hung_up():
             self._left_s = self._left_s or now_s
             if now_s - self._left_s > (_LEFT_MODEL_GRACE_S if with_model else _LEFT_GRACE_S):
@@ -222,7 +282,7 @@ class Service:
                 f"Nothing more of the model came for {limits.stall_limit_s:g} s "
                 "(--stall-limit-s of the agent).",
             )
-        elif not with_model and lasting_s > limits.idle_limit_s:
+        elif not with_model and now_s - active_s > limits.idle_limit_s:
             self.end(
                 "timeout",
                 f"The client said nothing for {limits.idle_limit_s:g} s "

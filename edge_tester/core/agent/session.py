@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import time
@@ -83,6 +84,8 @@ class Session:
         Where uploaded files are kept; gone with ``scratch`` by default.
     meters : sequence of Meter
         What counts beside time and memory; opened.
+    turn : context manager, optional
+        Held while the model loads or runs, where there may be other sessions.
     shared : bool
         Whether the process is somebody else's too, whose memory stays as it is.
     """
@@ -96,6 +99,7 @@ class Session:
         status: Status | None = None,
         store: Store | None = None,
         meters: Sequence[Meter] = (),
+        turn: contextlib.AbstractContextManager[None] | None = None,
         *,
         shared: bool = False,
     ) -> None:
@@ -108,6 +112,7 @@ class Session:
         self._store = store or Store(scratch / "store")
         self._say: Callable[[int], None] = status.write if status else _say_nothing
         self._meters = meters
+        self._turn = turn or contextlib.nullcontext()
         self._shared = shared
         self._state = State.NEW
         self._limits = _limits_by_state(0)
@@ -207,10 +212,13 @@ class Session:
         runtime = self._chosen(hello)
         # Importing a backend may take longer than a client waits for a sign of life.
         self._answer(message, [payloads.encode(payloads.Queued())])
-        runtime.prepare()
+        with self._turn:
+            runtime.prepare()
         self._runtime = runtime
         welcome = self._welcome(runtime)
         features = names_of(hello.features)
+        if not self._protocol.several:
+            features = [one for one in features if one != "beside"]
         self._answer(message, [payloads.encode(structs.replace(welcome, features=features))])
 
     def _on_offer(self, message: Message) -> None:
@@ -232,13 +240,14 @@ class Session:
         self._stored = str(path), described.name or path.name
         # Each piece is a sign of life, however slow the link.
         self._store.receive(self._channel, described, path, lambda: self._say(_RECEIVING))
-        self._say(Activity.LOADING)
-        before_load_bytes = resident_bytes()
-        reset_peak_memory()
-        start_ns = time.perf_counter_ns()
-        runtime.batch_axis = described.batch_axis
-        inputs, outputs = runtime.load(path, described.batch_size)
-        load_ns = time.perf_counter_ns() - start_ns
+        with self._turn:
+            self._say(Activity.LOADING)
+            before_load_bytes = resident_bytes()
+            reset_peak_memory()
+            start_ns = time.perf_counter_ns()
+            runtime.batch_axis = described.batch_axis
+            inputs, outputs = runtime.load(path, described.batch_size)
+            load_ns = time.perf_counter_ns() - start_ns
         if not self._shared:
             # What lives now lives on; the collector need not look at it during inferences.
             gc.collect()
@@ -268,7 +277,8 @@ class Session:
 
     def _on_process(self, message: Message) -> None:
         block = Block.decoded(message.payload)
-        times = self._bench.run(block, lambda: self._answer(message))
+        with self._turn:
+            times = self._bench.run(block, lambda: self._answer(message))
         self._answer(message, [times])
 
     def _on_output(self, message: Message) -> None:

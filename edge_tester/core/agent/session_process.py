@@ -23,6 +23,7 @@ from edge_tester.core.agent.process import SessionSettings
 from edge_tester.core.agent.session import Session
 from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.agent.storage import Store
+from edge_tester.core.agent.turn import Turn
 from edge_tester.core.errors import EdgeTesterError, ProtocolError
 from edge_tester.core.meter import Meter
 from edge_tester.core.options import Configurable, path_of
@@ -44,6 +45,7 @@ SessionFactory = Callable[
         Status | None,
         Store,
         list[Meter],
+        Turn | None,
     ],
     Session,
 ]
@@ -89,14 +91,14 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     if client is None:
         return 0
     hello, descriptor = client
-    # Nothing more comes on this socket: its end says that the supervisor is gone.
-    threading.Thread(target=_die_with, args=(control,), daemon=True).start()
+    turn = Turn(Path(settings.turn), status.write) if settings.turn else None
+    threading.Thread(target=_heed, args=(control, turn), daemon=True).start()
     protocol = load("runtimeprotocols", settings.protocol).from_options(settings.protocol_options)
     if not isinstance(protocol, RuntimeProtocol):
         raise TypeError(f"{settings.protocol} is no runtime protocol.")
     protocol.attach(descriptor)
     scratch, kept = Path(settings.scratch), Store(Path(settings.store))
-    session = session_factory(protocol, runtimes, welcome_of, scratch, status, kept, meters)
+    session = session_factory(protocol, runtimes, welcome_of, scratch, status, kept, meters, turn)
     try:
         session.serve(hello)
     except ProtocolError as error:
@@ -149,8 +151,12 @@ def _prefer_as_victim() -> None:
         logger.debug("oom_score_adj: %s", error)
 
 
-def _die_with(control: socket.socket) -> None:
-    control.recv(1)
+def _heed(control: socket.socket, turn: Turn | None) -> None:
+    """Share the turn when the supervisor says so, and end when it is gone."""
+    while control.recv(1):
+        if turn is not None:
+            # It waits for a block, during which the supervisor may end.
+            threading.Thread(target=turn.share, daemon=True).start()
     os._exit(0)
 
 

@@ -31,6 +31,7 @@ class Activity:
     LOADING: Final = 3
     RUNNING: Final = 4
     ANSWERING: Final = 5
+    IN_LINE: Final = 6
 
 
 class Status:

@@ -1,4 +1,4 @@
-"""Accept clients, give one at a time to a session process, and watch it.
+"""Accept clients, give each that is served to a session process, and watch these.
 
 Nothing here waits for a client or for a session process: a model may do anything to what it
 shares with the supervisor, and a client may stop in the middle of a word.
@@ -18,15 +18,13 @@ from edge_tester.core.agent.process import SessionProcess
 from edge_tester.core.agent.reception import Reception
 from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.agent.service import Limits, Service
+from edge_tester.core.agent.sessions import TICKET_REFUSED, Sessions
 from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.runtimeprotocol import Listener
 
 logger = logging.getLogger(__name__)
 
 _RESTART_PAUSE_S = 1.0
-_WATCH_INTERVAL_S = 0.25
-_ENDING_INTERVAL_S = 0.01
-_CLOSE_LIMIT_S = 5.0
 _ATTEMPTS = 3
 
 
@@ -43,6 +41,8 @@ class Supervisor:
     scratch : Scratch
         Folder of this agent; closed at the end.
     limits : Limits
+    several : bool
+        Whether one client may have more than one session.
     on_ready : callable
         Called once, when the first client can be served.
     """
@@ -54,16 +54,17 @@ class Supervisor:
         scratch: Scratch,
         *,
         limits: Limits,
+        several: bool,
         on_ready: Callable[[], None],
     ) -> None:
-        self._start_session = start_session
         self._scratch = scratch
-        self._limits = limits
         self._on_ready: Callable[[], None] | None = on_ready
         self._selector = selectors.DefaultSelector()
         self._adopted = Adopted(scratch.path)
-        self._reception = Reception(listener, self._selector, self._occupied, self._can_serve)
-        self._service: Service | None = None
+        self._sessions = Sessions(
+            start_session, self._selector, limits, self._adopted, several=several
+        )
+        self._reception = Reception(listener, self._selector, self._sessions)
         self._start_s = 0.0
         self._stopping = False
 
@@ -101,87 +102,77 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Do once what there is to do, or wait for it."""
-        if self._service is None and time.monotonic() >= self._start_s:
+        sessions, reception = self._sessions, self._reception
+        if time.monotonic() >= self._start_s and sessions.wanted(reception.waits_beside):
             self._begin_session()
         registered = self._selector.get_map()
         for key, _ in self._selector.select(self._pause_s()):
             # What was called before may have closed it.
             if registered.get(key.fd) is key:
                 key.data()
-        self._reception.check()
-        service = self._service
-        if service is None:
-            return
-        service.check()
-        if service.ready and self._on_ready is not None:
+        reception.check()
+        for service in sessions.check():
+            self._conclude(service)
+        if self._on_ready is not None and sessions.ready() is not None:
             self._on_ready()
             self._on_ready = None
-        if service.is_gone():
-            self._conclude(service)
-        elif self._can_serve() and (peer := self._reception.next()) is not None:
+        self._serve_next()
+
+    def _serve_next(self) -> None:
+        """Serve whoever waits, if a process is ready: beside the owner, or as the next owner."""
+        sessions, reception = self._sessions, self._reception
+        if not sessions.owned:
+            reception.refuse_beside("ticket", TICKET_REFUSED)
+        if not sessions.in_use:
+            sessions.dismiss_spare()
+        service = sessions.ready()
+        if service is None:
+            return
+        peer = reception.next(beside=sessions.in_use)
+        if peer is not None:
             logger.info("serving %s (%s)", peer.client, peer.name)
-            service.serve(peer)
+            sessions.serve(service, peer)
 
     def _pause_s(self) -> float | None:
-        service, now_s = self._service, time.monotonic()
-        if service is not None and service.ending:
-            return _ENDING_INTERVAL_S
-        if service is None:
-            return min(_WATCH_INTERVAL_S, max(0.0, self._start_s - now_s))
-        if service.needs_watching:
-            return _WATCH_INTERVAL_S
-        next_s = self._reception.next_check_s()
-        return None if next_s is None else max(0.0, next_s - now_s)
-
-    def _occupied(self) -> str | None:
-        return self._service.who() if self._service else None
-
-    def _can_serve(self) -> bool:
-        service = self._service
-        return service is not None and service.ready and not service.ending and service.peer is None
+        now_s = time.monotonic()
+        pauses = [self._sessions.pause_s()]
+        if (next_s := self._reception.next_check_s()) is not None:
+            pauses.append(next_s - now_s)
+        if self._sessions.wanted(self._reception.waits_beside):
+            pauses.append(self._start_s - now_s)
+        return min((max(0.0, pause) for pause in pauses if pause is not None), default=None)
 
     def _begin_session(self) -> None:
         try:
-            process = self._start_session()
+            self._sessions.begin()
         except OSError as error:
-            self._start_s = time.monotonic() + _RESTART_PAUSE_S
             self._not_started(f"No session process can be started: {error.strerror}.")
-            return
-        self._service = Service(process, self._selector, self._limits, self._adopted)
 
     def _not_started(self, reason: str) -> None:
+        self._start_s = time.monotonic() + _RESTART_PAUSE_S
         if self._on_ready is not None:
             raise RuntimeStateError(reason)
         logger.error("%s", reason)
+        # Who has sessions may end one to have room; who waits in line has nothing to end.
+        self._reception.refuse_beside("busy", reason)
 
     def _conclude(self, service: Service) -> None:
-        """Make room for the next session once nothing is left of one."""
-        self._service = None
+        """Let go of a session of which nothing is left."""
         peer = service.peer
         reason, untouched = service.conclude()
-        if not service.ready:
-            self._start_s = time.monotonic() + _RESTART_PAUSE_S
+        if not service.ready and not service.dismissed:
             self._not_started(
                 service.failure or reason or "The session process ended while it started."
             )
         if peer is not None and untouched:
             if peer.attempts < _ATTEMPTS:
-                self._reception.put_back(peer)
+                self._reception.put_back(peer, beside=self._sessions.in_use)
                 return
             peer.refuse("crashed", reason or "The session process ended before it served.")
 
     def _close(self) -> None:
         self._reception.close()
-        if self._service is not None:
-            service, self._service = self._service, None
-            service.end(
-                reason="The agent was stopped.",
-                quiet=service.peer is None or service.peer.has_hung_up(),
-            )
-            end_s = time.monotonic() + _CLOSE_LIMIT_S
-            while not service.is_gone() and time.monotonic() < end_s:
-                time.sleep(_ENDING_INTERVAL_S)
-            service.conclude()
+        self._sessions.close()
         self._adopted.close()
         self._selector.close()
         self._scratch.close()

@@ -18,6 +18,7 @@ from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.wire import frames, payloads
 from edge_tester.core.wire.conversation import Conversation
 from edge_tester.core.wire.frames import Flag, Message, Type
+from edge_tester.core.wire.greeting import greet
 from edge_tester.core.wire.payloads import (
     Block,
     Counters,
@@ -25,18 +26,14 @@ from edge_tester.core.wire.payloads import (
     Loaded,
     ModelDescription,
     Offered,
-    Queued,
     Welcome,
 )
-from edge_tester.core.wire.states import FATAL_CODES, FEATURES, flight_limit
+from edge_tester.core.wire.states import FATAL_CODES, flight_limit
 
 if TYPE_CHECKING:
     from edge_tester.core.artifact import Artifact
     from edge_tester.core.tensors import Array, TensorCodec, TensorSpec
 
-# Whoever answers within this time may take longer for what it then does.
-HELLO_LIMIT_S = 10.0
-_QUEUE_LIMIT_S = 86400.0
 # Most that a whole block of samples may have, wherever it lies [bytes].
 BLOCK_BYTES = 1 << 24
 
@@ -72,6 +69,8 @@ class Client:
         What requests and answers go through.
     welcome : Welcome or None
         What the target said of itself.
+    ticket : str
+        What :meth:`beside` shows; empty without the feature ``beside``.
     inputs, outputs : list of TensorSpec
         Of the model that was uploaded, as the target's runtime sees them.
     slots : int
@@ -82,6 +81,7 @@ class Client:
         self.protocol = protocol
         self.conversation = Conversation(protocol)
         self.welcome: Welcome | None = None
+        self.ticket = ""
         self.inputs: list[TensorSpec] = []
         self.outputs: list[TensorSpec] = []
         self.slots = 0
@@ -99,6 +99,8 @@ class Client:
         Parameters
         ----------
         hello : Hello
+            The features that every client can use are named without it. With ``beside``, which
+            has the target prepare for it, further sessions can be opened.
         on_queued : callable
             Called with the reason when the target is busy and ``hello.wait`` is set.
         answer_limit_s : float
@@ -110,25 +112,42 @@ class Client:
         """
         self.conversation.begin()
         try:
-            self.conversation.wait_up_to(HELLO_LIMIT_S)
-            sequence, answer = self._first_answer(payloads.encode(_with_features(hello)))
-            while isinstance(answer, Queued):
-                if answer.reason:
-                    on_queued(answer.reason)
-                self.conversation.wait_up_to(_QUEUE_LIMIT_S if answer.reason else answer_limit_s)
-                answer = self._greeting(sequence)
-            self.conversation.wait_up_to(answer_limit_s)
-            if hello.runtime not in ("", answer.runtime):
-                raise RemoteProtocolError(
-                    f"{self.protocol.address} was asked for the runtime {hello.runtime!r} and "
-                    f"gives {answer.runtime!r}."
-                )
+            welcome, self.ticket = greet(self.conversation, hello, on_queued, answer_limit_s)
         except BaseException:
             # A target serves one client: one that was refused must not keep its place.
             self.disconnect()
             raise
-        self.welcome = answer
-        return answer
+        self.welcome = welcome
+        return welcome
+
+    def beside(
+        self,
+        hello: Hello,
+        on_queued: Callable[[str], None] = lambda reason: None,
+        answer_limit_s: float = 600.0,
+    ) -> Client:
+        """Open a further session on the same target while this one lives; return its client.
+
+        The target runs the blocks of one after those of the other; each may end before the other.
+
+        Raises
+        ------
+        LocalProtocolError
+            The target does not offer it, or this client did not name the feature ``beside``.
+        UnreachableError, RemoteProtocolError, TargetError
+            As :meth:`connect`.
+        """
+        from msgspec.structs import replace
+
+        if not self.ticket:
+            raise LocalProtocolError(
+                f"{self.protocol.address} gave no ticket for a further session: it serves one of a "
+                "client at a time, or was not asked for the feature 'beside'."
+            )
+        client = type(self)(self.protocol.another())
+        wish = replace(hello, beside=self.ticket, features=[*hello.features, "beside"])
+        client.connect(wish, on_queued, answer_limit_s)
+        return client
 
     def upload_model(
         self,
@@ -350,31 +369,7 @@ class Client:
             raise self.conversation.last_words(gone) from gone
         return self.conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
 
-    def _first_answer(self, hello: bytes) -> tuple[int, Queued | Welcome]:
-        """Say HELLO and return the first answer; what it is not says what listens there."""
-        try:
-            sequence = self.conversation.request(Type.HELLO, [hello])
-            return sequence, self._greeting(sequence)
-        except frames.VersionMismatchError:
-            raise
-        except (UnreachableError, RemoteProtocolError) as error:
-            raise type(error)(
-                f"Something listens at {self.protocol.address}, but no agent of edge_tester "
-                f"answers within {HELLO_LIMIT_S:g} s: {error}"
-            ) from error
-
-    def _greeting(self, sequence: int) -> Queued | Welcome:
-        content = self.conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES).payload
-        answer: Queued | Welcome = payloads.decode(content, Queued | Welcome)  # type: ignore[arg-type]
-        return answer
-
     def _uploaded(self) -> tuple[TensorCodec, TensorCodec]:
         if self._codecs is None:
             raise LocalProtocolError("No model was uploaded over this connection.")
         return self._codecs
-
-
-def _with_features(hello: Hello) -> Hello:
-    import msgspec
-
-    return msgspec.structs.replace(hello, features=list(FEATURES))

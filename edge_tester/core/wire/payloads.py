@@ -34,6 +34,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         Queue behind a running session instead of failing with ``busy``.
     features : list of str
         What the client can use beyond the rest.
+    beside : str
+        Ticket of a session of this client's that lives; empty for a first session.
     """
 
     client: str
@@ -41,12 +43,22 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     runtime_options: dict[str, Any] = {}
     wait: bool = False
     features: list[str] = []
+    beside: str = ""
 
 
 class Queued(msgspec.Struct, frozen=True, tag=True):
-    """Interim answer to a HELLO: another session runs, or, without a reason, it takes a moment."""
+    """Interim answer to a HELLO: another session runs, or, without a reason, it takes a moment.
+
+    Attributes
+    ----------
+    reason : str
+        Who uses the target.
+    ticket : str
+        What opens further sessions beside this one; empty if none was asked for.
+    """
 
     reason: str = ""
+    ticket: str = ""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -70,7 +70,8 @@ ANSWERS: dict[int, tuple[str, ...]] = {
 ERROR_CODES = {
     "version": "the target speaks other versions of the protocol, which it names",
     "unsupported": "the target does not know this request, or a flag of it",
-    "busy": "another client uses the target",
+    "busy": "another client uses the target, or this one has as many sessions as it may",
+    "ticket": "the session beside which this one was to be has ended, or never was",
     "protocol": "the request breaks the protocol",
     "refused": "the target's owner does not allow it",
     "model": "the model cannot be used",
@@ -83,10 +84,10 @@ ERROR_CODES = {
     "skipped": "an earlier request of the same flight failed",
 }
 # After these the connection ends.
-FATAL_CODES = frozenset({"version", "busy", "protocol", "crashed", "timeout"})
+FATAL_CODES = frozenset({"version", "busy", "ticket", "protocol", "crashed", "timeout"})
 
 # What a target may be able to do beyond the rest; both sides name theirs.
-FEATURES = ("offer", "schedule")
+FEATURES = ("offer", "schedule", "beside")
 
 
 def allowed(state: str) -> list[int]:

@@ -1,0 +1,219 @@
+"""What models, hosts and the system do to several sessions of one client."""
+
+import contextlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_tester.core.errors import ProtocolError, TargetError
+from tests.agents import PROJECT, children_of, echo_model, running_agent, sample, wait_until
+from tests.core.agent.test_attacks import BAD, assert_serves, descriptors_of, linux, processes_of
+from tests.core.agent.test_sessions import assert_answers
+
+ANY_FAULT = "tests.faulty_runtimes.AnyFaultRuntime"
+
+
+FAULTS = (
+    "segfault",
+    "exit",
+    "hang",
+    "real-time signal",
+    "half a report",
+    "reports without end",
+    "shut down",
+    "close all",
+    "truncated status",
+    "scribble",
+    "fork",
+    "daemon and hang",
+    "fork without end",
+    "hang with a child",
+    "print native",
+    "litter",
+    "ignore signals",
+)
+# Of systems without control groups, and without adopted orphans.
+LACKING = {
+    "nothing": "",
+    "groups": "cgroup._MOUNTS = Path('/nowhere')\n",
+    "adoption": "cgroup._MOUNTS = Path('/nowhere')\ndescendants._prctl = lambda *words: False\n",
+}
+
+
+@linux
+@pytest.mark.parametrize(
+    ("fault", "lacking"),
+    [
+        *((fault, "nothing") for fault in FAULTS),
+        *((fault, "groups") for fault in ("daemon and hang", "fork without end", "fork")),
+        ("daemon and hang", "adoption"),
+    ],
+)
+def test_a_model_that_goes_wrong_leaves_other_sessions_alone(
+    tmp_path, opened, fault, lacking, monkeypatch
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from edge_tester.core.agent import cgroup, descendants\n"
+        "from edge_tester.scenarios.inference_server import main\n"
+        f"{LACKING[lacking]}"
+        "main(sys.argv[1:])\n"
+    )
+    words = ("--time-limit-s", "1")
+    started = (sys.executable, str(program))
+    with running_agent(tmp_path, *words, runtime=ANY_FAULT, program=started) as running:
+        own = processes_of(tmp_path)
+        assert {running.process.pid, *children_of(running.process.pid)} == own
+        # With a process of its own that has left its group: an orphan of the supervisor's.
+        good = opened(running, runtime_options={"fault": "daemon"})
+        good.upload_model(echo_model(tmp_path))
+        good.run_sample(sample(*BAD))
+        wait_until(lambda: daemons_of(tmp_path))
+        own |= daemons_of(tmp_path)
+        for _ in range(2):
+            bad = opened(running, good, runtime_options={"fault": fault})
+            bad.upload_model(echo_model(tmp_path))
+            with contextlib.suppress(TargetError, ProtocolError):
+                bad.run_sample(sample(*BAD))
+            bad.disconnect()
+            assert_answers(good)
+            wait_until(lambda: processes_of(tmp_path) == own)
+        assert_answers(good)
+        good.disconnect()
+        assert_serves(running, tmp_path)
+        wait_until(lambda: len(processes_of(tmp_path)) == 2)
+        assert set() == daemons_of(tmp_path)
+    assert [] == list(temporary.iterdir())
+
+
+def daemons_of(folder) -> set[int]:
+    """What the fault "daemon" of this agent's models has started."""
+    found = set()
+    for pid in processes_of(folder):
+        with contextlib.suppress(OSError):
+            if b"sleep\x004713\x00" == Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(pid)
+    return found
+
+
+HOST = """
+import sys
+from pathlib import Path
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.wire.payloads import Hello
+from edge_tester.runtimeprotocols.network import NetworkProtocol
+from tests.agents import SampleClient, sample
+
+hello = Hello(client="a host", wait=True, features=["beside"], runtime_options={"fault": "hang"})
+first = SampleClient(NetworkProtocol(host=sys.argv[1]))
+first.connect(hello)
+clients = [first, first.beside(hello), first.beside(hello)]
+for client in clients:
+    client.upload_model(Artifact.from_file(Path(sys.argv[2])))
+for client in clients[:2]:
+    client.begin_sample(sample(1, 2, 3, 4))
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+@linux
+def test_a_host_that_is_killed_leaves_nothing(tmp_path, monkeypatch):
+    """One of its sessions runs, one waits for its turn, one is idle; the limit is 60 s."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with running_agent(tmp_path, runtime=ANY_FAULT) as running:
+        assert_serves(running, tmp_path)
+        # The lock, the turn, the models, and the folder of the session that waits.
+        wait_until(lambda: len(list(temporary.glob("*/*"))) == 4)
+        before = descriptors_of(running)
+        for _ in range(2):
+            model = str(echo_model(tmp_path).path)
+            host = subprocess.Popen(
+                [sys.executable, "-c", HOST, running.host, model],
+                cwd=PROJECT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            assert b"begun\n" == host.stdout.readline()
+            host.kill()
+            host.communicate()
+            assert_serves(running, tmp_path)
+            wait_until(lambda: len(processes_of(tmp_path)) == 2)
+            wait_until(lambda: len(list(temporary.glob("*/*"))) == 4)
+            wait_until(lambda: descriptors_of(running) <= before)
+    assert [] == list(temporary.iterdir())
+
+
+@linux
+def test_no_model_can_find_a_ticket(tmp_path, opened):
+    """It is nowhere in the memory of the processes that run models."""
+    with running_agent(tmp_path) as running:
+        first = opened(running)
+        second = opened(running, first)
+        for client in (first, second):
+            client.upload_model(echo_model(tmp_path))
+            assert_answers(client)
+        sessions = children_of(running.process.pid)
+        assert 2 == len(sessions)
+        tickets = [client.ticket.encode() for client in (first, second)]
+        assert all(re.fullmatch(b"[0-9a-f]{32}", ticket) for ticket in tickets)
+        for pid in sessions:
+            # It has what its client has said.
+            assert holds(pid, b"a test")
+            assert not any(holds(pid, ticket) for ticket in tickets)
+        assert not any(ticket.decode() in running.log for ticket in tickets)
+
+
+def holds(pid: int, words: bytes) -> bool:
+    """Tell whether a process has something in its memory."""
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            area, rights, *_ = line.split()
+            if not rights.startswith("rw"):
+                continue
+            begin, end = (int(edge, 16) for edge in area.split("-"))
+            memory.seek(begin)
+            with contextlib.suppress(OSError):
+                if words in memory.read(end - begin):
+                    return True
+    return False
+
+
+def test_one_who_is_served_beside_is_told_if_no_process_can_start(tmp_path, opened):
+    """The others go on."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from edge_tester.core.agent import process\n"
+        "from edge_tester.scenarios.inference_server import main\n"
+        "start = process.subprocess.Popen\n"
+        "started = []\n"
+        "def failing(*words, **options):\n"
+        "    started.append(words)\n"
+        "    if len(started) in (2, 3):\n"
+        "        raise OSError(12, 'Cannot allocate memory')\n"
+        "    return start(*words, **options)\n"
+        "process.subprocess.Popen = failing\n"
+        "main(sys.argv[1:])\n"
+    )
+    with running_agent(tmp_path, program=(sys.executable, str(program))) as running:
+        first = opened(running)
+        first.upload_model(echo_model(tmp_path))
+        with pytest.raises(TargetError, match="Cannot allocate memory") as caught:
+            # In advance, which nobody is told, and then because it is wanted.
+            opened(running, first)
+        assert "busy" == caught.value.code
+        assert_answers(first)
+        second = opened(running, first)
+        second.upload_model(echo_model(tmp_path))
+        assert_answers(second)

@@ -10,8 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.errors import OptionError, RemoteProtocolError, TargetError
+from edge_tester.core.errors import (
+    LocalProtocolError,
+    OptionError,
+    RemoteProtocolError,
+    TargetError,
+)
 from edge_tester.core.record import Machine
 from edge_tester.core.registry import name_of
 from edge_tester.core.run import heard
@@ -132,6 +139,52 @@ class Deployment:
                 )
 
 
+class Company:
+    """Clients of one host that have a model on one target at the same time.
+
+    Parameters
+    ----------
+    most : int
+        How many there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._clients: list[Client] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody else can join: there are enough, or the target takes one at a time."""
+        return len(self._clients) >= self._most or any(not one.ticket for one in self._clients)
+
+    def connect(
+        self,
+        link: RuntimeProtocol,
+        hello: Hello,
+        tell: Callable[[str], None],
+        answer_limit_s: float,
+    ) -> Client:
+        """Connect one more.
+
+        Raises
+        ------
+        TargetError, ProtocolError
+        """
+        if self._clients:
+            client = self._clients[-1].beside(hello, tell, answer_limit_s)
+        else:
+            client = Client(link)
+            features = ["beside"] if self._most > 1 else []
+            client.connect(msgspec.structs.replace(hello, features=features), tell, answer_limit_s)
+        self._clients.append(client)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """End the session of one."""
+        self._clients.remove(client)
+        client.disconnect()
+
+
 def hello_of(plan: Plan, *, wait: bool) -> Hello:
     """Return how this host introduces itself."""
     return Hello(
@@ -171,6 +224,7 @@ def deploy(
     observer: Observer,
     link: RuntimeProtocol | None = None,
     first: Deployment | None = None,
+    company: Company | None = None,
 ) -> Iterator[Deployment]:
     """Connect to the target, and have it load a model.
 
@@ -183,21 +237,22 @@ def deploy(
         To an agent that was started for this plan.
     first : Deployment, optional
         An earlier one of the same plan: this one must be equal to it.
+    company : Company, optional
+        Who else has a model on the target meanwhile.
 
     Raises
     ------
     TargetError, ProtocolError, OptionError
     """
-    client = Client(_linked(plan, link))
+    company, begun_s = company or Company(1), time.monotonic()
+    with _told_late(observer.tell, first is not None) as tell:
+        # A target that was just left takes a moment to be free again.
+        hello = hello_of(plan, wait=plan.measurement.wait or first is not None)
+        client = company.connect(_linked(plan, link), hello, tell, plan.measurement.answer_limit_s)
     try:
-        begun_s = time.monotonic()
-        with _told_late(observer.tell, first is not None) as tell:
-            welcome = client.connect(
-                # A target that was just left takes a moment to be free again.
-                hello_of(plan, wait=plan.measurement.wait or first is not None),
-                tell,
-                answer_limit_s=plan.measurement.answer_limit_s,
-            )
+        welcome = client.welcome
+        if welcome is None:
+            raise LocalProtocolError("The client was not connected.")
         deployment = Deployment(
             client,
             heard.machine_of(welcome),
@@ -215,7 +270,7 @@ def deploy(
             deployment.load_s = time.monotonic() - begun_s
         yield deployment
     finally:
-        client.disconnect()
+        company.leave(client)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from edge_tester.core.record import (
     write_record,
 )
 from edge_tester.core.results.words import moment
-from edge_tester.core.run.deployment import Deployment, deploy, fed
+from edge_tester.core.run.deployment import Company, Deployment, deploy, fed
 from edge_tester.core.run.evaluation import Evaluation
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.run.journal import Journal, open_journal
@@ -97,8 +97,13 @@ class Run:
         """Whether there is another replicate to run."""
         return self._opened is None or self._opened.replication.more
 
-    def replicate(self) -> Generator[None, None, None]:
+    def replicate(self, company: Company | None = None) -> Generator[None, None, None]:
         """Run the next replicate; in the first step it is deployed, in each other runs a block.
+
+        Parameters
+        ----------
+        company : Company, optional
+            Who else has a model on the target meanwhile.
 
         Raises
         ------
@@ -107,7 +112,8 @@ class Run:
         """
         plan, earlier, begun = self.plan, self._opened, now()
         first = earlier.deployment if earlier else None
-        with deploy(plan, self._artifact, self._observer, self._link, first) as deployment:
+        target = self._artifact, self._observer, self._link
+        with deploy(plan, *target, first, company) as deployment:
             opened = earlier or self._open(deployment)
             tally, replication, feed = opened.tally, opened.replication, opened.feed
             tally.begin(begun)

@@ -48,8 +48,8 @@ class Targets:
 
 
 def place_of(plan: Plan) -> str | None:
-    """Return what is the same for all plans of one target; None for this machine."""
-    if plan.protocol is None or plan.protocol.in_process:
+    """Return what is the same for all plans of one target; None for an agent of its own."""
+    if plan.protocol is None:
         return None
     place = (path_of(type(plan.protocol)), plan.protocol.to_options())
     return msgspec.json.encode(place, order="deterministic").decode()

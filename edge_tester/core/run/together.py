@@ -17,9 +17,14 @@ from typing import NamedTuple
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.errors import EdgeTesterError, OptionError
 from edge_tester.core.record import RunRecord
+from edge_tester.core.run.deployment import Company
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.run.running import Run, started
+from edge_tester.core.run.targets import place_of
+
+# Each has a model in the memory of the target.
+_AT_ONCE = 6
 
 
 class Job(NamedTuple):
@@ -111,31 +116,61 @@ def _measured(runs: dict[int, Run], order: random.Random) -> dict[int, EdgeTeste
     failed: dict[int, EdgeTesterError] = {}
     while going := [number for number, run in runs.items() if run.more and number not in failed]:
         order.shuffle(going)
-        at_once = all(runs[number].plan.protocol is None for number in going)
-        for group in [going] if at_once else [[number] for number in going]:
+        while going:
             with contextlib.ExitStack() as stack:
-                steps = {
-                    number: stack.enter_context(contextlib.closing(runs[number].replicate()))
-                    for number in group
-                }
-                for number, error in _round(steps, order):
-                    failed[number] = error
-                    runs[number].keep(error)
+                steps, going = _deployed(runs, going, stack, failed)
+                _take_turns(steps, order, failed)
+        for number, error in failed.items():
+            runs[number].keep(error)
     return failed
 
 
-def _round(
-    steps: dict[int, Generator[None, None, None]], order: random.Random
-) -> Generator[tuple[int, EdgeTesterError], None, None]:
-    """Take a step of each by turns, in random order, until all have ended; yield what fails."""
+def _deployed(
+    runs: dict[int, Run],
+    going: Sequence[int],
+    stack: contextlib.ExitStack,
+    failed: dict[int, EdgeTesterError],
+) -> tuple[dict[int, Generator[None, None, None]], list[int]]:
+    """Deploy as many as their targets can hold; return what runs them, and who has to wait."""
+    companies: dict[str, Company] = {}
+    steps: dict[int, Generator[None, None, None]] = {}
+    later: list[int] = []
+    for number in going:
+        place = place_of(runs[number].plan)
+        # Where no target is named, each has an agent of its own.
+        company = None if place is None else companies.setdefault(place, Company(_AT_ONCE))
+        if company is not None and company.full:
+            later.append(number)
+            continue
+        deploying = stack.enter_context(contextlib.closing(runs[number].replicate(company)))
+        if _stepped(deploying, number, failed):
+            steps[number] = deploying
+    return steps, later
+
+
+def _take_turns(
+    steps: dict[int, Generator[None, None, None]],
+    order: random.Random,
+    failed: dict[int, EdgeTesterError],
+) -> None:
+    """Take a step of each by turns, in random order, until all have ended or failed."""
     while steps:
         turns = list(steps)
         order.shuffle(turns)
         for number in turns:
-            try:
-                next(steps[number])
-            except StopIteration:
+            if not _stepped(steps[number], number, failed):
                 del steps[number]
-            except EdgeTesterError as error:
-                del steps[number]
-                yield number, error
+
+
+def _stepped(
+    steps: Generator[None, None, None], number: int, failed: dict[int, EdgeTesterError]
+) -> bool:
+    """Take one step; return whether there may be more."""
+    try:
+        next(steps)
+    except StopIteration:
+        return False
+    except EdgeTesterError as error:
+        failed[number] = error
+        return False
+    return True

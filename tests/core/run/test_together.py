@@ -1,5 +1,6 @@
 """Runs that are measured together feel the same disturbances."""
 
+import contextlib
 import signal
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from edge_tester.core.errors import EdgeTesterError, OptionError, TargetError
 from edge_tester.core.record import read_record
+from edge_tester.core.run.localagent import local_agent
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Measurement, Plan
 from edge_tester.core.run.together import Job, run_together
@@ -35,16 +37,17 @@ def intervals(record, number):
     return [(block.start_ns, record.name) for block in record.replicates[number].blocks]
 
 
-def test_blocks_of_a_round_alternate_in_random_order(tmp_path):
+@pytest.mark.parametrize("agents", ["one", "own"])
+def test_blocks_of_a_round_alternate_in_random_order(tmp_path, agents):
     """Blocks of 25 inferences of 4 ms: about four in each replicate of each run."""
-    jobs = [
-        Job(
-            plan(tmp_path, KnownCostsRuntime(sleep_ns=4 * MILLISECOND_NS), 300, replicates=3),
-            tmp_path / f"{name}.json",
-        )
-        for name in "ab"
-    ]
-    records = run_together(jobs)
+    runtime = KnownCostsRuntime(sleep_ns=4 * MILLISECOND_NS)
+    with contextlib.ExitStack() as stack:
+        link = stack.enter_context(local_agent([runtime])) if agents == "one" else None
+        jobs = [
+            Job(plan(tmp_path, runtime, 300, link, replicates=3), tmp_path / f"{name}.json")
+            for name in "ab"
+        ]
+        records = run_together(jobs)
     assert records == [read_record(job.path) for job in jobs]
     first, second = records
     assert first.together == second.together is not None
@@ -101,6 +104,20 @@ def test_one_that_fails_does_not_end_the_others(tmp_path):
     kept = read_record(jobs[1].path)
     assert not kept.complete and good.together == kept.together
     assert list(range(10)) == kept.predictions.index
+
+
+def test_one_whose_model_crashes_leaves_the_others_on_one_agent(tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    runtime = FaultyRuntime(fault="segfault")
+    with local_agent([runtime]) as link:
+        jobs = [
+            Job(plan(tmp_path, runtime, protocol=link), tmp_path / "good.json"),
+            Job(plan(other, runtime, protocol=link, bad=12), tmp_path / "bad.json"),
+        ]
+        good, bad = run_together(jobs)
+    assert isinstance(bad, TargetError) and "SIGSEGV" in str(bad)
+    assert good.complete and 3 == len(good.replicates)
 
 
 def test_one_that_cannot_begin_does_not_hinder_the_others(tmp_path):

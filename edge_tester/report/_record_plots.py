@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from edge_tester.core.backends import backend
+from edge_tester.core.record import Replicate
 from edge_tester.core.results.measures import PERCENTILES
 from edge_tester.core.results.words import amount, plural, shortened
+from edge_tester.core.statistics.steady import steadiness_of
 from edge_tester.core.tensors import Array
 from edge_tester.report._quality import names_of
 from edge_tester.report._theme import LIGHT, series_name
@@ -84,6 +87,10 @@ def _over_time(view: RecordView) -> Drawing:
                 "ones: the band spans from the least to the greatest of each group, the line is "
                 "its median. Every inference counts in the numbers."
             )
+        if _draw_levels(axes, view.record.replicates):
+            caption += " Dark lines are the levels that they had."
+            if len(view.record.replicates) > 1:
+                caption += " Strokes on the axis are where replicates begin."
         _count_inferences(axes, len(values))
         name_axes(axes, "Inference", "Latency on the target")
     if axes.get_yscale() == "log":
@@ -96,6 +103,37 @@ def _over_time(view: RecordView) -> Drawing:
         figure,
         WIDTH,
     )
+
+
+def _draw_levels(axes: Any, replicates: Sequence[Replicate]) -> bool:
+    """Draw the levels of all replicates; return whether there were any."""
+    offset, found = 0, False
+    for replicate in replicates:
+        count = len(replicate.target_ns)
+        levels = steadiness_of(replicate.target_ns).levels
+        ends = [one.begin for one in levels[1:]] + [count] * bool(levels)
+        for level, end in zip(levels, ends, strict=True):
+            found = True
+            axes.plot(
+                [offset + level.begin + 1, offset + end],
+                [level.latency_ns] * 2,
+                color=LIGHT["ink"],
+                linewidth=1.6,
+                solid_capstyle="butt",
+                zorder=5,
+            )
+        if len(replicates) > 1:
+            axes.plot(
+                [offset + 1],
+                [0],
+                "|",
+                color=LIGHT["muted"],
+                markersize=9,
+                transform=axes.get_xaxis_transform(),
+                clip_on=False,
+            )
+        offset += count
+    return found
 
 
 def _count_inferences(axes: Any, count: int) -> None:

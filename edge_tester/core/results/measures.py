@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.figures import Quality
-from edge_tester.core.results.parts import ModelFacts, Replicate
+from edge_tester.core.results.parts import Component, ModelFacts, Replicate
+from edge_tester.core.results.settling import DOUBTS, Settling, settling_of
 from edge_tester.core.results.words import (
     NOT_AVAILABLE,
     Kind,
@@ -22,6 +23,7 @@ from edge_tester.core.statistics.dependence import missing_inferences, rank_time
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
 from edge_tester.core.statistics.percentileinterval import percentile_interval
 from edge_tester.core.statistics.percentiles import smallest_not_exceeded
+from edge_tester.core.statistics.sequential import sequence_interval
 from edge_tester.core.tensors import Array
 
 
@@ -39,6 +41,10 @@ class Measured(Protocol):
     @property
     def replicates(self) -> list[Replicate]:
         """What was measured, by fresh processes."""
+
+    @property
+    def components(self) -> list[Component]:
+        """What took part; how to measure is among it."""
 
 
 class Measure(NamedTuple):
@@ -111,7 +117,12 @@ def figures_of(record: Measured) -> list[Figure]:
     """Return the figures of a record in the order of :data:`MEASURES`."""
     values = measure_all(record)
     known = [figure_of(one, values[one.key]) for one in MEASURES if one.key in values]
-    return [*known, *_single_latencies(record, values)]
+    settling = settling_of(record.replicates)
+    doubt = DOUBTS.get(settling.kind)
+    if doubt is not None:
+        titles = {one.title for one in MEASURES if one.key in PERCENTILES}
+        known = [_doubted(one, doubt) if one.title in titles else one for one in known]
+    return [*known, *_settled(settling), *_single_latencies(record, values)]
 
 
 def figure_of(measure: Measure, value: Value) -> Figure:
@@ -126,11 +137,27 @@ def figure_of(measure: Measure, value: Value) -> Figure:
     return Figure(measure.title, amount(value.number, measure.kind), detail)
 
 
+def _doubted(figure: Figure, doubt: str) -> Figure:
+    return Figure(
+        figure.title, figure.text, f"{figure.detail}, {doubt}" if figure.detail else doubt
+    )
+
+
+def _settled(settling: Settling) -> list[Figure]:
+    """Return whether latencies became steady, and how long that took."""
+    figures = [Figure("Steady state", settling.text, settling.detail)]
+    if settling.warm_up is not None:
+        figures.append(Figure("Warm-up", *settling.warm_up))
+    return figures
+
+
 def told(figure: Figure, samples: int) -> str:
     """Return the text of a figure as a terminal has it, in one line."""
     text = figure.text
     if figure.detail.startswith("needs"):
         text = f"{text}: {figure.detail}"
+    elif any(figure.detail.endswith(doubt) for doubt in DOUBTS.values()):
+        text = f"{text}, {figure.detail.rpartition(', ')[2]}"
     return f"{text} of {plural(samples, 'sample')}" if figure.title in _OF_SAMPLES else text
 
 
@@ -159,6 +186,11 @@ def measure_all(record: Measured) -> dict[str, Value]:
         values["mae"] = Value(quality.mae)
         values["r2"] = Value(quality.r2)
     values |= latency_values([np.array(one.target_ns) for one in record.replicates])
+    if _until_precise(record) and values["p50"].number is not None:
+        medians = [float(np.median(one.target_ns)) for one in record.replicates if one.target_ns]
+        # Whoever stops as soon as it is narrow needs one that holds whenever he looks.
+        found = _with_interval(values["p50"].number, sequence_interval(medians))
+        values["p50"] = found._replace(single=values["p50"].single)
     values["cpu"] = _processor_time(record.replicates)
     cold = [one.cold_start for one in record.replicates]
     values["first"] = _typical([one.first_inference_ns for one in cold])
@@ -167,6 +199,13 @@ def measure_all(record: Measured) -> dict[str, Value]:
     values["size"] = Value(record.model.size_bytes)
     values["quantized"] = Value(record.model.quantized_weight_share)
     return values
+
+
+def _until_precise(record: Measured) -> bool:
+    return any(
+        part.role == "measurement" and part.options.get("precision") is not None
+        for part in record.components
+    )
 
 
 def latency_values(latency_ns: Sequence[Array]) -> dict[str, Value]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal, Protocol
 
 from edge_tester.core.results.measures import MEASURES, Measured, measure_all
-from edge_tester.core.results.parts import Component, Machine
+from edge_tester.core.results.parts import Machine
 
 Rows = Literal["inference", "block", "replicate", "run"]
 Row = dict[str, Any]
@@ -29,10 +29,6 @@ class Tabled(Measured, Protocol):
     @property
     def complete(self) -> bool:
         """Whether it ended by itself."""
-
-    @property
-    def components(self) -> list[Component]:
-        """Classes that took part."""
 
     @property
     def batch_size(self) -> int:

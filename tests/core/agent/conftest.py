@@ -12,9 +12,10 @@ def opened():
     """Open sessions: the first, or one beside another; all are closed in the end."""
     clients = []
 
-    def open_(agent, beside=None, **hello):
+    def open_(agent, beside=None, port=None, **hello):
         if beside is None:
-            client = SampleClient(NetworkProtocol(host=agent.host))
+            address = {"port": port} if port else {"host": agent.host}
+            client = SampleClient(NetworkProtocol(**address))
             client.connect(Hello(client="a test", wait=True, features=["beside"], **hello))
         else:
             client = beside.beside(Hello(client="a test", **hello))

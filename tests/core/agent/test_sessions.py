@@ -1,5 +1,6 @@
 """Several sessions of one client: each by itself, one block at a time, and nobody else beside."""
 
+import re
 import signal
 import sys
 import threading
@@ -37,16 +38,20 @@ def assert_answers(client) -> None:
     assert [list(GOOD)] == client.run_sample(sample(*GOOD)).outputs[0].tolist()
 
 
-def test_two_models_answer_in_turns(agent, opened, tmp_path):
-    first = opened(agent)
-    second = opened(agent, first)
-    first.upload_model(echo_model(tmp_path))
-    second.upload_model(echo_model(tmp_path, 2))
-    for number in range(1, 6):
-        assert number == first.run_sample(sample(*GOOD)).counters.inferences
-        answer = second.run_sample(sample(number, 2))
-        assert [[number, 2]] == answer.outputs[0].tolist()
-        assert number == answer.counters.inferences
+@pytest.mark.parametrize("network", ["unix", "tcp"])
+def test_two_models_answer_in_turns(opened, tmp_path, network):
+    words = ("--host", "127.0.0.1", "--port", "0") if network == "tcp" else ()
+    with running_agent(tmp_path, *words) as running:
+        port = re.search(r":(\d+) runs", running.greeting)
+        first = opened(running, **{"port": int(port[1])} if port else {})
+        second = opened(running, first)
+        first.upload_model(echo_model(tmp_path))
+        second.upload_model(echo_model(tmp_path, 2))
+        for number in range(1, 6):
+            assert number == first.run_sample(sample(*GOOD)).counters.inferences
+            answer = second.run_sample(sample(number, 2))
+            assert [[number, 2]] == answer.outputs[0].tolist()
+            assert number == answer.counters.inferences
 
 
 def test_who_waits_in_line_waits_for_the_last_session(agent, opened, tmp_path):

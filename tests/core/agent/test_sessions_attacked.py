@@ -189,31 +189,63 @@ def holds(pid: int, words: bytes) -> bool:
     return False
 
 
-def test_one_who_is_served_beside_is_told_if_no_process_can_start(tmp_path, opened):
-    """The others go on."""
-    program = tmp_path / "program.py"
+def agent_that_starts(folder, body: str) -> tuple[str, str]:
+    """Return the program of an agent that does something else where it starts a process.
+
+    There ``number`` says which one it is, and ``words`` is its command.
+    """
+    program = folder / "program.py"
     program.write_text(
         "import sys\n"
         "from edge_tester.core.agent import process\n"
         "from edge_tester.scenarios.inference_server import main\n"
-        "start = process.subprocess.Popen\n"
-        "started = []\n"
-        "def failing(*words, **options):\n"
-        "    started.append(words)\n"
-        "    if len(started) in (2, 3):\n"
-        "        raise OSError(12, 'Cannot allocate memory')\n"
-        "    return start(*words, **options)\n"
-        "process.subprocess.Popen = failing\n"
+        "start, number = process.subprocess.Popen, 0\n"
+        "def started(words, **options):\n"
+        "    global number\n"
+        "    number += 1\n"
+        f"    {body}\n"
+        "    return start(words, **options)\n"
+        "process.subprocess.Popen = started\n"
         "main(sys.argv[1:])\n"
     )
-    with running_agent(tmp_path, program=(sys.executable, str(program))) as running:
+    return sys.executable, str(program)
+
+
+def test_one_who_is_served_beside_is_told_if_no_process_can_start(tmp_path, opened):
+    """The others go on."""
+    # In advance, which nobody is told, and then because it is wanted.
+    body = "if number in (2, 3): raise OSError(12, 'Cannot allocate memory')"
+    with running_agent(tmp_path, program=agent_that_starts(tmp_path, body)) as running:
         first = opened(running)
         first.upload_model(echo_model(tmp_path))
         with pytest.raises(TargetError, match="Cannot allocate memory") as caught:
-            # In advance, which nobody is told, and then because it is wanted.
             opened(running, first)
         assert "busy" == caught.value.code
         assert_answers(first)
         second = opened(running, first)
         second.upload_model(echo_model(tmp_path))
         assert_answers(second)
+
+
+@pytest.mark.parametrize("failing", [2, 3])
+def test_a_process_that_ends_before_it_serves_is_replaced_and_not_for_ever(
+    tmp_path, opened, failing
+):
+    ending = tmp_path / "ending.py"
+    ending.write_text(
+        "import os, sys\n"
+        "from edge_tester.core.agent import session_process\n"
+        "session_process.receive_client = lambda control: control.recv(1) and os._exit(7)\n"
+        "session_process.main(sys.argv[1:])\n"
+    )
+    body = f"if 1 < number <= {1 + failing}: words = [sys.executable, {str(ending)!r}, words[-1]]"
+    with running_agent(tmp_path, program=agent_that_starts(tmp_path, body)) as running:
+        first = opened(running)
+        first.upload_model(echo_model(tmp_path))
+        if failing == 3:
+            with pytest.raises(TargetError, match="exit status 7 while it started"):
+                opened(running, first)
+        second = opened(running, first)
+        second.upload_model(echo_model(tmp_path))
+        for client in (first, second):
+            assert_answers(client)

@@ -120,7 +120,9 @@ def figures_of(record: Measured) -> list[Figure]:
     settling = settling_of(record.replicates)
     doubt = DOUBTS.get(settling.kind)
     if doubt is not None:
-        titles = {one.title for one in MEASURES if one.key in PERCENTILES}
+        titles = {
+            one.title for one in MEASURES if one.key in PERCENTILES and values[one.key].number
+        }
         known = [_doubted(one, doubt) if one.title in titles else one for one in known]
     return [*known, *_settled(settling), *_single_latencies(record, values)]
 

@@ -12,9 +12,9 @@ from edge_tester.core.statistics.intervals import replicate_interval
 from edge_tester.core.statistics.steady import RunKind, Steadiness, steadiness_of, steadiness_of_run
 
 DOUBTS: Final[dict[RunKind, str]] = {
-    "slow-down": "of a run that slowed down",
-    "no steady state": "of a run without a steady state",
-    "inconsistent": "of replicates that went on in different ways",
+    "slow-down": "slowing down",
+    "no steady state": "without a steady state",
+    "inconsistent": "replicates disagree",
 }
 """What figures of latency carry where they are not those of a steady state."""
 

@@ -2,7 +2,7 @@
 
 ``distributions``, what all others look up; ``percentiles`` and ``dependence``, how much a sample
 says about a percentile; ``intervals`` and ``percentileinterval``, over replicates; ``changepoints``
-and ``steady``, whether latencies settled; ``comparing``, whether one thing is faster than another;
+and ``steady``, whether latencies settled; ``comparing`` and ``verdicts``, whether one is faster;
 ``sequential``, when enough was measured; ``paired``, ``ranking`` and ``regression``, how good
 answers are; ``earlystopping``, MLPerf's estimate. docs/statistics.rst has the literature.
 """

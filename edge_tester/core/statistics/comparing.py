@@ -1,22 +1,35 @@
-"""Which of two is faster: a verdict that two runs of the same thing seldom give."""
+"""Which of two is faster: comparisons that seldom tell two of the same apart."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
 import numpy as np
 
 from edge_tester.core.errors import RecordError
-from edge_tester.core.statistics.distributions import CONFIDENCE, student_quantile, student_tail
+from edge_tester.core.statistics.verdicts import (
+    DIFFERENCE_ERROR,
+    EQUIVALENCE_ERROR,
+    Comparison,
+    settled,
+)
 from edge_tester.core.tensors import Array
 
-Verdict = Literal["faster", "slower", "equivalent", "unknown"]
+__all__ = [
+    "MARGIN",
+    "Comparison",
+    "adjusted",
+    "compare_apart",
+    "compare_pairs",
+    "corrected",
+    "ratio_in_turns",
+]
+
 MARGIN: Final = 0.01
 """Relative difference that does not matter, where nobody said otherwise."""
+<<<<<<< HEAD
 _ERROR: Final = 1 - CONFIDENCE
 _POWER: Final = 0.8
 _MOST_REPLICATES: Final = 1_000_000
@@ -112,6 +125,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
             f"{b} is {self.verdict} than {a}: it takes {_span(self.ratio, self.ratio)} time "
             f"({interval}: {span}).{doubt}"
         )
+=======
+>>>>>>> statistics
 
 
 def ratio_in_turns(a: Sequence[Array], b: Sequence[Array]) -> float:
@@ -168,14 +183,14 @@ def compare_pairs(ratios: Sequence[float], margin: float = MARGIN) -> Comparison
     logarithms = _logarithms(ratios, "ratios")
     count = len(ratios)
     error = math.sqrt(logarithms.var(ddof=1) / count)
-    return _settled(
+    return settled(
         float(logarithms.mean()),
         error,
         count - 1,
         count,
         margin,
-        difference=_ERROR,
-        equality=_ERROR,
+        difference=DIFFERENCE_ERROR,
+        equality=EQUIVALENCE_ERROR,
     )
 
 
@@ -210,8 +225,14 @@ def compare_apart(a: Sequence[float], b: Sequence[float], margin: float = MARGIN
     fewer = min(len(first), len(second))
     degrees = variance**2 / float(weights) if weights > 0 else fewer - 1
     middle = float(second.mean() - first.mean())
-    return _settled(
-        middle, math.sqrt(variance), degrees, fewer, margin, difference=_ERROR, equality=_ERROR
+    return settled(
+        middle,
+        math.sqrt(variance),
+        degrees,
+        fewer,
+        margin,
+        difference=DIFFERENCE_ERROR,
+        equality=EQUIVALENCE_ERROR,
     )
 
 
@@ -219,7 +240,7 @@ def corrected(family: Sequence[Comparison]) -> list[Comparison]:
     """Return comparisons with the verdicts that they have as a family.
 
     Among many comparisons one shows a difference by chance; here the chance that any of those
-    given does is 5 %, and so is that of a false ``equivalent``. Each interval is the one that fits
+    given does is 2 %, and that of a false ``equivalent`` 5 %. Each interval is the one that fits
     its verdict.
 
     Notes
@@ -227,10 +248,10 @@ def corrected(family: Sequence[Comparison]) -> list[Comparison]:
     Source: S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal
     of Statistics 6 (1979), once for the tests of difference and once for those of equivalence.
     """
-    differences = _levels([one.difference_p for one in family])
-    equalities = _levels([one.equivalence_p for one in family])
+    differences = _levels([one.difference_p for one in family], DIFFERENCE_ERROR)
+    equalities = _levels([one.equivalence_p for one in family], EQUIVALENCE_ERROR)
     return [
-        _settled(
+        settled(
             math.log(one.ratio),
             one.error,
             one.degrees,
@@ -252,10 +273,10 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     return found
 
 
-def _levels(p_values: Sequence[float]) -> list[float]:
-    """Return at which level each test passes exactly if its adjusted p-value passes at 5 %."""
+def _levels(p_values: Sequence[float], error: float) -> list[float]:
+    """Return at which level each test passes exactly if its adjusted p-value passes at another."""
     return [
-        _ERROR * one / together if together > 0 else _ERROR / len(p_values)
+        error * one / together if together > 0 else error / len(p_values)
         for one, together in zip(p_values, adjusted(p_values), strict=True)
     ]
 
@@ -266,92 +287,3 @@ def _logarithms(values: Sequence[float], what: str) -> Array:
             f"A comparison needs at least two {what}, all above 0, got {list(values)!r:.80}."
         )
     return np.log(np.array(values, np.float64))
-
-
-def _settled(
-    middle: float,
-    error: float,
-    degrees: float,
-    replicates: int,
-    margin: float,
-    *,
-    difference: float,
-    equality: float,
-) -> Comparison:
-    """Judge an estimate of the ratio's logarithm by the errors allowed of either test."""
-    limit = math.log1p(margin)
-    equivalence_p = min(1.0, 2 * _tail(limit - abs(middle), error, degrees))
-    difference_p = min(1.0, 2 * _tail(abs(middle), error, degrees))
-    verdict: Verdict = "unknown"
-    allowed, more = min(difference, equality), None
-    if equivalence_p < equality:
-        verdict, allowed = "equivalent", equality
-    elif difference_p < difference:
-        verdict, allowed = "slower" if middle > 0 else "faster", difference
-    else:
-        needed = min(
-            _needed(abs(middle), difference, _POWER, error, degrees, replicates),
-            # Either of two tests may fail.
-            _needed(limit - abs(middle), equality, (1 + _POWER) / 2, error, degrees, replicates),
-        )
-        more = None if needed >= _MOST_REPLICATES else max(1, needed - replicates)
-    half = student_quantile(1 - allowed / 2, degrees) * error
-    return Comparison(
-        ratio=math.exp(middle),
-        low=math.exp(middle - half),
-        high=math.exp(middle + half),
-        confidence=1 - allowed,
-        verdict=verdict,
-        margin=margin,
-        difference_p=difference_p,
-        equivalence_p=equivalence_p,
-        replicates=replicates,
-        more=more,
-        error=error,
-        degrees=degrees,
-    )
-
-
-def _tail(distance: float, error: float, degrees: float) -> float:
-    """Return how probable an estimate is so far beyond what is tested."""
-    if error == 0:
-        return 0.0 if distance > 0 else 0.5 if distance == 0 else 1.0
-    return student_tail(distance / error, degrees)
-
-
-def _needed(
-    distance: float, allowed: float, power: float, error: float, degrees: float, replicates: int
-) -> int:
-    """Return with how many replicates a test would pass with a probability.
-
-    Notes
-    -----
-    Source: S. Julious, "Sample Sizes for Clinical Trials with Normal Data", Statistics in Medicine
-    23 (2004), with the quantiles of t that the resulting number has.
-    """
-    if distance <= 0:
-        return _MOST_REPLICATES
-    spread, count, freedom = error * math.sqrt(replicates), 2, math.inf
-    for _ in range(_STEPS):
-        quantiles = _quantile(1 - allowed / 2, freedom) + _quantile(power, freedom)
-        count = max(2, math.ceil((quantiles * spread / distance) ** 2))
-        freedom = degrees * (count - 1) / (replicates - 1)
-    return count
-
-
-def _quantile(probability: float, degrees: float) -> float:
-    if degrees > _LIKE_NORMAL:
-        return NormalDist().inv_cdf(probability)
-    return student_quantile(probability, degrees)
-
-
-def _span(low: float, high: float) -> str:
-    """Say by how much two ratios, which may be the same, are above or below 1."""
-    ends = sorted([100 * (low - 1), 100 * (high - 1)], key=abs)
-    texts = [f"{abs(end):.2f}" if abs(end) < 10 else f"{abs(end):,.1f}" for end in ends]
-    words = ["more" if end >= 0 else "less" for end in ends]
-    if low == high:
-        return f"{texts[0]} % {words[0]}"
-    if words[0] == words[1]:
-        return f"{texts[0]} to {texts[1]} % {words[0]}"
-    return f"between {texts[words.index('less')]} % less and {texts[words.index('more')]} % more"

@@ -52,6 +52,16 @@ def test_replicates_of_unlike_length_count_by_their_latencies():
     assert covered(found, right) >= 0.91
 
 
+def test_a_replicate_that_was_cut_short_says_little():
+    """Five latencies, none of them above the percentile, among ten times a thousand."""
+    (values,) = latencies("independent", 1, 10, 1000)
+    low, high = percentile_interval(values, 0.9, of_ranks=1.0)
+    short = values[0][:5]
+    assert short.max() < low
+    short_low, short_high = percentile_interval([*values, short], 0.9, of_ranks=1.0)
+    assert high / low - 1 == pytest.approx(short_high / short_low - 1, rel=0.15)
+
+
 def test_levels_of_replicates_widen_it():
     """By far: five levels say little of the slowest process in a hundred."""
     generator = np.random.default_rng(0)

@@ -64,6 +64,14 @@ def test_neither_heavy_tails_nor_modes_are_changes(name):
     assert kinds.count("flat") >= 95
 
 
+def test_single_outliers_change_nothing():
+    for seed in range(20):
+        spikes = np.where(np.random.default_rng(seed).random(1000) < 0.01, 100, 1)
+        assert "flat" == steadiness_of(noise(1000, seed=seed) * spikes).kind
+        slower = noise(1000, seed=seed) * spikes * np.repeat([1, 1.1], 500)
+        assert "slow-down" == steadiness_of(slower).kind
+
+
 @pytest.mark.parametrize("count", [1000, 5000])
 def test_a_runtime_that_gets_slower_after_500_inferences_slows_down(count):
     for seed in range(20):

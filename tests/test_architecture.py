@@ -31,14 +31,9 @@ WAIT_LIMIT_S = 30
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants agent.logs optionforms system.text",
-<<<<<<< HEAD
     "options backends system.files formats making.isolation statistics.distributions tensors "
     "agent.turn",
-    "wire.frames wire.payloads results.words statistics.changepoints statistics.comparing "
-=======
-    "options backends system.files formats making.isolation statistics.distributions tensors",
     "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
->>>>>>> statistics
     "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
     "wire.connections wire.states statistics.comparing statistics.dependence statistics.ranking "
     "statistics.regression statistics.sequential statistics.steady",

@@ -70,6 +70,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the interval does not hold 1, however small the difference is."""
         return not self.low <= 1 <= self.high
 
+    def one_sided(self) -> tuple[float, float]:
+        """Return two bounds of the ratio, each of which alone holds at 95 %."""
+        half = student_quantile(CONFIDENCE, self.degrees) * self.error
+        return self.ratio * math.exp(-half), self.ratio * math.exp(half)
+
     def sentence(self, a: str = "A", b: str = "B") -> str:
         """Say it to somebody who must decide on it.
 

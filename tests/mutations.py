@@ -19,6 +19,10 @@ MACHINE = "edge_tester/core/system/machine.py"
 MEASURING = "edge_tester/core/run/measuring.py"
 RECORD = "edge_tester/core/record.py"
 RECORDING = "edge_tester/core/run/recording.py"
+TALLY = "edge_tester/core/run/tally.py"
+REPLICATION = "edge_tester/core/run/replication.py"
+TOGETHER = "edge_tester/core/run/together.py"
+VERDICTS = "edge_tester/core/results/verdicts.py"
 PATTERN = "edge_tester/core/run/pattern.py"
 PAYLOADS = "edge_tester/core/wire/payloads.py"
 CLIENT = "edge_tester/core/wire/client.py"
@@ -166,8 +170,8 @@ MUTATIONS = (
     ),
     Mutation(
         MEASURING,
-        "return _Start(counters, inference_ns, int(warmed), most)",
-        "return _Start(counters, inference_ns, 0, most)",
+        "return Start(first, counters, inference_ns, int(warmed), most)",
+        "return Start(first, counters, inference_ns, 0, most)",
         "no block is warmed up",
     ),
     Mutation(
@@ -183,9 +187,9 @@ MUTATIONS = (
         "readings of a block count from the load",
     ),
     Mutation(
-        MEASURING,
-        "            blocks.append(block)\n",
-        "            blocks[:] = [block]\n",
+        TALLY,
+        "            self._blocks.append(answers.block)\n",
+        "            self._blocks[:] = [answers.block]\n",
         "only the last block is recorded",
     ),
     Mutation(
@@ -217,6 +221,30 @@ MUTATIONS = (
         "return [time_ns for block in self.blocks for time_ns in block.target_ns]",
         "return [time_ns for block in self.blocks[:1] for time_ns in block.target_ns]",
         "only the first block is read",
+    ),
+    Mutation(
+        REPLICATION,
+        "own, self._own_left = self._own_left[:count], self._own_left[count:]",
+        "own = self._own_left[:count]",
+        "every replicate runs the same samples",
+    ),
+    Mutation(
+        TALLY,
+        "        if answers.again:\n",
+        "        if False:\n",
+        "samples that are run again are evaluated again",
+    ),
+    Mutation(
+        TOGETHER,
+        "        order.shuffle(turns)\n",
+        "",
+        "the same run always begins",
+    ),
+    Mutation(
+        VERDICTS,
+        "together = record.together is not None and record.together == baseline.together",
+        "together = True",
+        "runs that were measured apart count as pairs",
     ),
     Mutation(
         PAYLOADS,

@@ -54,8 +54,10 @@ def conduct(parsed: Parsed) -> None:
         raise OptionError(
             "No runtime is installed here whose models are data: name one, or say --serve-code."
         )
-    meters = [part for _, part in parsed.parts if isinstance(part, Meter)]
-    serve(parsed.needed(RuntimeProtocol), runtimes, agent, meters)
+    # What disturbs the target is always counted; it costs nothing during an inference.
+    meters = [registry.load("meters", "system")(), *(part for _, part in parsed.parts)]
+    counting = [one for one in meters if isinstance(one, Meter)]
+    serve(parsed.needed(RuntimeProtocol), runtimes, agent, counting)
 
 
 def _complete(chosen: list[Chosen]) -> list[Chosen]:

@@ -15,6 +15,7 @@ from edge_tester.core.record import (
     require_writable,
     write_record,
 )
+from edge_tester.core.results.disturbances import disturbances
 from edge_tester.core.results.words import moment
 from edge_tester.core.run.deployment import Company, Deployment, deploy, fed
 from edge_tester.core.run.evaluation import Evaluation
@@ -173,6 +174,7 @@ class Run:
     def _record(self, opened: _Opened, reason: str | None) -> RunRecord:
         plan, evaluation, feed, tally = self.plan, self._evaluation, opened.feed, opened.tally
         fewer = opened.replication.remark
+        blocks = [one for part in tally.replicates for one in part.blocks]
         return closed(
             opened.record,
             tally.replicates,
@@ -189,7 +191,8 @@ class Run:
                 *([fewer] if fewer else []),
                 *feed.remarks(at_chance=evaluation.at_chance()),
                 *evaluation.remarks(),
-                *clock_remarks([one for part in tally.replicates for one in part.blocks]),
+                *clock_remarks(blocks),
+                *disturbances(blocks, opened.record.target),
             ],
         )
 

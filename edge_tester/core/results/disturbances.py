@@ -1,0 +1,63 @@
+"""What would have somebody distrust a figure, in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from edge_tester.core.results.parts import Block, Machine
+
+# Of what lasted less, ticks of 10 ms tell nothing.
+_LEAST_S: Final = 0.3
+# Processors that others keep busy, share of time that a hypervisor takes, and interruptions of
+# the model's process above which figures are not those of a quiet machine.
+_OTHERS, _STOLEN, _INTERRUPTED_PER_S = 0.2, 0.02, 200.0
+
+
+def disturbances(blocks: Sequence[Block], target: Machine) -> list[str]:
+    """Return what disturbed a run.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Of all replicates.
+    target : Machine
+    """
+    found = []
+    if target.governor not in (None, "performance"):
+        found.append(
+            f"The target's frequency governor is {target.governor!r}: with 'performance' its clock "
+            "does not depend on what ran before."
+        )
+    measured = [one for one in blocks if "involuntary_switches" in one.readings]
+    lasted_s = sum(sum(one.target_ns) for one in measured) / 1e9
+    if lasted_s < _LEAST_S:
+        return found
+    total = {
+        name: sum(one.readings.get(name, 0.0) for one in measured) for name in measured[0].readings
+    }
+    used_s = sum(one.cpu_time_ns or 0 for one in measured) / 1e9
+    others = (total.get("machine_busy_s", 0.0) - used_s) / lasted_s
+    if others > _OTHERS:
+        found.append(
+            f"Other processes kept {others:.1f} of the target's processors busy during inferences: "
+            "the figures are those of a busy machine."
+        )
+    stolen = total.get("steal_s", 0.0) / lasted_s
+    if stolen > _STOLEN:
+        found.append(
+            f"A hypervisor took the target's processors away for {100 * stolen:.0f} % of the time "
+            "of inferences."
+        )
+    interrupted = total.get("involuntary_switches", 0.0) / lasted_s
+    if interrupted > _INTERRUPTED_PER_S:
+        found.append(
+            f"The model's process was interrupted {interrupted:.0f} times a second: something else "
+            "wanted its processor, or it has more threads than processors."
+        )
+    if total.get("major_page_faults", 0.0) > 0:
+        found.append(
+            f"During inferences {total['major_page_faults']:.0f} pages had to be read from disk: "
+            "the target is short of memory."
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Meters on this machine, and on recorded trees of others."""

@@ -63,7 +63,7 @@ class Block(Part, frozen=True, kw_only=True):
         list[int],
         about(
             "When each really began, from the block's start on, by the target's own clock; empty "
-            "where only the time of each is a result [ns]"
+            "where each is a result and none has an arrival [ns]"
         ),
     ] = []
     untimed: Annotated[int, about("Inferences right before the first one that nobody timed")] = 0

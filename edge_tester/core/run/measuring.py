@@ -266,7 +266,7 @@ def _times(answer: BlockAnswer) -> list[int]:
 def _block(
     answer: BlockAnswer, before: Counters, schedule: Schedule, in_process: bool, placed: bool
 ) -> Block:
-    """Return what is kept of a block; if ``placed``, also when each inference began."""
+    """Return what is kept of a block; if ``placed`` or it has arrivals, also when each began."""
     counters, begin_ns = answer.counters, answer.begin_ns
     time_ns, earlier_ns = counters.cpu_time_ns, before.cpu_time_ns
     return Block(
@@ -275,7 +275,9 @@ def _block(
         # One process has no other side.
         host_ns=[] if in_process else answer.host_ns,
         arrivals_ns=list(schedule.arrivals_ns),
-        begins_ns=[start_ns - begin_ns for start_ns in answer.start_ns] if placed else [],
+        begins_ns=[start_ns - begin_ns for start_ns in answer.start_ns]
+        if placed or schedule.arrivals_ns
+        else [],
         untimed=schedule.untimed,
         cpu_time_ns=None if time_ns is None or earlier_ns is None else time_ns - earlier_ns,
         counters={"inferences": counters.inferences - before.inferences},

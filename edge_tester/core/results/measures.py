@@ -21,7 +21,7 @@ from edge_tester.core.results.words import (
 from edge_tester.core.statistics.dependence import missing_inferences, rank_time
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
 from edge_tester.core.statistics.percentileinterval import percentile_interval
-from edge_tester.core.statistics.percentiles import smallest_not_exceeded
+from edge_tester.core.statistics.percentiles import missing_values, smallest_not_exceeded
 from edge_tester.core.tensors import Array
 
 
@@ -111,7 +111,7 @@ def figures_of(record: Measured) -> list[Figure]:
     """Return the figures of a record in the order of :data:`MEASURES`."""
     values = measure_all(record)
     known = [figure_of(one, values[one.key]) for one in MEASURES if one.key in values]
-    return [*known, *_single_latencies(record, values)]
+    return [*known, *_single_latencies(record)]
 
 
 def figure_of(measure: Measure, value: Value) -> Figure:
@@ -134,10 +134,10 @@ def told(figure: Figure, samples: int) -> str:
     return f"{text} of {plural(samples, 'sample')}" if figure.title in _OF_SAMPLES else text
 
 
-def _single_latencies(record: Measured, values: dict[str, Value]) -> list[Figure]:
+def _single_latencies(record: Measured) -> list[Figure]:
     """Return every latency where they are too few for any percentile."""
     latency_ns = [one for replicate in record.replicates for one in replicate.target_ns]
-    if not latency_ns or values["p50"].number is not None:
+    if not latency_ns or not missing_values(len(latency_ns), PERCENTILES["p50"]):
         return []
     texts = ", ".join(amount(time_ns, "time") for time_ns in latency_ns)
     return [Figure("Latency of each inference", texts, "")]

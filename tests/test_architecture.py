@@ -47,7 +47,7 @@ LAYERS = (
     "artifact record system.onnxmetadata quality run.watch",
     "results.answers",
     "results.verdicts",
-    "results.gate",
+    "results.gate results.calibration",
     "classification system.machine",
     "dataset meter onnxconversion runtime runtimeprotocol",
     "wire.conversation",

@@ -22,7 +22,7 @@ from edge_tester.core.results.words import (
 from edge_tester.core.statistics.dependence import missing_inferences, rank_time
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
 from edge_tester.core.statistics.percentileinterval import percentile_interval
-from edge_tester.core.statistics.percentiles import smallest_not_exceeded
+from edge_tester.core.statistics.percentiles import missing_values, smallest_not_exceeded
 from edge_tester.core.statistics.sequential import sequence_interval
 from edge_tester.core.tensors import Array
 
@@ -124,7 +124,7 @@ def figures_of(record: Measured) -> list[Figure]:
             one.title for one in MEASURES if one.key in PERCENTILES and values[one.key].number
         }
         known = [_doubted(one, doubt) if one.title in titles else one for one in known]
-    return [*known, *_settled(settling), *_single_latencies(record, values)]
+    return [*known, *_settled(settling), *_single_latencies(record)]
 
 
 def figure_of(measure: Measure, value: Value) -> Figure:
@@ -163,10 +163,10 @@ def told(figure: Figure, samples: int) -> str:
     return f"{text} of {plural(samples, 'sample')}" if figure.title in _OF_SAMPLES else text
 
 
-def _single_latencies(record: Measured, values: dict[str, Value]) -> list[Figure]:
+def _single_latencies(record: Measured) -> list[Figure]:
     """Return every latency where they are too few for any percentile."""
     latency_ns = [one for replicate in record.replicates for one in replicate.target_ns]
-    if not latency_ns or values["p50"].number is not None:
+    if not latency_ns or not missing_values(len(latency_ns), PERCENTILES["p50"]):
         return []
     texts = ", ".join(amount(time_ns, "time") for time_ns in latency_ns)
     return [Figure("Latency of each inference", texts, "")]

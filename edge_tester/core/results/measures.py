@@ -124,7 +124,7 @@ def figures_of(record: Measured) -> list[Figure]:
             one.title for one in MEASURES if one.key in PERCENTILES and values[one.key].number
         }
         known = [_doubted(one, doubt) if one.title in titles else one for one in known]
-    return [*known, *_settled(settling), *_single_latencies(record)]
+    return [*known, *_peaks(record.replicates), *_settled(settling), *_single_latencies(record)]
 
 
 def figure_of(measure: Measure, value: Value) -> Figure:
@@ -143,6 +143,21 @@ def _doubted(figure: Figure, doubt: str) -> Figure:
     return Figure(
         figure.title, figure.text, f"{figure.detail}, {doubt}" if figure.detail else doubt
     )
+
+
+def _peaks(replicates: Sequence[Replicate]) -> list[Figure]:
+    """Return the memory of loading and of inferences, where they are known apart."""
+    memories = [one.memory for one in replicates]
+    parts = [
+        (Measure("load_peak", "Peak memory of loading", "bytes"), "load_peak_bytes"),
+        (Measure("inference_peak", "Peak memory of inferences", "bytes"), "inference_peak_bytes"),
+    ]
+    if not memories or any(one.inference_peak_bytes is None for one in memories):
+        return []
+    return [
+        figure_of(measure, _highest([getattr(one, name) for one in memories]))
+        for measure, name in parts
+    ]
 
 
 def _settled(settling: Settling) -> list[Figure]:

@@ -2,9 +2,10 @@
 
 Run: ``python benchmarks/honesty.py [--experiments 1000]``, some minutes. Synthetic latencies of
 which the truth is known: how often 95 % intervals of p50, mean, p90 and p99 hold it (goal: 93 to
-97 %), how often a comparison of a thing with itself names a faster one (goal: at most 5 %), how
-often a slow-down is found (goal: 1 % in at least 95 % of quiet experiments with ten pairs of
-replicates), and how often the wrong one is named (goal: below 1 %).
+97 %), as which replicates are classed, what becomes of intervals when one looks again and again,
+how often a comparison of a thing with itself names a faster one (goal: at most 5 %), how often a
+slow-down is found (goal: 1 % in at least 95 % of quiet experiments with ten pairs of replicates),
+and how often the wrong one is named (goal: below 1 %).
 """
 
 import argparse
@@ -26,6 +27,8 @@ from edge_tester.core.statistics.earlystopping import early_stopping_estimate
 from edge_tester.core.statistics.intervals import replicate_interval
 from edge_tester.core.statistics.percentileinterval import percentile_interval
 from edge_tester.core.statistics.percentiles import midranks
+from edge_tester.core.statistics.sequential import precise_enough, sequence_interval
+from edge_tester.core.statistics.steady import steadiness_of
 
 REPLICATES, COUNT = 5, 200
 FRACTIONS = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
@@ -86,6 +89,46 @@ def early_stopping(experiments: int) -> None:
         values = machine(np.random.default_rng(0), (experiments, 1, 1024))
         held = [(early_stopping_estimate(one[0], 0.9) or 0) >= true for one in values]
         print(f"{name:>16}{100 * np.mean(held):14.1f}")
+
+
+def stopping(experiments: int) -> None:
+    """Print what becomes of intervals when one looks after every replicate."""
+    generator = np.random.default_rng(0)
+    values = np.exp(0.02 * generator.standard_normal((experiments, 100)))
+    looks = range(5, 101)
+    print("\nlooking after every replicate, from 5 to 100 of spread 2 %; in % of experiments")
+    rules = {"interval for one look": replicate_interval, "sequence": sequence_interval}
+    for name, rule in rules.items():
+        held = [all(_holds(rule(one[:count]), 1) for count in looks) for one in values]
+        print(f"{name:>22}: {100 * np.mean(held):5.1f} of intervals held at every look")
+    counts, held = [], []
+    for one in values:
+        count = next((n for n in looks if precise_enough(one[:n], 0.02)), 100)
+        counts.append(count)
+        held.append(_holds(sequence_interval(one[:count]), 1))
+    print(f"stopped at +-2 %: {100 * np.mean(held):.1f} held, {np.mean(counts):.1f} replicates")
+
+
+def _holds(interval: tuple[float, float] | None, true: float) -> bool:
+    return interval is not None and interval[0] <= true <= interval[1]
+
+
+def steadiness(experiments: int) -> None:
+    """Print which classes replicates of 1,000 inferences get."""
+    print("\nclasses of replicates of 1,000 inferences, in %")
+    kinds = ("flat", "warm-up", "slow-down", "no steady state")
+    courses = {
+        "": 1.0,
+        "10 % slower from 500 on": np.where(np.arange(1000) < 500, 1, 1.1),
+        "30 % faster, in 100 steps": 1 + 0.3 * np.exp(-np.arange(1000) / 100),
+    }
+    print(f"{'machine':>42}" + "".join(f"{kind:>17}" for kind in kinds))
+    for name in ("independent", "autocorrelated", "bimodal", "heavy tails"):
+        values = MACHINES[name](np.random.default_rng(0), (1, experiments, 1000))[0]
+        for words, course in courses.items():
+            found = [steadiness_of(one * course).kind for one in values]
+            cells = "".join(f"{100 * found.count(kind) / len(found):17.1f}" for kind in kinds)
+            print(f"{f'{name} {words}':>42}{cells}")
 
 
 def _of(comparison: Comparison) -> int:
@@ -179,6 +222,8 @@ def main() -> None:
     coverage(experiments, REPLICATES, COUNT)
     coverage(experiments, 2 * REPLICATES, COUNT)
     early_stopping(experiments)
+    steadiness(experiments)
+    stopping(experiments)
     comparisons(experiments, REPLICATES)
     comparisons(experiments, 2 * REPLICATES)
 

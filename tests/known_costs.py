@@ -28,6 +28,9 @@ class KnownCostsRuntime(Runtime):
     handling_ns: int = option(0, minimum=0, help="Processor time of setting inputs", unit="ns")
     load_ns: int = option(0, minimum=0, help="Time of a load", unit="ns")
     load_bytes: int = option(0, minimum=0, help="Memory that a load keeps", unit="bytes")
+    loading_bytes: int = option(
+        0, minimum=0, help="Memory that a load takes for a moment", unit="bytes"
+    )
     run_bytes: int = option(0, minimum=0, help="Memory that a run takes for a moment", unit="bytes")
     slower_after: int = option(0, minimum=0, help="Runs after which it takes twice as long; 0: no")
 
@@ -43,6 +46,7 @@ class KnownCostsRuntime(Runtime):
         """Take time and memory."""
         time.sleep(self.load_ns / 1e9)
         self._kept = touched(self.load_bytes)
+        touched(self.loading_bytes)
         self._runs = 0
         spec = msgspec.convert(msgspec.json.decode(path.read_bytes())["inputs"][0], TensorSpec)
         spec = msgspec.structs.replace(spec, shape=(batch_size, *spec.shape[1:]))

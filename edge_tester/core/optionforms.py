@@ -97,7 +97,7 @@ def add_flag(group: argparse._ArgumentGroup, declared: Any, prefix: str = "") ->
     """Add the flag of an option to a parser's group, with a prefix if its own name is taken."""
     text = declared.help.replace("%", "%%")
     if declared.unit:
-        text += f" [{declared.unit}]"
+        text += f" [{declared.unit}]".replace("%", "%%")
     if declared.required:
         text += " (required)"
     elif not (

@@ -57,6 +57,14 @@ def test_one_replicate_says_what_its_latencies_need():
     assert "95 % interval" in details["Accuracy"]
 
 
+def test_many_latencies_are_never_shown_one_by_one():
+    """Not even where they only ever grew, so that they say nothing of any percentile."""
+    growing = record(replicates=[replicate(range(1000, 2000, 20))])
+    assert measure_all(growing)["p50"].missing > 0
+    titles = {figure.title for figure in report_of([growing]).views[0].figures}
+    assert "Latency of each inference" not in titles
+
+
 def test_dependent_latencies_support_fewer_percentiles():
     dependent = np.repeat(np.random.default_rng(0).integers(1000, 2000, 18), 20)
     values = measure_all(record(replicates=[replicate(dependent.tolist())]))

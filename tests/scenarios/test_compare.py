@@ -104,3 +104,15 @@ def test_the_example_of_a_gate_works(user, compared, monkeypatch):
     assert "`new` compared with `old`" in output
     workflow = yaml.safe_load((example / "workflow.yml").read_text())
     assert any("gate.sh" in str(step.get("run")) for step in workflow["jobs"]["gate"]["steps"])
+
+
+def test_a_model_compared_with_itself(user):
+    words = ("calibrate", "m.tflite", "--pairs", 6, "--min-duration-s", 1, "--replicates", 3)
+    said = user.does(*words, "--report-directory", "same")
+    assert "6 pairs of fresh processes of m.tflite" in said
+    assert "comparisons of 3 of them" in said
+    assert "called it faster or slower than itself" in said
+    assert "Smallest change that is seen" in said
+    first, second = (read_record(user.folder / f"same/{name}.json") for name in ("a", "a-again"))
+    assert first.together == second.together is not None
+    assert [6, 6] == [len(one.replicates) for one in (first, second)]

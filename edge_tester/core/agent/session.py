@@ -121,6 +121,7 @@ class Session:
         self._every = _every(self._limits)
         self._in_flight = 0
         self._failing = False
+        self._apart = False
         self._stored: tuple[str, str] | None = None
         self._runtime = runtimes[0]
         self._bench = self._bench_of(Counters())
@@ -248,11 +249,19 @@ class Session:
             runtime.batch_axis = described.batch_axis
             inputs, outputs = runtime.load(path, described.batch_size)
             load_ns = time.perf_counter_ns() - start_ns
+            load_peak_bytes = max(peak_memory_bytes(), before_load_bytes or 0)
+            # What loading took for a moment is not what inferences take.
+            self._apart = reset_peak_memory()
         if not self._shared:
             # What lives now lives on; the collector need not look at it during inferences.
             gc.collect()
             gc.freeze()
-        counters = Counters(load_ns=load_ns, before_load_bytes=before_load_bytes, cpu_time_ns=0)
+        counters = Counters(
+            load_ns=load_ns,
+            before_load_bytes=before_load_bytes,
+            load_peak_bytes=load_peak_bytes,
+            cpu_time_ns=0,
+        )
         self._bench = self._bench_of(counters, inputs, outputs, described.slots)
         self._limits = _limits_by_state(self._bench.data_limit_bytes)
         self._every = _every(self._limits)
@@ -290,7 +299,10 @@ class Session:
     def _on_stats(self, message: Message) -> None:
         # The kernel's two counters are a few pages apart.
         counters = self._bench.counters
-        counters.peak_bytes = max(peak_memory_bytes(), counters.before_load_bytes or 0)
+        peak_bytes = max(peak_memory_bytes(), counters.before_load_bytes or 0)
+        counters.peak_bytes = max(peak_bytes, counters.load_peak_bytes or 0)
+        if self._apart and counters.inferences:
+            counters.inference_peak_bytes = peak_bytes
         self._answer(message, [payloads.encode(counters)])
 
     def _bench_of(

@@ -22,6 +22,7 @@ from edge_tester.core.results.words import (
     unit_for,
 )
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
+from edge_tester.core.statistics.percentiles import missing_values
 from edge_tester.core.statistics.sequential import sequence_interval
 
 
@@ -119,7 +120,7 @@ def figures_of(record: Measured) -> list[Figure]:
             one.title for one in MEASURES if one.key in PERCENTILES and values[one.key].number
         }
         known = [_doubted(one, doubt) if one.title in titles else one for one in known]
-    return [*known, *_settled(settling), *_single_latencies(record, values)]
+    return [*known, *_peaks(record.replicates), *_settled(settling), *_single_latencies(record)]
 
 
 def figure_of(measure: Measure, value: Value) -> Figure:
@@ -142,6 +143,21 @@ def _doubted(figure: Figure, doubt: str) -> Figure:
     )
 
 
+def _peaks(replicates: Sequence[Replicate]) -> list[Figure]:
+    """Return the memory of loading and of inferences, where they are known apart."""
+    memories = [one.memory for one in replicates]
+    parts = [
+        (Measure("load_peak", "Peak memory of loading", "bytes"), "load_peak_bytes"),
+        (Measure("inference_peak", "Peak memory of inferences", "bytes"), "inference_peak_bytes"),
+    ]
+    if not memories or any(one.inference_peak_bytes is None for one in memories):
+        return []
+    return [
+        figure_of(measure, _highest([getattr(one, name) for one in memories]))
+        for measure, name in parts
+    ]
+
+
 def _settled(settling: Settling) -> list[Figure]:
     """Return whether latencies became steady, and how long that took."""
     figures = [Figure("Steady state", settling.text, settling.detail)]
@@ -160,10 +176,11 @@ def told(figure: Figure, samples: int) -> str:
     return f"{text} of {plural(samples, 'sample')}" if figure.title in _OF_SAMPLES else text
 
 
-def _single_latencies(record: Measured, values: dict[str, Value]) -> list[Figure]:
+def _single_latencies(record: Measured) -> list[Figure]:
     """Return every latency where they are too few for any percentile."""
     latency_ns = [one for replicate in record.replicates for one in replicate.target_ns]
-    if not latency_ns or not values["p50"].missing:
+    few = missing_values(len(latency_ns), PERCENTILES["p50"])
+    if not latency_ns or not few or record.pattern.kind == "throughput":
         return []
     texts = ", ".join(amount(time_ns, "time") for time_ns in latency_ns)
     return [Figure("Latency of each inference", texts, "")]

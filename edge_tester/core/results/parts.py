@@ -34,6 +34,12 @@ class Memory(Part, frozen=True, kw_only=True):
     before_load_bytes: Annotated[int | None, about("Resident set before the model was loaded")] = (
         None
     )
+    load_peak_bytes: Annotated[
+        int | None, about("Peak resident set until the model was loaded")
+    ] = None
+    inference_peak_bytes: Annotated[
+        int | None, about("Peak resident set after that; None where the two cannot be told apart")
+    ] = None
 
 
 class Block(Part, frozen=True, kw_only=True):

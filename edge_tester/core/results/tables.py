@@ -116,6 +116,8 @@ def _replicates(record: Tabled) -> Iterator[Row]:
             "first_inference_ns": replicate.cold_start.first_inference_ns,
             "before_load_bytes": replicate.memory.before_load_bytes,
             "peak_bytes": replicate.memory.peak_bytes,
+            "load_peak_bytes": replicate.memory.load_peak_bytes,
+            "inference_peak_bytes": replicate.memory.inference_peak_bytes,
             "inferences": len(replicate.target_ns),
             "median_ns": _median(replicate.target_ns),
             "sum_ns": sum(replicate.target_ns),

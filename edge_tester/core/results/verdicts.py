@@ -140,7 +140,7 @@ def _versus(
             f"{'each have' if len(few) > 1 else 'has'} one replicate, and processes differ from "
             "each other: measure with --replicates 5."
         )
-    elif together and (ratios := _ratios(baseline, record)) is not None:
+    elif together and (ratios := ratios_of(baseline, record)) is not None:
         latency = compare_pairs(ratios, margin)
     else:
         together = False
@@ -165,8 +165,14 @@ def medians_ns(record: RunRecord) -> list[float]:
     return [float(np.median(np.concatenate(_blocks(one)))) for one in measured_replicates(record)]
 
 
-def _ratios(baseline: RunRecord, record: RunRecord) -> list[float] | None:
-    """Return the ratio of each pair of replicates, None if there are no two."""
+def ratios_of(baseline: RunRecord, record: RunRecord) -> list[float] | None:
+    """Return the ratios of the median latencies of each pair of replicates, None below two.
+
+    Parameters
+    ----------
+    baseline, record : RunRecord
+        That were measured together.
+    """
     # The replicates of one number ran by turns; one that ended early has fewer blocks.
     pairs = [
         (_blocks(one), _blocks(other))

@@ -224,7 +224,12 @@ def cold_start_of(counters: Counters) -> ColdStart:
 
 def memory_of(counters: Counters) -> Memory:
     """Return the memory of the process that ran the model, of a target's counters."""
-    return Memory(peak_bytes=counters.peak_bytes, before_load_bytes=counters.before_load_bytes)
+    return Memory(
+        peak_bytes=counters.peak_bytes,
+        before_load_bytes=counters.before_load_bytes,
+        load_peak_bytes=counters.load_peak_bytes,
+        inference_peak_bytes=counters.inference_peak_bytes,
+    )
 
 
 def thread_remarks(facts: Mapping[str, Any], machine: Machine) -> list[str]:

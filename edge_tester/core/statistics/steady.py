@@ -46,7 +46,8 @@ class Steadiness(msgspec.Struct, frozen=True, kw_only=True):
         ``flat``: one level, but for disturbances of at most a tenth of all inferences. ``warm-up``:
         it became faster, then steady. ``slow-down``: slower than it had been, as a throttling
         target does, steady then or still rising. ``no steady state``: the last quarter is not
-        of one level, or it left its level and came back. ``too short``: fewer than 30 latencies.
+        of one level, or more than a tenth was left for others and come back to. ``too short``:
+        fewer than 30 latencies.
     begin : int or None
         The first inference of the steady state, from 0; None without one.
     begin_ns : float or None
@@ -83,34 +84,47 @@ def steadiness_of(latency_ns: Sequence[float] | Array) -> Steadiness:
     if count < 2 * SHORTEST:
         return Steadiness(kind="too short", begin=None, begin_ns=None, levels=())
     medians = np.log(np.median(values[: count * size].reshape(count, size), axis=1))
-    begins = [0, *changepoints(medians, noise_of(medians).lasting)]
-    ends = [*begins[1:], count]
+    begins = np.array([0, *changepoints(medians, noise_of(medians).lasting)])
+    ends = np.array([*begins[1:], count])
     levels = [float(np.median(medians[b:e])) for b, e in zip(begins, ends, strict=True)]
-    kind, steady = _judged(levels, begins, count)
+    # The level of most of the last quarter: a disturbance may be what comes last.
+    lasting = ends - np.maximum(begins, (1 - _STEADY_SHARE) * count)
+    kind, steady = _judged(levels - np.array(levels[int(np.argmax(lasting))]), begins, ends)
     begin = None if steady is None else steady * size
     return Steadiness(
         kind=kind,
         begin=begin,
         begin_ns=None if begin is None else float(values[:begin].sum()),
-        levels=tuple(Level(b * size, math.exp(v)) for b, v in zip(begins, levels, strict=True)),
+        levels=tuple(
+            Level(int(b) * size, math.exp(v)) for b, v in zip(begins, levels, strict=True)
+        ),
     )
 
 
-def _judged(levels: list[float], begins: list[int], count: int) -> tuple[Kind, int | None]:
-    """Return the class, and where the steady state begins, by levels and where they begin."""
-    limit = math.log1p(NEGLIGIBLE)
-    ends = [*begins[1:], count]
-    away = [abs(level - levels[-1]) > limit for level in levels]
-    disturbed = sum(e - b for b, e, out in zip(begins, ends, away, strict=True) if out)
+def _judged(above: Array, begins: Array, ends: Array) -> tuple[Kind, int | None]:
+    """Return the class, and where the steady state begins.
+
+    Parameters
+    ----------
+    above : ndarray of shape (levels,)
+        By how much each level is above the one in the end, on the scale of logarithms.
+    begins, ends : ndarray of int, shape (levels,)
+        Where levels begin and end.
+    """
+    limit, count = math.log1p(NEGLIGIBLE), int(ends[-1])
+    away = np.abs(above) > limit
+    # How much of all that follows is disturbed, from each level on.
+    disturbed = np.cumsum((away * (ends - begins))[::-1])[::-1]
+    steady = ~away & (disturbed <= _DISTURBED_SHARE * (count - begins))
+    steady &= count - begins >= _STEADY_SHARE * count
     if not away[0]:
-        flat = disturbed <= _DISTURBED_SHARE * count
-        return ("flat", 0) if flat else ("no steady state", None)
-    steady = ends[max(number for number, out in enumerate(away) if out)]
-    slower = min(levels) < levels[-1] - limit
-    if count - steady >= _STEADY_SHARE * count:
-        return ("slow-down" if slower else "warm-up", steady)
-    rising = all(after > before - limit for before, after in zip(levels, levels[1:], strict=False))
-    return ("slow-down", None) if rising and slower else ("no steady state", None)
+        return ("flat", 0) if steady[0] else ("no steady state", None)
+    if steady.any():
+        place = int(np.argmax(steady))
+        slower = bool((above[:place] < -limit).any())
+        return ("slow-down" if slower else "warm-up", int(begins[place]))
+    rising = bool((np.diff(above) > -limit).all() and above[0] < -limit)
+    return ("slow-down", None) if rising else ("no steady state", None)
 
 
 def steadiness_of_run(replicates: Sequence[Steadiness]) -> RunKind:

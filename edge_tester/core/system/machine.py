@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import re
@@ -65,14 +64,17 @@ def resident_bytes() -> int | None:
     return int(text.split()[1]) * resource.getpagesize() if text else None
 
 
-def reset_peak_memory() -> None:
-    """Let the kernel's peak counter start again from the present resident set.
+def reset_peak_memory() -> bool:
+    """Let the kernel's peak counter start again from the present resident set; tell if it does.
 
     Source: proc(5), ``/proc/[pid]/clear_refs``, value 5. Without it (not Linux,
     or not permitted) the peak is that of the whole life of the process.
     """
-    with contextlib.suppress(OSError):
+    try:
         (_PROC_SELF / "clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def peak_memory_bytes() -> int:

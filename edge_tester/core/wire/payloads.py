@@ -158,6 +158,8 @@ class Counters(msgspec.Struct, kw_only=True):
         Processor time of all threads over the timed inferences, inputs and outputs included.
     peak_bytes, before_load_bytes : int, optional
         Resident memory: the most since the model began to load, and right before.
+    load_peak_bytes, inference_peak_bytes : int, optional
+        The most while it was loaded, and after that.
     readings : dict of str to float
         What the target's meters counted over the timed inferences, by names with units.
     """
@@ -168,6 +170,8 @@ class Counters(msgspec.Struct, kw_only=True):
     cpu_time_ns: Count | None = None
     peak_bytes: Count | None = None
     before_load_bytes: Count | None = None
+    load_peak_bytes: Count | None = None
+    inference_peak_bytes: Count | None = None
     readings: dict[str, float] = {}
 
 

@@ -81,6 +81,17 @@ def test_memory_is_what_the_model_took(tmp_path, cost):
     assert 99 * MEGABYTE <= grown < 110 * MEGABYTE
 
 
+def test_memory_of_loading_and_of_inferences_are_told_apart(tmp_path):
+    taken = []
+    for cost in ("loading_bytes", "run_bytes", "load_bytes"):
+        _, counters = measured(tmp_path, count=1, **{cost: 100 * MEGABYTE})
+        peaks = (counters.load_peak_bytes, counters.inference_peak_bytes)
+        taken.append([peak - counters.before_load_bytes > 95 * MEGABYTE for peak in peaks])
+        assert counters.peak_bytes == max(peaks)
+        assert all(peak < counters.before_load_bytes + 110 * MEGABYTE for peak in peaks)
+    assert [[True, False], [False, True], [True, True]] == taken
+
+
 def test_memory_of_an_earlier_model_is_not_the_next_one_s(tmp_path):
     words = ("--load-bytes", str(100 * MEGABYTE))
     with running_agent(tmp_path, *words, runtime=known_costs.PATH) as agent:

@@ -1,5 +1,11 @@
 """Each load pattern by itself: what a block is, when its inferences arrive."""
 
+import re
+import sys
+import textwrap
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +19,7 @@ from edge_tester.patterns.server import Server
 from edge_tester.patterns.single_stream import SingleStream
 from edge_tester.testing import PatternConformance
 
+ROOT = Path(__file__).parents[2]
 MILLISECOND_NS = 1_000_000
 SECOND_NS = 1_000_000_000
 
@@ -131,6 +138,19 @@ def test_arrivals_follow_from_the_seed_and_the_replicate_alone():
     assert of() == of(most=7, late_ns=12_345_678) == of(most=1)
     assert of() != of(seed=1)
     assert of() != of(replicate=1)
+
+
+def test_the_pattern_that_the_documentation_shows(monkeypatch):
+    """Five at once, wherever blocks end."""
+    text = (ROOT / "docs/patterns.rst").read_text()
+    shown = re.search(r"code-block:: python\n\n((?:    .*\n|\n)+)", text).group(1)
+    module = types.ModuleType("shown")
+    monkeypatch.setitem(sys.modules, "shown", module)
+    exec(textwrap.dedent(shown), module.__dict__)
+    for most in (1, 7, 256):
+        found, _ = arrivals(module.Bursts(), 40, most=most)
+        assert [50 * MILLISECOND_NS * (1 + n // 5) for n in range(40)] == found
+    assert "deadline" == facts_of(module.Bursts()).kind
 
 
 class Odd(LoadPattern):

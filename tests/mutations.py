@@ -24,6 +24,7 @@ REPLICATION = "edge_tester/core/run/replication.py"
 TOGETHER = "edge_tester/core/run/together.py"
 VERDICTS = "edge_tester/core/results/verdicts.py"
 PATTERN = "edge_tester/patterns/single_stream.py"
+PATTERNS = "edge_tester/core/results/patterns.py"
 PAYLOADS = "edge_tester/core/wire/payloads.py"
 CLIENT = "edge_tester/core/wire/client.py"
 TESTS = (
@@ -31,6 +32,7 @@ TESTS = (
     "tests/core/run",
     "tests/core/wire",
     "tests/core/results",
+    "tests/patterns",
     "tests/core/test_record.py",
     "tests/core/system/test_machine.py",
     "tests/testing/test_agent_suite.py",
@@ -203,6 +205,24 @@ MUTATIONS = (
         "wanted = int(self.block_s * 1e9) // max(1, situation.inference_ns)",
         "wanted = 1",
         "every block is one inference",
+    ),
+    Mutation(
+        PATTERNS,
+        "origins_ns = block.arrivals_ns or block.begins_ns",
+        "origins_ns = block.begins_ns",
+        "waiting is no part of a query's latency",
+    ),
+    Mutation(
+        MEASURING,
+        "since_ns = answer.end_ns[-1] - answer.begin_ns - schedule.arrivals_ns[-1]",
+        "since_ns = 0",
+        "nobody waits over the end of a block",
+    ),
+    Mutation(
+        BENCH,
+        "time.process_time_ns() - cpu_start_ns - waited_ns",
+        "time.process_time_ns() - cpu_start_ns",
+        "waiting for arrivals is processor time of the model",
     ),
     Mutation(
         RECORD,

@@ -142,26 +142,25 @@ def test_a_query_is_several_inferences_with_what_is_between_them():
 
 def test_throughput_is_without_what_is_between_blocks():
     """Each block: 4 inferences from 1 ms to 9 ms by its clock, whenever it began."""
+    facts = PatternFacts(kind="throughput")
     blocks = [
         block([2 * MILLISECOND_NS] * 4, [(1 + 2 * i) * MILLISECOND_NS for i in range(4)])
         for _ in range(3)
     ]
     slower = block([4 * MILLISECOND_NS] * 4, [4 * i * MILLISECOND_NS for i in range(4)])
     parts = [replicate(*blocks), replicate(slower)]
-    values = pattern_values(PatternFacts(kind="throughput"), parts, 2)
+    values = pattern_values(facts, parts, 2)
     assert 2 * 16 / 0.040 == pytest.approx(values["throughput"].number)
     assert replicate_interval([1000, 500]) == pytest.approx(values["throughput"].interval)
     assert values["p50"].number is None and "no latency" in values["p50"].why
     found = {
-        one.title: one
-        for one in figures_of(
-            record(replicates=parts, batch_size=2, pattern=PatternFacts(kind="throughput"))
-        )
+        one.title: one for one in figures_of(record(replicates=parts, batch_size=2, pattern=facts))
     }
     assert "800.0 samples/s" == found["Throughput"].text
     assert "not available" == found["Latency p50"].text
-    assert "Latency of each inference" not in found
-    one = pattern_values(PatternFacts(kind="throughput"), parts[:1], 1)["throughput"]
+    few = record(replicates=[replicate(block([5] * 4, [0, 5, 10, 15]))], pattern=facts)
+    assert "Latency of each inference" not in {one.title for one in figures_of(few)}
+    one = pattern_values(facts, parts[:1], 1)["throughput"]
     assert one.single and one.interval is None
 
 

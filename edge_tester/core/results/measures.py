@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 from edge_tester.core.figures import Quality
+from edge_tester.core.results.energy import energies_of, estimated_j
 from edge_tester.core.results.parts import Component, ModelFacts, Replicate
 from edge_tester.core.results.settling import DOUBTS, Settling, settling_of
 from edge_tester.core.results.words import (
@@ -124,7 +125,8 @@ def figures_of(record: Measured) -> list[Figure]:
             one.title for one in MEASURES if one.key in PERCENTILES and values[one.key].number
         }
         known = [_doubted(one, doubt) if one.title in titles else one for one in known]
-    return [*known, *_peaks(record.replicates), *_settled(settling), *_single_latencies(record)]
+    more = [*_peaks(record.replicates), *_energies(record), *_settled(settling)]
+    return [*known, *more, *_single_latencies(record)]
 
 
 def figure_of(measure: Measure, value: Value) -> Figure:
@@ -143,6 +145,30 @@ def _doubted(figure: Figure, doubt: str) -> Figure:
     return Figure(
         figure.title, figure.text, f"{figure.detail}, {doubt}" if figure.detail else doubt
     )
+
+
+def _energies(record: Measured) -> list[Figure]:
+    """Return the energy of an inference as each meter read it, or an estimate, said to be one."""
+    found = []
+    for one in energies_of(record.replicates):
+        above = Value(one.above_idle_j, one.interval, single=one.interval is None)
+        figure = figure_of(Measure("energy", f"Energy per inference ({one.name})", "energy"), above)
+        detail = [figure.detail] if figure.detail else []
+        if one.idle_w is not None:
+            detail.append(f"above {one.idle_w:.3g} W idle, in all {amount(one.whole_j, 'energy')}")
+        found.append(Figure(figure.title, figure.text, "; ".join(detail)))
+    power_w = _option(record, "nominal_power_w")
+    if not found and power_w is not None:
+        estimate = amount(estimated_j(record.replicates, power_w), "energy")
+        about = f"an estimate: latency times {power_w:g} W, which nobody measured"
+        found.append(Figure("Energy per inference, estimated", estimate, about))
+    return found
+
+
+def _option(record: Measured, name: str) -> Any:
+    """Return an option of how it was measured, None where there is none."""
+    options = [part.options for part in record.components if part.role == "measurement"]
+    return options[0].get(name) if options else None
 
 
 def _peaks(replicates: Sequence[Replicate]) -> list[Figure]:
@@ -219,10 +245,7 @@ def measure_all(record: Measured) -> dict[str, Value]:
 
 
 def _until_precise(record: Measured) -> bool:
-    return any(
-        part.role == "measurement" and part.options.get("precision") is not None
-        for part in record.components
-    )
+    return _option(record, "precision") is not None
 
 
 def latency_values(latency_ns: Sequence[Array]) -> dict[str, Value]:

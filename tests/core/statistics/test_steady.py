@@ -122,6 +122,13 @@ def test_what_never_settles_has_no_steady_state(period):
         assert ("no steady state", None) == (found.kind, found.begin)
 
 
+def test_what_swings_on_a_higher_level_has_no_steady_state():
+    values = noise(3000) * np.repeat([1, 1.4, 1.2, 1.4, 1.2, 1.4], [700, 700, 500, 400, 350, 350])
+    found = steadiness_of(values)
+    assert 6 == len(found.levels)
+    assert "no steady state" == found.kind
+
+
 def test_a_warm_up_that_has_not_ended_is_no_steady_state():
     assert "no steady state" == steadiness_of(noise(3000) * np.linspace(1.4, 1, 3000)).kind
 

@@ -25,7 +25,7 @@ def metered(*powers_w, idle_w=2.0, names=("battery_j",)):
 
 
 def figures(replicates, **options):
-    how = Component(
+    how = Component(role="measurement", name="Measurement", options=options)
         role="measurement", name="edge_tester.core.run.plan.Measurement", options=options
     )
     one = record(replicates=replicates)

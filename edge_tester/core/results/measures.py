@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_tester.core.figures import Quality
 from edge_tester.core.results.energy import energies_of, estimated_j
-from edge_tester.core.results.parts import Component, ModelFacts, Replicate
+from edge_tester.core.results.parts import Component, ModelFacts, Predictions, Replicate
 from edge_tester.core.results.settling import DOUBTS, Settling, settling_of
 from edge_tester.core.results.words import (
     NOT_AVAILABLE,
@@ -24,6 +24,7 @@ from edge_tester.core.statistics.dependence import missing_inferences, rank_time
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
 from edge_tester.core.statistics.percentileinterval import percentile_interval
 from edge_tester.core.statistics.percentiles import missing_values, smallest_not_exceeded
+from edge_tester.core.statistics.regression import regression_intervals
 from edge_tester.core.statistics.sequential import sequence_interval
 from edge_tester.core.tensors import Array
 
@@ -42,6 +43,10 @@ class Measured(Protocol):
     @property
     def replicates(self) -> list[Replicate]:
         """What was measured, by fresh processes."""
+
+    @property
+    def predictions(self) -> Predictions:
+        """Answers, sample by sample."""
 
     @property
     def components(self) -> list[Component]:
@@ -225,9 +230,7 @@ def measure_all(record: Measured) -> dict[str, Value]:
         if quality.top5_accuracy is not None:
             values["top5"] = _share(quality.top5_accuracy, quality.samples)
     if quality.task == "regression":
-        values["mse"] = Value(quality.mse)
-        values["mae"] = Value(quality.mae)
-        values["r2"] = Value(quality.r2)
+        values |= _regression(record)
     values |= latency_values([np.array(one.target_ns) for one in record.replicates])
     if _until_precise(record) and values["p50"].number is not None:
         medians = [float(np.median(one.target_ns)) for one in record.replicates if one.target_ns]
@@ -246,6 +249,22 @@ def measure_all(record: Measured) -> dict[str, Value]:
 
 def _until_precise(record: Measured) -> bool:
     return _option(record, "precision") is not None
+
+
+def _regression(record: Measured) -> dict[str, Value]:
+    """Return the errors of predicted numbers, with intervals where predictions were kept."""
+    quality, kept = record.quality, record.predictions
+    numbers = {"mse": quality.mse, "mae": quality.mae, "r2": quality.r2}
+    if not kept.truth or len(kept.truth) != len(kept.predicted) or None in kept.predicted:
+        return {key: Value(number) for key, number in numbers.items()}
+    predicted, truth = np.array(kept.predicted, np.float64), np.array(kept.truth, np.float64)
+    if predicted.size != truth.size:
+        return {key: Value(number) for key, number in numbers.items()}
+    intervals = regression_intervals(predicted.reshape(truth.shape), truth)._asdict()
+    return {
+        key: Value(number, intervals[key] if number is not None else None)
+        for key, number in numbers.items()
+    }
 
 
 def latency_values(latency_ns: Sequence[Array]) -> dict[str, Value]:

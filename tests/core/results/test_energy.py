@@ -26,8 +26,6 @@ def metered(*powers_w, idle_w=2.0, names=("battery_j",)):
 
 def figures(replicates, **options):
     how = Component(role="measurement", name="Measurement", options=options)
-        role="measurement", name="edge_tester.core.run.plan.Measurement", options=options
-    )
     one = record(replicates=replicates)
     one = msgspec.structs.replace(one, components=[*one.components, how])
     return {figure.title: figure for figure in one.figures() if "Energy" in figure.title}

@@ -26,6 +26,7 @@ from edge_tester.core.results.parts import (
     Memory,
     ModelFacts,
     Part,
+    PatternFacts,
     Predictions,
     Replicate,
     about,
@@ -41,6 +42,7 @@ __all__ = [
     "Machine",
     "Memory",
     "ModelFacts",
+    "PatternFacts",
     "Predictions",
     "Replicate",
     "RunRecord",
@@ -89,6 +91,7 @@ class RunRecord(Part, frozen=True, kw_only=True):
             "of a loop, or each after a pause"
         ),
     ] = "loop"
+    pattern: PatternFacts = PatternFacts()
     quality: Quality
     predictions: Predictions
     class_names: list[str] = []

@@ -23,6 +23,7 @@ ROLES = {
     "datasets": ("edge_tester.core.dataset", "Dataset"),
     "onnxconverters": ("edge_tester.core.onnxconversion", "ONNXConversion"),
     "meters": ("edge_tester.core.meter", "Meter"),
+    "patterns": ("edge_tester.core.pattern", "LoadPattern"),
 }
 # Folders that hold what several plugins share, not plugins.
 _SHARED_FOLDERS = {"frameworks"}

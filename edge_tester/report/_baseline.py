@@ -9,7 +9,7 @@ from edge_tester.core.errors import OptionError
 from edge_tester.core.options import hint
 from edge_tester.core.record import RunRecord
 from edge_tester.core.results.answers import shared_answers
-from edge_tester.core.results.measures import Value
+from edge_tester.core.results.values import Value
 from edge_tester.core.results.words import ratio
 
 FACTORS: Final = ("p50", "size", "peak")

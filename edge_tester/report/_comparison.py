@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from edge_tester.core.record import RunRecord
-from edge_tester.core.results.measures import MEASURES, QUALITY, Value
+from edge_tester.core.results.measures import MEASURES, QUALITY
+from edge_tester.core.results.values import Value
 from edge_tester.core.results.verdicts import Versus
 from edge_tester.core.results.words import NOT_AVAILABLE, Unit, number, ratio, span, unit_for
 from edge_tester.report._baseline import FACTORS, agreement, factor
@@ -133,6 +134,12 @@ def cautions_of(records: Sequence[RunRecord]) -> list[str]:
         names = [part.name for part in record.components if part.role == "dataset"]
         return "".join(names), record.quality.samples
 
+    def pattern(record: RunRecord) -> object:
+        # Blocks of inferences that follow each other may be of any length.
+        by_arrival = record.pattern.kind != "inference"
+        options = [one.options for one in record.components if one.role == "pattern"]
+        return record.pattern, repr(options) if by_arrival else ""
+
     questions: list[tuple[str, Callable[[RunRecord], object]]] = [
         (
             "The runs took place on different targets.",
@@ -140,6 +147,7 @@ def cautions_of(records: Sequence[RunRecord]) -> list[str]:
         ),
         ("The runs differ in the number of samples per inference.", lambda r: r.batch_size),
         ("The runs used different samples.", dataset),
+        ("The load patterns of the runs differ.", pattern),
         (
             "Some runs timed inferences as in a loop, others each after a pause.",
             lambda r: r.pace,

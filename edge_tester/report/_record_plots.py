@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_tester.core.backends import backend
 from edge_tester.core.record import Replicate
-from edge_tester.core.results.measures import PERCENTILES
+from edge_tester.core.results.values import PERCENTILES
 from edge_tester.core.results.words import amount, plural, shortened
 from edge_tester.core.statistics.steady import steadiness_of
 from edge_tester.core.tensors import Array

@@ -11,14 +11,8 @@ from typing import Final
 import msgspec
 
 from edge_tester.core.record import Machine, RunRecord
-from edge_tester.core.results.measures import (
-    PERCENTILES,
-    Figure,
-    Measure,
-    Value,
-    figure_of,
-    measure_all,
-)
+from edge_tester.core.results.measures import Figure, Measure, figure_of, measure_all
+from edge_tester.core.results.values import PERCENTILES, Value
 from edge_tester.core.results.verdicts import Versus, compared, findings
 from edge_tester.core.results.words import moment, plural
 from edge_tester.core.statistics.comparing import MARGIN

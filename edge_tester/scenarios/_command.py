@@ -38,6 +38,8 @@ class Command:
         One line.
     roles : sequence of str
         Roles of the classes, in their order on the command line.
+    by_flag : sequence of str
+        Further roles, whose classes are named by flags alone, such as ``--pattern server``.
     required : sequence of str
         Roles that must be named.
     extras : sequence of Configurable subclasses
@@ -58,6 +60,7 @@ class Command:
         summary: str,
         *,
         roles: Sequence[str] = (),
+        by_flag: Sequence[str] = (),
         required: Sequence[str] = (),
         extras: Sequence[type[Configurable]] = (),
         trailing: Sequence[str] = (),
@@ -67,7 +70,8 @@ class Command:
     ) -> None:
         self.name = name
         self._summary = summary
-        self._roles = roles
+        self._words, self._by_flag = roles, by_flag
+        self._roles = (*roles, *by_flag)
         self._required = required
         self._extras: tuple[type[Configurable], ...] = (*extras, Logging)
         self._trailing = trailing
@@ -88,7 +92,7 @@ class Command:
         wants_help = bool({"-h", "--help"} & set(flags))
         # With -h the trailing arguments may still be missing.
         classes, trailing = self._divided(words, wants_help, by_role)
-        chosen = self._merged(choose(classes, self._roles, self._repeated), by_role)
+        chosen = self._merged(choose(classes, self._words, self._repeated), by_role)
         named = frozenset(one.role for one in chosen)
         if words or not wants_help:
             chosen = self._complete(chosen)
@@ -209,10 +213,11 @@ class Command:
         """How the command is written."""
         classes = [
             role[:-1].upper() if role in self._required else f"[{role[:-1].upper()}]"
-            for role in self._roles
+            for role in self._words
         ]
         names = [f"[{name}]" for name in self._names] if self._default_trailing else self._names
-        return " ".join(["edge-tester", self.name, *classes, *names, "[flags]"])
+        flags = [f"[--{role[:-1]} {role[:-1].upper()}]" for role in self._by_flag]
+        return " ".join(["edge-tester", self.name, *classes, *names, *flags, "[flags]"])
 
     @property
     def _names(self) -> list[str]:
@@ -232,7 +237,7 @@ class Command:
         if not count:
             return words, []
         if wants_help:
-            return [w for w in words if is_class(w, self._roles)], []
+            return [w for w in words if is_class(w, self._words)], []
         if self._default_trailing is not None:
             return self._parted_report(words, by_role)
         if len(words) < count:
@@ -275,7 +280,7 @@ class Command:
 
     def _names_class(self, word: str) -> bool:
         """Tell whether a word can be nothing but a class or a file of the user."""
-        return not Path(word).is_dir() and is_class(word, self._roles)
+        return not Path(word).is_dir() and is_class(word, self._words)
 
     def _merged(self, chosen: list[Chosen], by_role: Mapping[str, str]) -> list[Chosen]:
         """Add the classes that flags name, in the order of the roles."""

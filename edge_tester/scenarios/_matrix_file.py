@@ -17,7 +17,10 @@ from edge_tester.scenarios._choice import Chosen, runtime_for
 from edge_tester.scenarios._command import chosen_from
 from edge_tester.scenarios._yaml import blaming, read_mapping
 
-_KEYS = ("modelwrapper", "dataset", "report_directory", "measurement", "combinations", "targets")
+_KEYS = (
+    *("modelwrapper", "dataset", "report_directory", "measurement", "pattern"),
+    *("combinations", "targets"),
+)
 _COMBINATION_KEYS = ("name", "compiler", "runtime")
 
 
@@ -77,11 +80,14 @@ def _understood(content: dict[str, Any], path: Path) -> Matrix:
                         "give one of them another 'name'."
                     )
                 measurement = content.get("measurement", {})
-                plans[one.name] = _plan(one, model, dataset, _own(measurement, one.name))
+                how = {"measurement": _own(measurement, one.name)}
+                if "pattern" in content:
+                    how["pattern"] = content["pattern"]
+                plans[one.name] = _plan(one, model, dataset, how)
     return Matrix(Path(content.get("report_directory", "build/matrix")), plans)
 
 
-def _plan(one: Combination, model: Chosen, dataset: Chosen, measurement: dict[str, Any]) -> Plan:
+def _plan(one: Combination, model: Chosen, dataset: Chosen, how: dict[str, Any]) -> Plan:
     chosen = {
         "modelwrapper": model,
         "dataset": dataset,
@@ -94,7 +100,7 @@ def _plan(one: Combination, model: Chosen, dataset: Chosen, measurement: dict[st
         for key, part in chosen.items()
         if part is not None
     }
-    return Plan.from_mapping({**parts, "measurement": measurement})
+    return Plan.from_mapping({**parts, **how})
 
 
 def _own(measurement: dict[str, Any], name: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def matrix_schema() -> dict[str, Any]:
             "dataset": role_schema("datasets"),
             "report_directory": {"type": "string", "default": "build/matrix"},
             "measurement": json_schema(Measurement),
+            "pattern": role_schema("patterns"),
             "combinations": {
                 "type": "array",
                 "items": combination,

@@ -14,8 +14,9 @@ from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import EdgeTesterError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
+from edge_tester.core.pattern import LoadPattern
 from edge_tester.core.record import RunRecord
-from edge_tester.core.run.plan import Measurement, Plan
+from edge_tester.core.run.plan import Measurement, Plan, single_stream
 from edge_tester.core.run.together import Job, run_together
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
@@ -69,6 +70,7 @@ COMMAND = Command(
     "or unknown, and then how much more it takes to know. Settings and targets are compared by "
     "edge-tester matrix.",
     roles=("modelwrappers", "compilers", "runtimeprotocols", "runtimes", "datasets"),
+    by_flag=("patterns",),
     extras=(Comparing, Measurement),
     repeated="modelwrappers",
     complete=_complete,
@@ -150,6 +152,7 @@ def _plan(parsed: Parsed, model: ModelWrapper, name: str) -> Plan:
         compiler,
         parsed.part(RuntimeProtocol),
         measurement,
+        parsed.part(LoadPattern) or single_stream(),
     )
     # Each has parts of its own: a data set is bound to the inputs of one model.
     return plan.fresh()

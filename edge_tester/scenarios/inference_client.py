@@ -12,6 +12,7 @@ from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError, UnreachableError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
+from edge_tester.core.pattern import LoadPattern
 from edge_tester.core.run.benchmark import measure
 from edge_tester.core.run.plan import Measurement
 from edge_tester.core.runtime import Runtime
@@ -73,6 +74,7 @@ def conduct(parsed: Parsed) -> None:
             compiler=parsed.part(ModelCompiler),
             protocol=protocol,
             measurement=parsed.extra(Measurement),
+            pattern=parsed.part(LoadPattern),
             report_directory=directory,
             report_name=name,
             observer=progress,
@@ -136,6 +138,7 @@ COMMAND = Command(
     "your own files: a .tflite, .onnx, .keras, .h5 or TorchScript file, a SavedModel; an .npz "
     "file or a folder of class folders of images.",
     roles=("modelwrappers", "compilers", "runtimeprotocols", "runtimes", "datasets"),
+    by_flag=("patterns",),
     required=("modelwrappers",),
     extras=(Measurement, Target),
     trailing=("report_directory", "report_name"),

@@ -172,7 +172,7 @@ class Bench:
         count, inferences, arrivals_ns = len(slots), block.inferences, block.arrivals_ns
         starts_ns, ends_ns = [0] * inferences, [0] * inferences
         readings = [meter.read() for meter in self._meters]
-        cpu_start_ns = time.process_time_ns()
+        waited_ns, cpu_start_ns = 0, time.process_time_ns()
         begin_ns = clock()
         for index in range(inferences):
             slot = slots[index % count]
@@ -180,7 +180,7 @@ class Bench:
             runtime.set_inputs(slot.inputs)
             if arrivals_ns:
                 say(_WAITING)
-                _wait_until(begin_ns + arrivals_ns[index])
+                waited_ns += _wait_until(begin_ns + arrivals_ns[index])
             say(_RUNNING)
             start_ns = clock()
             runtime.run()
@@ -188,7 +188,7 @@ class Bench:
             starts_ns[index], ends_ns[index] = start_ns, end_ns
             # A list of its own: the runtime may put later outputs into its own one.
             slot.outputs = list(runtime.get_outputs())
-        self._count(time.process_time_ns() - cpu_start_ns, readings)
+        self._count(time.process_time_ns() - cpu_start_ns - waited_ns, readings)
         if self.counters.inferences == 0:
             self.counters.first_inference_ns = ends_ns[0] - starts_ns[0]
         self.counters.inferences += inferences
@@ -227,9 +227,13 @@ class Bench:
         return named
 
 
-def _wait_until(when_ns: int) -> None:
-    """Sleep until shortly before a moment, and then look at the clock until it is there."""
-    clock = time.perf_counter_ns
+def _wait_until(when_ns: int) -> int:
+    """Sleep until shortly before a moment, and then look at the clock until it is there.
+
+    Return the processor time that this took [ns].
+    """
+    clock, begin_ns = time.perf_counter_ns, time.thread_time_ns()
     while (left_ns := when_ns - clock()) > 0:
         if left_ns > _SLEEP_ABOVE_NS:
             time.sleep((left_ns - _SLEEP_ABOVE_NS) / 1e9)
+    return time.thread_time_ns() - begin_ns

@@ -10,8 +10,16 @@ import numpy as np
 
 from edge_tester.core.figures import Quality
 from edge_tester.core.results.energy import energies_of, estimated_j
-from edge_tester.core.results.parts import Component, ModelFacts, Predictions, Replicate
+from edge_tester.core.results.parts import (
+    Component,
+    ModelFacts,
+    PatternFacts,
+    Predictions,
+    Replicate,
+)
+from edge_tester.core.results.patterns import pattern_values
 from edge_tester.core.results.settling import DOUBTS, Settling, settling_of
+from edge_tester.core.results.values import PERCENTILES, Value, latency_values, with_interval
 from edge_tester.core.results.words import (
     NOT_AVAILABLE,
     Kind,
@@ -20,13 +28,10 @@ from edge_tester.core.results.words import (
     span,
     unit_for,
 )
-from edge_tester.core.statistics.dependence import missing_inferences, rank_time
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
-from edge_tester.core.statistics.percentileinterval import percentile_interval
-from edge_tester.core.statistics.percentiles import missing_values, smallest_not_exceeded
+from edge_tester.core.statistics.percentiles import missing_values
 from edge_tester.core.statistics.regression import regression_intervals
 from edge_tester.core.statistics.sequential import sequence_interval
-from edge_tester.core.tensors import Array
 
 
 class Measured(Protocol):
@@ -41,12 +46,20 @@ class Measured(Protocol):
         """What ran."""
 
     @property
+    def batch_size(self) -> int:
+        """Samples per inference."""
+
+    @property
     def replicates(self) -> list[Replicate]:
         """What was measured, by fresh processes."""
 
     @property
     def predictions(self) -> Predictions:
         """Answers, sample by sample."""
+
+    @property
+    def pattern(self) -> PatternFacts:
+        """What of the inferences is a result."""
 
     @property
     def components(self) -> list[Component]:
@@ -78,6 +91,16 @@ MEASURES = (
     Measure("p50", "Latency p50", "time"),
     Measure("p90", "Latency p90", "time"),
     Measure("p99", "Latency p99", "time"),
+    Measure("query_p50", "Query latency p50", "time"),
+    Measure("query_p90", "Query latency p90", "time"),
+    Measure("query_p99", "Query latency p99", "time"),
+    Measure("waiting", "Mean waiting time", "time"),
+    Measure("missed", "Missed deadlines", "percent"),
+    Measure("throughput", "Throughput", "rate"),
+    Measure("utilisation", "Utilisation", "percent"),
+    Measure("duty", "Duty cycle", "percent"),
+    Measure("energy", "Energy per event (estimate)", "energy"),
+    Measure("battery", "Battery life (estimate)", "lifetime"),
     Measure("size", "Model size", "bytes"),
     Measure("peak", "Peak memory", "bytes"),
     Measure("cpu", "CPU time per inference", "time"),
@@ -87,28 +110,7 @@ MEASURES = (
 )
 QUALITY = ("accuracy", "top5", "mse", "mae", "r2")
 """Keys of the measures of how good the answers are."""
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _OF_SAMPLES: Final = {"Accuracy", "Top-5 accuracy", "Mean squared error"}
-
-
-class Value(NamedTuple):
-    """A number in base units, or what keeps it from being known.
-
-    Attributes
-    ----------
-    number : float or None
-    interval : tuple of float, or None
-        95 % interval; it holds the number.
-    missing : int
-        About how many more inferences it needs.
-    single : bool
-        Whether it has no interval because one replicate cannot tell how others differ.
-    """
-
-    number: float | None
-    interval: tuple[float, float] | None = None
-    missing: int = 0
-    single: bool = False
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -136,6 +138,8 @@ def figures_of(record: Measured) -> list[Figure]:
 
 def figure_of(measure: Measure, value: Value) -> Figure:
     """Return a value for readers."""
+    if value.why:
+        return Figure(measure.title, NOT_AVAILABLE, value.why)
     if value.missing:
         needs = f"needs about {plural(value.missing, 'more inference')}"
         return Figure(measure.title, NOT_AVAILABLE, needs)
@@ -202,7 +206,7 @@ def _settled(settling: Settling) -> list[Figure]:
 def told(figure: Figure, samples: int) -> str:
     """Return the text of a figure as a terminal has it, in one line."""
     text = figure.text
-    if figure.detail.startswith("needs"):
+    if figure.text == NOT_AVAILABLE and figure.detail:
         text = f"{text}: {figure.detail}"
     elif any(figure.detail.endswith(doubt) for doubt in DOUBTS.values()):
         text = f"{text}, {figure.detail.rpartition(', ')[2]}"
@@ -212,7 +216,8 @@ def told(figure: Figure, samples: int) -> str:
 def _single_latencies(record: Measured) -> list[Figure]:
     """Return every latency where they are too few for any percentile."""
     latency_ns = [one for replicate in record.replicates for one in replicate.target_ns]
-    if not latency_ns or not missing_values(len(latency_ns), PERCENTILES["p50"]):
+    few = missing_values(len(latency_ns), PERCENTILES["p50"])
+    if not latency_ns or not few or record.pattern.kind == "throughput":
         return []
     texts = ", ".join(amount(time_ns, "time") for time_ns in latency_ns)
     return [Figure("Latency of each inference", texts, "")]
@@ -235,8 +240,9 @@ def measure_all(record: Measured) -> dict[str, Value]:
     if _until_precise(record) and values["p50"].number is not None:
         medians = [float(np.median(one.target_ns)) for one in record.replicates if one.target_ns]
         # Whoever stops as soon as it is narrow needs one that holds whenever he looks.
-        found = _with_interval(values["p50"].number, sequence_interval(medians))
+        found = with_interval(values["p50"].number, sequence_interval(medians))
         values["p50"] = found._replace(single=values["p50"].single)
+    values |= pattern_values(record.pattern, record.replicates, record.batch_size)
     values["cpu"] = _processor_time(record.replicates)
     cold = [one.cold_start for one in record.replicates]
     values["first"] = _typical([one.first_inference_ns for one in cold])
@@ -267,32 +273,6 @@ def _regression(record: Measured) -> dict[str, Value]:
     }
 
 
-def latency_values(latency_ns: Sequence[Array]) -> dict[str, Value]:
-    """Return the percentiles that latencies support, by the keys of :data:`PERCENTILES`.
-
-    Parameters
-    ----------
-    latency_ns : sequence of ndarray of shape (count,)
-        Those of each replicate, in the order in which they were measured [ns].
-    """
-    replicates = [one for one in latency_ns if len(one)]
-    of_ranks = rank_time(replicates) if replicates else 1.0
-    values: dict[str, Value] = {}
-    for key, fraction in PERCENTILES.items():
-        missing = missing_inferences(replicates, fraction, of_ranks)
-        if missing:
-            values[key] = Value(None, None, missing)
-            continue
-        number = smallest_not_exceeded(np.concatenate(replicates), fraction)
-        if fraction == 0.5:
-            medians = [smallest_not_exceeded(one, fraction) for one in replicates]
-            interval = replicate_interval(medians)
-        else:
-            interval = percentile_interval(replicates, fraction, of_ranks)
-        values[key] = _with_interval(number, interval)._replace(single=len(replicates) == 1)
-    return values
-
-
 def _processor_time(replicates: Sequence[Replicate]) -> Value:
     """Return the processor time of an inference, if every block tells it."""
     counts = [len(one.target_ns) for one in replicates]
@@ -301,7 +281,7 @@ def _processor_time(replicates: Sequence[Replicate]) -> Value:
     if not pairs or len(pairs) < sum(n > 0 for n in counts):
         return Value(None)
     number = sum(t for t, _ in pairs) / sum(n for _, n in pairs)
-    return _with_interval(number, replicate_interval([t / n for t, n in pairs]))
+    return with_interval(number, replicate_interval([t / n for t, n in pairs]))
 
 
 def _typical(numbers: Sequence[int | None]) -> Value:
@@ -310,20 +290,13 @@ def _typical(numbers: Sequence[int | None]) -> Value:
     if len(known) < 2 or min(known) <= 0:
         return Value(known[0] if known else None)
     number = float(np.exp(np.log(known).mean()))
-    return _with_interval(number, replicate_interval(known))
+    return with_interval(number, replicate_interval(known))
 
 
 def _highest(numbers: Sequence[int | None]) -> Value:
     """Return the largest of what each replicate needed."""
     known = [one for one in numbers if one is not None]
-    return _with_interval(max(known), replicate_interval(known)) if known else Value(None)
-
-
-def _with_interval(number: float, interval: tuple[float, float] | None) -> Value:
-    """Return both; the interval of the typical replicate is widened to hold the number."""
-    if interval is None:
-        return Value(number)
-    return Value(number, (min(number, interval[0]), max(number, interval[1])))
+    return with_interval(max(known), replicate_interval(known)) if known else Value(None)
 
 
 def _share(share: float | None, samples: int) -> Value:

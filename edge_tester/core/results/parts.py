@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -58,6 +58,20 @@ class Block(Part, frozen=True, kw_only=True):
             "[ns]"
         ),
     ] = []
+    arrivals_ns: Annotated[
+        list[int],
+        about(
+            "When each was to begin, from the block's start on; below 0 where it arrived during "
+            "the block before. Empty where each followed the one before [ns]"
+        ),
+    ] = []
+    begins_ns: Annotated[
+        list[int],
+        about(
+            "When each really began, from the block's start on, by the target's own clock; empty "
+            "where each is a result and none has an arrival [ns]"
+        ),
+    ] = []
     untimed: Annotated[int, about("Inferences right before the first one that nobody timed")] = 0
     cpu_time_ns: Annotated[
         int | None,
@@ -72,6 +86,30 @@ class Block(Part, frozen=True, kw_only=True):
     readings: Annotated[
         dict[str, float], about("By how much the counters of meters grew over the block")
     ] = {}
+
+
+class PatternFacts(Part, frozen=True, kw_only=True):
+    """What of the inferences is a result: what the load pattern asked."""
+
+    kind: Annotated[
+        Literal["inference", "query", "deadline", "throughput"],
+        about(
+            "The latency of each; the latency of so many together, from their arrival if they have "
+            "one; whether each ended in time; how many were done in which time"
+        ),
+    ] = "inference"
+    inferences_per_query: Annotated[
+        int, msgspec.Meta(ge=1, description="Inferences that count as one query")
+    ] = 1
+    deadline_ns: Annotated[
+        int | None, about("Time from an arrival until its inference must have ended [ns]")
+    ] = None
+    power_mw: Annotated[
+        float | None, about("What somebody says that the target draws while it infers [mW]")
+    ] = None
+    battery_mwh: Annotated[float | None, about("What somebody says that a battery holds [mWh]")] = (
+        None
+    )
 
 
 class Replicate(Part, frozen=True, kw_only=True):

@@ -126,7 +126,15 @@ def _replicates(record: Tabled) -> Iterator[Row]:
 
 
 _KINDS: Final = {one.key: one.kind for one in MEASURES}
-_UNITS: Final = {"time": "_ns", "bytes": "_bytes", "percent": "", "number": ""}
+_UNITS: Final = {
+    "time": "_ns",
+    "bytes": "_bytes",
+    "percent": "",
+    "number": "",
+    "rate": "_per_s",
+    "energy": "_j",
+    "lifetime": "_s",
+}
 
 
 def _runs(record: Tabled) -> Iterator[Row]:

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 NOT_AVAILABLE = "not available"
-Kind = Literal["time", "bytes", "percent", "number", "energy"]
+Kind = Literal["time", "bytes", "percent", "number", "rate", "energy", "lifetime"]
 
 
 class Unit(NamedTuple):
-    """A unit and how many base units (ns, bytes, 1, J) it holds."""
+    """A unit and how many base units (ns, bytes, 1, J, s) it holds."""
 
     name: str
     size: float
@@ -24,7 +24,9 @@ _SCALES: dict[Kind, tuple[Unit, ...]] = {
     "bytes": (Unit("bytes", 1), Unit("KiB", 2**10), Unit("MiB", 2**20), Unit("GiB", 2**30)),
     "percent": (Unit("%", 0.01),),
     "number": (Unit("", 1),),
+    "rate": (Unit("samples/s", 1),),
     "energy": (Unit("nJ", 1e-9), Unit("µJ", 1e-6), Unit("mJ", 1e-3), Unit("J", 1)),
+    "lifetime": (Unit("hours", 3600), Unit("days", 86400)),
 }
 
 

@@ -11,11 +11,11 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.pattern import LoadPattern
 from edge_tester.core.record import RunRecord
 from edge_tester.core.run.hostruntime import HostRuntime
 from edge_tester.core.run.observer import Observer
-from edge_tester.core.run.pattern import BackToBack, LoadPattern
-from edge_tester.core.run.plan import Measurement, Plan
+from edge_tester.core.run.plan import Measurement, Plan, single_stream
 from edge_tester.core.run.running import started
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
@@ -70,7 +70,7 @@ def measure(
         compiler,
         protocol,
         measurement or Measurement(),
-        pattern or BackToBack(),
+        pattern or single_stream(),
     )
     path = Path(report_directory) / f"{report_name}.json"
     return run_plan(plan, path, observer=observer, command_line=command_line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -96,13 +96,23 @@ def require_growth(counters: Counters, before: Counters | None) -> None:
             raise RemoteProtocolError(f"A meter of the target reads {name} = {reading}.")
 
 
-def require_answer(answer: BlockAnswer, count: int) -> None:
+def require_answer(answer: BlockAnswer, count: int, arrivals_ns: Sequence[int] = ()) -> None:
     """See whether a block has an output and a time for each of its inferences.
+
+    Parameters
+    ----------
+    answer : BlockAnswer
+    count : int
+        Inferences that were asked for.
+    arrivals_ns : sequence of int
+        When each was to begin at the earliest, from the block's begin on [ns]; empty where each
+        was to follow the one before.
 
     Raises
     ------
     RemoteProtocolError
-        Some are missing; or times are negative, in disorder, or longer than the host waited.
+        Some are missing; or times are negative, in disorder, or longer than the host waited; or
+        one began before its arrival.
     """
     start_ns, end_ns = answer.start_ns, answer.end_ns
     if not len(start_ns) == len(end_ns) == len(answer.outputs) == count:
@@ -115,6 +125,17 @@ def require_answer(answer: BlockAnswer, count: int) -> None:
         raise RemoteProtocolError(
             f"The target's clock goes backwards: inferences from {start_ns[:3]} to {end_ns[:3]} ns."
         )
+    if answer.begin_ns > start_ns[0]:
+        raise RemoteProtocolError(
+            f"The target says that a block began at {answer.begin_ns} ns, and its first inference "
+            f"at {start_ns[0]} ns."
+        )
+    for number, arrival_ns in enumerate(arrivals_ns):
+        if start_ns[number] - answer.begin_ns < arrival_ns:
+            raise RemoteProtocolError(
+                f"Inference {number} of a block arrives after {arrival_ns} ns, the target says "
+                f"that it began after {start_ns[number] - answer.begin_ns} ns."
+            )
     ran_ns, waited_ns = sum(end_ns) - sum(start_ns), sum(answer.host_ns)
     # Where the host hears of each start, it may hear of it late.
     if len(answer.host_ns) == 1 and ran_ns > _FASTEST_CLOCK * waited_ns + _SLACK_NS:

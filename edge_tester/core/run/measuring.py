@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edge_tester.core.pattern import LoadPattern, Schedule, Situation, facts_of, scheduled
 from edge_tester.core.record import Block
 from edge_tester.core.run import heard
 from edge_tester.core.run.batches import Batch, same_tensors
 from edge_tester.core.run.deployment import Deployment
 from edge_tester.core.run.feed import Feed
-from edge_tester.core.run.pattern import LoadPattern, Situation, scheduled
 from edge_tester.core.run.plan import Measurement
 from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.tensors import Array
@@ -66,11 +66,14 @@ class Share(NamedTuple):
         How many inferences it runs at least; where it has fewer samples, it runs samples again.
     duration_ns : int
         How long its blocks take together at least, with all that the link takes [ns].
+    replicate : int
+        Which one it is, from 0 on.
     """
 
     indices: Array
     inferences: int = 0
     duration_ns: int = 0
+    replicate: int = 0
 
 
 class Start(NamedTuple):
@@ -166,7 +169,8 @@ def blocks(
         waiting = iter([])
         own = max(0, own - 1)
     taken = len(start.first.indices)
-    counters, lasted_ns, done = start.counters, 0, 0
+    counters, lasted_ns, done, since_ns = start.counters, 0, 0, 0
+    placed = facts_of(pattern).kind != "inference"
     phases = (
         (feed.batches(share.indices[taken:], ahead=ahead), False),
         (feed.repeated(ahead=ahead), True),
@@ -176,19 +180,17 @@ def blocks(
         with contextlib.closing(source):
             batches = itertools.chain(waiting, source) if not again else source
             while left := _left(again, own, share, done, lasted_ns, start.inference_ns):
-                situation = Situation(start.most, left, start.inference_ns, start.untimed)
+                situation = Situation(
+                    *(start.most, left, start.inference_ns, start.untimed),
+                    *(share.replicate, done, since_ns),
+                )
                 schedule = scheduled(pattern, situation)
                 begun_ns, before = time.perf_counter_ns(), counters
                 chunk = list(itertools.islice(batches, schedule.inferences))
-                answer, counters = _asked(
-                    deployment.client,
-                    chunk,
-                    before,
-                    measurement,
-                    schedule.untimed,
-                    schedule.arrivals_ns,
-                )
-                block = _block(answer, counters, before, schedule.untimed, deployment.in_process)
+                answer, counters = _asked(deployment.client, chunk, before, measurement, schedule)
+                block = _block(answer, before, schedule, deployment.in_process, placed)
+                if schedule.arrivals_ns:
+                    since_ns = answer.end_ns[-1] - answer.begin_ns - schedule.arrivals_ns[-1]
                 done += len(chunk)
                 # Before the step ends: others may have their turn then.
                 lasted_ns += time.perf_counter_ns() - begun_ns
@@ -242,16 +244,17 @@ def _asked(
     batches: Sequence[Batch],
     before: Counters | None,
     measurement: Measurement,
-    untimed: int = 0,
-    arrivals_ns: Sequence[int] = (),
+    schedule: Schedule | None = None,
 ) -> tuple[BlockAnswer, Counters]:
+    # What has arrived already begins at once.
+    arrivals_ns = [max(0, one_ns) for one_ns in schedule.arrivals_ns] if schedule else []
     answer = client.run_block(
         [batch.tensors for batch in batches],
-        untimed=untimed,
+        untimed=schedule.untimed if schedule else 0,
         arrivals_ns=arrivals_ns,
         classical=measurement.classical,
     )
-    heard.require_answer(answer, len(batches))
+    heard.require_answer(answer, len(batches), arrivals_ns)
     heard.require_growth(answer.counters, before)
     return answer, answer.counters
 
@@ -261,15 +264,21 @@ def _times(answer: BlockAnswer) -> list[int]:
 
 
 def _block(
-    answer: BlockAnswer, counters: Counters, before: Counters, untimed: int, in_process: bool
+    answer: BlockAnswer, before: Counters, schedule: Schedule, in_process: bool, placed: bool
 ) -> Block:
+    """Return what is kept of a block; if ``placed`` or it has arrivals, also when each began."""
+    counters, begin_ns = answer.counters, answer.begin_ns
     time_ns, earlier_ns = counters.cpu_time_ns, before.cpu_time_ns
     return Block(
-        start_ns=answer.begin_ns,
+        start_ns=begin_ns,
         target_ns=_times(answer),
         # One process has no other side.
         host_ns=[] if in_process else answer.host_ns,
-        untimed=untimed,
+        arrivals_ns=list(schedule.arrivals_ns),
+        begins_ns=[start_ns - begin_ns for start_ns in answer.start_ns]
+        if placed or schedule.arrivals_ns
+        else [],
+        untimed=schedule.untimed,
         cpu_time_ns=None if time_ns is None or earlier_ns is None else time_ns - earlier_ns,
         counters={"inferences": counters.inferences - before.inferences},
         readings={

@@ -17,7 +17,7 @@ from edge_tester.core.errors import OptionError
 from edge_tester.core.making.cache import ingredients_of
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, hint, option, path_of
-from edge_tester.core.run.pattern import BackToBack, LoadPattern
+from edge_tester.core.pattern import LoadPattern
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 
@@ -29,7 +29,7 @@ _PARTS = {
     "runtime": ("runtime", "runtimes"),
     "runtimeprotocol": ("protocol", "runtimeprotocols"),
     "measurement": ("measurement", ""),
-    "pattern": ("pattern", ""),
+    "pattern": ("pattern", "patterns"),
 }
 
 
@@ -93,6 +93,11 @@ class Measurement(Configurable):
         return self.conversation == "classical"
 
 
+def single_stream() -> LoadPattern:
+    """Return the load pattern of whoever names none."""
+    return cast(LoadPattern, registry.load("patterns", "single_stream")())
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """One benchmark.
@@ -119,7 +124,7 @@ class Plan:
     compiler: ModelCompiler | None = None
     protocol: RuntimeProtocol | None = None
     measurement: Measurement = dataclasses.field(default_factory=Measurement)
-    pattern: LoadPattern = dataclasses.field(default_factory=BackToBack)
+    pattern: LoadPattern = dataclasses.field(default_factory=single_stream)
 
     @property
     def local(self) -> bool:
@@ -134,7 +139,7 @@ class Plan:
         ----------
         mapping : mapping
             By the names of the roles, as YAML files have them, a class's name or a mapping of
-            ``class`` and its options; by ``measurement`` and ``pattern`` the same.
+            ``class`` and its options; by ``measurement`` the same.
 
         Raises
         ------
@@ -210,9 +215,7 @@ def _part(key: str, value: object) -> Configurable:
         if not isinstance(found, str):
             raise OptionError(f"{key} must name its 'class', got {value!r}.")
         return registry.load(role, found).from_options(options)
-    base: type[Configurable] = Measurement if key == "measurement" else LoadPattern
-    default = Measurement if key == "measurement" else BackToBack
-    cls = default if found is None else registry.load_path(cast(str, found))
-    if not issubclass(cls, base):
-        raise OptionError(f"{path_of(cls)} is no {base.__name__}.")
+    cls = Measurement if found is None else registry.load_path(cast(str, found))
+    if not issubclass(cls, Measurement):
+        raise OptionError(f"{path_of(cls)} is no Measurement.")
     return cls.from_options(options)

@@ -11,6 +11,7 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.figures import Quality
 from edge_tester.core.options import Configurable, path_of
+from edge_tester.core.pattern import facts_of
 from edge_tester.core.record import (
     Block,
     ColdStart,
@@ -34,7 +35,6 @@ from edge_tester.core.wire.payloads import Counters
 
 # Base class -> role as records name it, the singular of the folder; one of none has its own name.
 _ROLE_NAMES = {name: folder[:-1] for folder, (_, name) in ROLES.items()}
-_ROLE_NAMES["LoadPattern"] = "pattern"
 
 
 def opening(
@@ -78,6 +78,7 @@ def opening(
         model=model_facts(artifact, deployment.inputs, deployment.outputs),
         replicates=[],
         host_interval="between_oks" if plan.measurement.classical else "flight",
+        pattern=facts_of(plan.pattern),
         quality=evaluation.summary(),
         predictions=Predictions(index=[], truth=None, predicted=[]),
         class_names=evaluation.class_names,

@@ -114,13 +114,14 @@ class Replication:
         """
         if self.done >= self._count:
             self.done += 1
-            return self._further
+            return self._further._replace(replicate=self.done - 1)
         self._settle_by_load(inference_ns, load_s)
         left = self._count - self.done
         share = Share(
             self._own(left),
             max(1, math.ceil(self._inferences / left)),
             math.ceil(self._duration_ns / left),
+            self.done,
         )
         self.done += 1
         self._further = share._replace(indices=self._feed.indices[:0])

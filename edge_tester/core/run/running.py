@@ -16,6 +16,7 @@ from edge_tester.core.record import (
     write_record,
 )
 from edge_tester.core.results.disturbances import disturbances
+from edge_tester.core.results.patterns import pattern_remarks
 from edge_tester.core.results.words import moment
 from edge_tester.core.run.deployment import Company, Deployment, deploy, fed
 from edge_tester.core.run.evaluation import Evaluation
@@ -193,6 +194,7 @@ class Run:
                 *evaluation.remarks(),
                 *clock_remarks(blocks),
                 *disturbances(blocks, opened.record.target),
+                *pattern_remarks(opened.record.pattern, tally.replicates),
             ],
         )
 

@@ -83,3 +83,34 @@ def wilson_interval(hits: int, count: int) -> Interval:
     low, high = (middle - spread) / (1 + squared / count), (middle + spread) / (1 + squared / count)
     # At the ends rounding would leave a share of 1 just outside of its interval.
     return (0.0 if hits == 0 else low, 1.0 if hits == count else high)
+
+
+def shares_interval(hits: Sequence[int], counts: Sequence[int]) -> Interval:
+    """Return the 95 % interval of a share that was counted in several replicates.
+
+    Parameters
+    ----------
+    hits, counts : sequence of int
+        Of each replicate; counts are at least 1.
+
+    Returns
+    -------
+    low, high : float
+        Between 0 and 1.
+
+    Notes
+    -----
+    Student's t for the ratio of two sums over replicates, W. G. Cochran, "Sampling Techniques", 3rd
+    edition, 1977, section 6.4, since what happens within a replicate is not independent; at least
+    as wide as :func:`wilson_interval` of all together, which holds where replicates do not differ.
+    """
+    low, high = wilson_interval(sum(hits), sum(counts))
+    number = len(counts)
+    if number < 2:
+        return low, high
+    found, sizes = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
+    share = float(found.sum() / sizes.sum())
+    differences = (found - share * sizes) / sizes.mean()
+    error = math.sqrt(float((differences**2).sum()) / (number - 1) / number)
+    half = student_quantile((1 + CONFIDENCE) / 2, number - 1) * error
+    return max(0.0, min(low, share - half)), min(1.0, max(high, share + half))

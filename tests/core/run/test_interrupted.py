@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edge_tester.core.errors import DatasetError, TargetError
+from edge_tester.core.pattern import LoadPattern, Schedule
 from edge_tester.core.record import read_record
 from edge_tester.core.run.evaluation import Evaluation
 from edge_tester.core.run.journal import journal_of, recover
 from edge_tester.core.run.observer import Observer
-from edge_tester.core.run.pattern import LoadPattern, Schedule
 from edge_tester.runtimes.echo import EchoRuntime
 from tests.agents import echo_model
 from tests.faulty_runtimes import FaultyRuntime

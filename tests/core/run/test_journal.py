@@ -28,7 +28,7 @@ ENDLESS = """
 import sys
 from pathlib import Path
 from edge_tester.core.run.benchmark import run_plan
-from edge_tester.core.run.pattern import LoadPattern, Schedule
+from edge_tester.core.pattern import LoadPattern, Schedule
 from edge_tester.datasets.npz_file import NpzDataset
 from edge_tester.runtimes.echo import EchoRuntime
 from tests.runs import EchoModel, plan_of

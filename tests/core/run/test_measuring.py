@@ -7,10 +7,11 @@ import pytest
 
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import option, state
+from edge_tester.core.pattern import LoadPattern, Schedule, Situation, scheduled
 from edge_tester.core.run.benchmark import measure, run_plan
 from edge_tester.core.run.localagent import local_agent
-from edge_tester.core.run.pattern import BackToBack, LoadPattern, Schedule, Situation, scheduled
 from edge_tester.core.run.plan import Measurement, Plan
+from edge_tester.patterns.single_stream import SingleStream
 from edge_tester.runtimes.echo import EchoRuntime
 from tests.agents import echo_model
 from tests.known_costs import KnownCostsRuntime
@@ -61,8 +62,8 @@ def parts(folder, count=40, inference_ns=0):
         (Situation(256, 1000, 0, 1), (256, 1)),
     ],
 )
-def test_back_to_back_takes_about_a_tenth_of_a_second(situation, expected):
-    schedule = BackToBack().block(situation)
+def test_single_stream_takes_about_a_tenth_of_a_second(situation, expected):
+    schedule = SingleStream().block(situation)
     assert expected == (schedule.inferences, schedule.untimed)
     assert () == schedule.arrivals_ns
 

@@ -6,10 +6,10 @@ import pytest
 
 from edge_tester.compilers.onnx import ONNXCompiler
 from edge_tester.core.errors import OptionError, PluginError
-from edge_tester.core.run.pattern import BackToBack
 from edge_tester.core.run.plan import Measurement, Plan
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
+from edge_tester.patterns.single_stream import SingleStream
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.runtimes.onnxruntime import ONNXRuntime
 from edge_tester.runtimes.tflite import TFLiteRuntime
@@ -27,7 +27,7 @@ def plan(tmp_path):
         ONNXCompiler(target="int8"),
         NetworkProtocol(port=1234),
         Measurement(pace="isolated"),
-        BackToBack(block_s=0.5),
+        SingleStream(block_s=0.5),
     )
 
 
@@ -60,7 +60,7 @@ def test_only_what_was_chosen_is_in_a_mapping(plan):
         ({"runtime": {"num_threads": 1}}, OptionError, "runtime must name its 'class'"),
         ({"runtime": 7}, OptionError, "runtime must be a class's name or a mapping"),
         ({"measurement": {"pac": "loop"}}, OptionError, "did you mean 'pace'"),
-        ({"pattern": {"class": "edge_tester.core.run.plan.Measurement"}}, OptionError, "no Load"),
+        ({"pattern": "edge_tester.core.run.plan.Measurement"}, PluginError, "is no pattern"),
     ],
 )
 def test_what_does_not_exist_is_refused(plan, change, error, said):
@@ -76,7 +76,7 @@ CHANGES = {
     "link": lambda p: {"protocol": NetworkProtocol(port=1235)},
     "here": lambda p: {"protocol": None},
     "measurement": lambda p: {"measurement": Measurement(pace="loop")},
-    "pattern": lambda p: {"pattern": BackToBack(block_s=0.6)},
+    "pattern": lambda p: {"pattern": SingleStream(block_s=0.6)},
 }
 
 
@@ -97,7 +97,7 @@ def test_the_key_tells_what_is_measured(tmp_path, change):
         "compiler": None,
         "protocol": NetworkProtocol(port=1234),
         "measurement": Measurement(pace="isolated"),
-        "pattern": BackToBack(block_s=0.5),
+        "pattern": SingleStream(block_s=0.5),
     }
     plan = Plan(**parts)
     assert key_of(plan) == key_of(plan.fresh())

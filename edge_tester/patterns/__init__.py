@@ -1,0 +1,1 @@
+"""When inferences begin and what of them is a result, one file each."""

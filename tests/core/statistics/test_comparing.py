@@ -264,3 +264,12 @@ def test_what_happens_to_both_blocks_of_a_turn_cancels_out():
 def test_turns_that_are_none_have_no_ratio(a, b):
     with pytest.raises(RecordError, match="as many blocks"):
         ratio_in_turns(a, b)
+
+
+def test_very_many_turns_are_compared_as_few_are():
+    """An hour has 36,000 blocks: all pairs of them would not fit into memory."""
+    generator = np.random.default_rng(0)
+    machine = np.exp(generator.normal(0, 0.02, 40_000).cumsum() / 50)
+    a = [np.array([100_000 * level]) for level in machine]
+    b = [np.array([103_000 * level * generator.lognormal(0, 0.02)]) for level in machine]
+    assert 1.03 == pytest.approx(ratio_in_turns(a, b), rel=1e-3)

@@ -68,6 +68,9 @@ class LoadPattern(Configurable):
 
     * Equal options and equal situations are equal schedules: random arrivals follow from a seed.
     * It asks for no more than the situation allows: a target has room for so many inputs.
+    * Blocks with arrivals take about a second, so that others have their turn.
+
+    Its suite is :class:`edge_tester.testing.PatternConformance`.
     """
 
     def block(self, situation: Situation) -> Schedule:

@@ -3,7 +3,8 @@
 import pytest
 
 # Before the imports below, so that a failed check shows its values.
-for _name in ("agent", "plugin", "compiler", "dataset", "model", "runtime", "runtimeprotocol"):
+_NAMES = "agent plugin compiler dataset model pattern runtime runtimeprotocol"
+for _name in _NAMES.split():
     pytest.register_assert_rewrite(f"edge_tester.testing.{_name}")
 
 from edge_tester.testing.agent import AgentConformance as AgentConformance  # noqa: E402
@@ -12,6 +13,7 @@ from edge_tester.testing.dataset import DatasetConformance as DatasetConformance
 from edge_tester.testing.model import (  # noqa: E402
     ModelWrapperConformance as ModelWrapperConformance,
 )
+from edge_tester.testing.pattern import PatternConformance as PatternConformance  # noqa: E402
 from edge_tester.testing.runtime import RuntimeConformance as RuntimeConformance  # noqa: E402
 from edge_tester.testing.runtimeprotocol import (  # noqa: E402
     RuntimeProtocolConformance as RuntimeProtocolConformance,

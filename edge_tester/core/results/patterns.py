@@ -53,7 +53,7 @@ def pattern_values(
         values |= _queries(facts.inferences_per_query, known)
     if not arriving:
         return values
-    offered = _ratio([_busy_ns(one) for one in arriving], [arrival_ns(one) for one in arriving])
+    offered = _offered(arriving)
     if facts.kind == "query":
         waits_ns = [float(waiting_ns(one).mean()) for one in arriving]
         counts = [len(waiting_ns(one)) for one in arriving]
@@ -72,7 +72,7 @@ def pattern_remarks(facts: PatternFacts, replicates: Sequence[Replicate]) -> lis
     remarks = []
     arriving = [one for one in replicates if _arrive(one)]
     if arriving and overloaded(arriving):
-        share = sum(map(_busy_ns, arriving)) / sum(map(arrival_ns, arriving))
+        share = _offered(arriving).number or 0.0
         remarks.append(
             f"Inferences arrived faster than they were served (utilisation {100 * share:.0f} %): "
             "the queue grows for as long as that goes on, so that there is no latency that they "
@@ -137,7 +137,7 @@ def overloaded(replicates: Sequence[Replicate]) -> bool:
     Either the work that arrived was more than there was time for, or in no replicate was the queue
     ever empty again in the second half.
     """
-    if sum(map(_busy_ns, replicates)) >= sum(map(arrival_ns, replicates)):
+    if 0 < sum(map(arrival_ns, replicates)) <= sum(map(_busy_ns, replicates)):
         return True
     judged = [one for one in map(_found_empty, replicates) if len(one) >= _LEAST_ARRIVALS]
     return bool(judged) and not any(any(one[len(one) // 2 :]) for one in judged)
@@ -192,16 +192,25 @@ def _deadlines(
     return values
 
 
+def _offered(replicates: Sequence[Replicate]) -> Value:
+    """Return the work that arrived, as a share of the time in which it did."""
+    return _ratio(list(map(_busy_ns, replicates)), list(map(arrival_ns, replicates)))
+
+
 def _ratio(parts: Sequence[float], wholes: Sequence[float]) -> Value:
     """Return the ratio of what replicates have together, with its interval over them."""
+    if min(wholes) <= 0:
+        return Value(None)
     ratios = [part / whole for part, whole in zip(parts, wholes, strict=True)]
     value = with_interval(sum(parts) / sum(wholes), replicate_interval(ratios))
     return value._replace(single=len(ratios) == 1)
 
 
 def _at_most_one(value: Value) -> Value:
+    if value.number is None:
+        return value
     interval = value.interval and (min(1.0, value.interval[0]), min(1.0, value.interval[1]))
-    return value._replace(number=min(1.0, value.number or 0.0), interval=interval)
+    return value._replace(number=min(1.0, value.number), interval=interval)
 
 
 def _busy_ns(replicate: Replicate) -> int:

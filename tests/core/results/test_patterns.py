@@ -206,6 +206,13 @@ def test_what_arrives_beyond_all_time_leaves_it_all_busy():
     assert (1.0, 1.0) == values["duty"].interval
 
 
+def test_where_nothing_comes_after_the_first_there_is_no_rate():
+    one = replicate(block([10, 10], [0, 10], [0, 0]))
+    found = pattern_values(PatternFacts(kind="deadline", deadline_ns=15, power_mw=1), [one], 1)
+    assert (0.5, None) == (found["missed"].number, found["duty"].number)
+    assert not overloaded([one])
+
+
 def test_a_record_of_single_stream_has_no_such_figure():
     assert {} == pattern_values(PatternFacts(), record().replicates, 1)
     assert {} == pattern_values(QUERY, record().replicates, 1)

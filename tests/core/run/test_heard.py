@@ -88,6 +88,16 @@ def test_times_that_cannot_be(said, count, match):
         heard.require_answer(said, count)
 
 
+def test_arrivals_that_were_not_waited_for():
+    """Begins are counted from the begin of the block."""
+    begun = answer([100, 120], [110, 130])._replace(begin_ns=90)
+    heard.require_answer(begun, 2, [10, 30])
+    with pytest.raises(RemoteProtocolError, match="Inference 1 of a block arrives after 31 ns"):
+        heard.require_answer(begun, 2, [10, 31])
+    with pytest.raises(RemoteProtocolError, match="a block began at 101 ns"):
+        heard.require_answer(begun._replace(begin_ns=101), 2)
+
+
 @pytest.mark.parametrize(
     ("now", "match"),
     [

@@ -38,7 +38,7 @@ Rule = Callable[[Array, Array], int]
 
 def truth_of(machine: Machine, count: int) -> dict[str, float]:
     """Return the figures of very many replicates."""
-    values = machine(np.random.default_rng(1), (1, 10_000, count))
+    values = machine(np.random.default_rng(1), (1, 2_000_000 // count, count))
     found = {key: float(np.quantile(values, fraction)) for key, fraction in FRACTIONS.items()}
     return {**found, "mean": float(values.mean())}
 
@@ -221,6 +221,7 @@ def main() -> None:
     experiments = parser.parse_args().experiments
     coverage(experiments, REPLICATES, COUNT)
     coverage(experiments, 2 * REPLICATES, COUNT)
+    coverage(experiments // 2, REPLICATES, 10 * COUNT)
     early_stopping(experiments)
     steadiness(experiments)
     stopping(experiments)

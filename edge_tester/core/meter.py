@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from edge_tester.core.options import Configurable
+import time
+from collections.abc import Sequence
+
+from edge_tester.core.options import Configurable, option
 
 
 class Meter(Configurable):
     """A subclass must read counters that only grow, on the target.
 
     The agent calls ``open`` once, ``read`` right before and right after each block of inferences,
-    and ``close`` at the end. What grew between the two readings is the block's.
+    and ``close`` at the end. What grew between the two readings is the block's. A counter of
+    energy has a name that ends in ``_j``: joules.
     """
+
+    idle_s: float = option(
+        0.0,
+        minimum=0,
+        maximum=60,
+        unit="s",
+        help="How long to read while nothing runs, before each load: what then grows is idle",
+        target_only=True,
+    )
 
     def open(self) -> None:
         """Find what is to be read.
@@ -31,3 +44,38 @@ class Meter(Configurable):
 
     def close(self) -> None:
         """Give back what was opened; may be called twice."""
+
+
+class EnergyMeter(Meter):
+    """A subclass must read counters of energy, whose names end in ``_j``."""
+
+    idle_s: float = option(
+        1.0,
+        minimum=0,
+        maximum=60,
+        unit="s",
+        help="How long to read while nothing runs, before each load: what then grows is idle",
+        target_only=True,
+    )
+
+
+def idle_powers_w(meters: Sequence[Meter]) -> dict[str, float]:
+    """Wait as long as meters want to, and return the powers meanwhile.
+
+    Returns
+    -------
+    dict of str to float
+        By the name of each counter of energy [W]; empty where no meter wants to wait.
+    """
+    wanted = [meter for meter in meters if meter.idle_s > 0]
+    if not wanted:
+        return {}
+    before, begun_s = [meter.read() for meter in wanted], time.perf_counter()
+    time.sleep(max(meter.idle_s for meter in wanted))
+    after, lasted_s = [meter.read() for meter in wanted], time.perf_counter() - begun_s
+    return {
+        name: (now[name] - earlier[name]) / lasted_s
+        for earlier, now in zip(before, after, strict=True)
+        for name in earlier
+        if name.endswith("_j") and name in now
+    }

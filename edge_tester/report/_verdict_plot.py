@@ -39,9 +39,9 @@ def verdict_drawing(report: Report) -> Drawing | None:
     return Drawing(
         "latency-ratios",
         "Faster or slower than the baseline",
-        f"Each line is the 95 % interval of a ratio; left of 1 is faster. The band is the margin "
-        f"of {100 * margin:.3g} %: a line within it is equivalent, a line that holds 1 and leaves "
-        "the band is unknown.",
+        "Each line is the interval of a ratio by which its verdict holds, at 95 % or more; left of "
+        f"1 is faster. The band is the margin of {100 * margin:.3g} %: a line within it is "
+        "equivalent, a line that holds 1 and leaves the band is unknown.",
         f"Ratios of {len(compared)} runs to {report.baseline}; the intervals are in the table.",
         figure,
         WIDTH,

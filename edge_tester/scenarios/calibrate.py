@@ -8,11 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from edge_tester.core import registry
-from edge_tester.core.compiler import ModelCompiler
-from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
@@ -20,15 +17,14 @@ from edge_tester.core.record import RunRecord
 from edge_tester.core.results.calibration import Calibration, calibrated
 from edge_tester.core.results.disturbances import disturbances
 from edge_tester.core.results.words import plural
-from edge_tester.core.run.plan import Measurement, Plan
+from edge_tester.core.run.plan import Measurement
 from edge_tester.core.run.replication import REPLICATES
 from edge_tester.core.run.together import Job, run_together
-from edge_tester.core.runtime import Runtime
-from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.core.statistics.verdicts import DIFFERENCE_ERROR
-from edge_tester.scenarios._choice import Chosen, runtime_for
+from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import Command, Parsed
+from edge_tester.scenarios._plans import plan_of
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 
@@ -100,20 +96,7 @@ def _measured(parsed: Parsed, asked: Calibrating) -> tuple[RunRecord, RunRecord]
         replicates=asked.pairs,
         min_duration_s=parsed.extra(Measurement).min_duration_s or asked.pairs * _DURATION_S,
     )
-    model, compiler, runtime = (
-        parsed.needed(ModelWrapper),
-        parsed.part(ModelCompiler),
-        parsed.part(Runtime),
-    )
-    format = compiler.output_format if compiler else model.artifact().format
-    plan = Plan(
-        model,
-        parsed.needed(Dataset),
-        runtime or cast(Runtime, runtime_for(format)()),
-        compiler,
-        parsed.part(RuntimeProtocol),
-        measurement,
-    )
+    plan = plan_of(parsed, parsed.needed(ModelWrapper), measurement)
     jobs = [Job(plan.fresh(), asked.report_directory / f"{name}.json") for name in ("a", "a-again")]
     with TerminalProgress() as progress:
         outcomes = run_together(jobs, observer=progress, command_line=parsed.command_line)

@@ -6,25 +6,20 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from edge_tester.core import registry
-from edge_tester.core.compiler import ModelCompiler
-from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import EdgeTesterError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
-from edge_tester.core.pattern import LoadPattern
 from edge_tester.core.record import RunRecord
-from edge_tester.core.run.plan import Measurement, Plan, single_stream
+from edge_tester.core.run.plan import Measurement
 from edge_tester.core.run.together import Job, run_together
-from edge_tester.core.runtime import Runtime
-from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report import render_html
 from edge_tester.report.context import distinct
-from edge_tester.scenarios._choice import Chosen, runtime_for
+from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import Command, Parsed
+from edge_tester.scenarios._plans import plan_of
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 from edge_tester.scenarios._records import records_of
@@ -122,7 +117,7 @@ def _measured(parsed: Parsed, arguments: Sequence[str]) -> list[tuple[Path, RunR
             f"{COMMAND.usage}"
         )
     jobs = [
-        Job(_plan(parsed, model, name), directory / f"{name}.json")
+        Job(plan_of(parsed, model, _measurement(parsed, name)), directory / f"{name}.json")
         for name, model in _named(models).items()
     ]
     with TerminalProgress() as progress:
@@ -136,26 +131,14 @@ def _measured(parsed: Parsed, arguments: Sequence[str]) -> list[tuple[Path, RunR
     return [(job.path, one) for job, one in pairs if isinstance(one, RunRecord)]
 
 
-def _plan(parsed: Parsed, model: ModelWrapper, name: str) -> Plan:
-    compiler, runtime = parsed.part(ModelCompiler), parsed.part(Runtime)
-    format = compiler.output_format if compiler else model.artifact().format
+def _measurement(parsed: Parsed, name: str) -> Measurement:
     measurement = parsed.extra(Measurement)
     if not {"min_duration_s", "min_count"} & set(measurement.chosen_options()):
         measurement = dataclasses.replace(measurement, min_duration_s=_DURATION_S)
     if measurement.outputs_directory is not None:
         own = measurement.outputs_directory / name
         measurement = dataclasses.replace(measurement, outputs_directory=own)
-    plan = Plan(
-        model,
-        parsed.needed(Dataset),
-        runtime or cast(Runtime, runtime_for(format)()),
-        compiler,
-        parsed.part(RuntimeProtocol),
-        measurement,
-        parsed.part(LoadPattern) or single_stream(),
-    )
-    # Each has parts of its own: a data set is bound to the inputs of one model.
-    return plan.fresh()
+    return measurement
 
 
 def _named(models: Sequence[ModelWrapper]) -> dict[str, ModelWrapper]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_tester.core.errors import OptionError
+from edge_tester.core.optionforms import percent_flag
+from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report import render_html, render_text
 from edge_tester.scenarios._program import guard
 from edge_tester.scenarios._records import records_of
@@ -15,7 +17,12 @@ from edge_tester.scenarios._records import records_of
 _SUFFIXES = (".html", ".rst", ".md")
 
 
-def render(paths: Sequence[Path], output: Path | None = None, baseline: str | None = None) -> Path:
+def render(
+    paths: Sequence[Path],
+    output: Path | None = None,
+    baseline: str | None = None,
+    margin: float = MARGIN,
+) -> Path:
     """Render a report on run records.
 
     Parameters
@@ -29,6 +36,8 @@ def render(paths: Sequence[Path], output: Path | None = None, baseline: str | No
     baseline : str, optional
         Name of the record, or of its file, with which all are compared; the
         first by default.
+    margin : float
+        Relative difference of the latency that does not matter.
 
     Returns
     -------
@@ -50,7 +59,7 @@ def render(paths: Sequence[Path], output: Path | None = None, baseline: str | No
     )
     draw = render_html if path.suffix == ".html" else render_text
     sources, records = zip(*found, strict=True)
-    draw(records, path, sources=sources, baseline=baseline)
+    draw(records, path, sources=sources, baseline=baseline, margin=margin)
     return path
 
 
@@ -79,8 +88,16 @@ def main(arguments: Sequence[str]) -> None:
         metavar="NAME",
         help="name of the record with which all are compared; the first by default",
     )
+    parser.add_argument(
+        "--margin",
+        type=percent_flag,
+        default=100 * MARGIN,
+        metavar="PERCENT",
+        help=f"difference of the latency that does not matter (default: {100 * MARGIN:g}%%)",
+    )
     chosen = parser.parse_args(arguments)
-    print(f"Report: {render(chosen.records, chosen.output, chosen.baseline)}")
+    margin = chosen.margin / 100
+    print(f"Report: {render(chosen.records, chosen.output, chosen.baseline, margin)}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from edge_tester.core.errors import (
     TargetError,
     UnreachableError,
 )
-from edge_tester.core.meter import Meter
+from edge_tester.core.meter import Meter, idle_powers_w
 from edge_tester.core.options import options_of
 from edge_tester.core.registry import name_of
 from edge_tester.core.runtime import Runtime
@@ -243,6 +243,7 @@ class Session:
         self._store.receive(self._channel, described, path, lambda: self._say(_RECEIVING))
         with self._turn:
             self._say(Activity.LOADING)
+            idle_w = idle_powers_w(self._meters)
             before_load_bytes = resident_bytes()
             reset_peak_memory()
             start_ns = time.perf_counter_ns()
@@ -260,6 +261,7 @@ class Session:
             load_ns=load_ns,
             before_load_bytes=before_load_bytes,
             load_peak_bytes=load_peak_bytes,
+            idle_w=idle_w,
             cpu_time_ns=0,
         )
         self._bench = self._bench_of(counters, inputs, outputs, described.slots)

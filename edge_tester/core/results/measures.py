@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 from edge_tester.core.figures import Quality
-from edge_tester.core.results.parts import Component, ModelFacts, PatternFacts, Replicate
+from edge_tester.core.results.energy import energies_of, estimated_j
+from edge_tester.core.results.parts import (
+    Component,
+    ModelFacts,
+    PatternFacts,
+    Predictions,
+    Replicate,
+)
 from edge_tester.core.results.patterns import pattern_values
 from edge_tester.core.results.settling import DOUBTS, Settling, settling_of
 from edge_tester.core.results.values import PERCENTILES, Value, latency_values, with_interval
@@ -23,6 +30,7 @@ from edge_tester.core.results.words import (
 )
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
 from edge_tester.core.statistics.percentiles import missing_values
+from edge_tester.core.statistics.regression import regression_intervals
 from edge_tester.core.statistics.sequential import sequence_interval
 
 
@@ -44,6 +52,10 @@ class Measured(Protocol):
     @property
     def replicates(self) -> list[Replicate]:
         """What was measured, by fresh processes."""
+
+    @property
+    def predictions(self) -> Predictions:
+        """Answers, sample by sample."""
 
     @property
     def pattern(self) -> PatternFacts:
@@ -120,7 +132,8 @@ def figures_of(record: Measured) -> list[Figure]:
             one.title for one in MEASURES if one.key in PERCENTILES and values[one.key].number
         }
         known = [_doubted(one, doubt) if one.title in titles else one for one in known]
-    return [*known, *_peaks(record.replicates), *_settled(settling), *_single_latencies(record)]
+    more = [*_peaks(record.replicates), *_energies(record), *_settled(settling)]
+    return [*known, *more, *_single_latencies(record)]
 
 
 def figure_of(measure: Measure, value: Value) -> Figure:
@@ -141,6 +154,30 @@ def _doubted(figure: Figure, doubt: str) -> Figure:
     return Figure(
         figure.title, figure.text, f"{figure.detail}, {doubt}" if figure.detail else doubt
     )
+
+
+def _energies(record: Measured) -> list[Figure]:
+    """Return the energy of an inference as each meter read it, or an estimate, said to be one."""
+    found = []
+    for one in energies_of(record.replicates):
+        above = Value(one.above_idle_j, one.interval, single=one.interval is None)
+        figure = figure_of(Measure("energy", f"Energy per inference ({one.name})", "energy"), above)
+        detail = [figure.detail] if figure.detail else []
+        if one.idle_w is not None:
+            detail.append(f"above {one.idle_w:.3g} W idle, in all {amount(one.whole_j, 'energy')}")
+        found.append(Figure(figure.title, figure.text, "; ".join(detail)))
+    power_w = _option(record, "nominal_power_w")
+    if not found and power_w is not None:
+        estimate = amount(estimated_j(record.replicates, power_w), "energy")
+        about = f"an estimate: latency times {power_w:g} W, which nobody measured"
+        found.append(Figure("Energy per inference, estimated", estimate, about))
+    return found
+
+
+def _option(record: Measured, name: str) -> Any:
+    """Return an option of how it was measured, None where there is none."""
+    options = [part.options for part in record.components if part.role == "measurement"]
+    return options[0].get(name) if options else None
 
 
 def _peaks(replicates: Sequence[Replicate]) -> list[Figure]:
@@ -198,9 +235,7 @@ def measure_all(record: Measured) -> dict[str, Value]:
         if quality.top5_accuracy is not None:
             values["top5"] = _share(quality.top5_accuracy, quality.samples)
     if quality.task == "regression":
-        values["mse"] = Value(quality.mse)
-        values["mae"] = Value(quality.mae)
-        values["r2"] = Value(quality.r2)
+        values |= _regression(record)
     values |= latency_values([np.array(one.target_ns) for one in record.replicates])
     if _until_precise(record) and values["p50"].number is not None:
         medians = [float(np.median(one.target_ns)) for one in record.replicates if one.target_ns]
@@ -219,10 +254,23 @@ def measure_all(record: Measured) -> dict[str, Value]:
 
 
 def _until_precise(record: Measured) -> bool:
-    return any(
-        part.role == "measurement" and part.options.get("precision") is not None
-        for part in record.components
-    )
+    return _option(record, "precision") is not None
+
+
+def _regression(record: Measured) -> dict[str, Value]:
+    """Return the errors of predicted numbers, with intervals where predictions were kept."""
+    quality, kept = record.quality, record.predictions
+    numbers = {"mse": quality.mse, "mae": quality.mae, "r2": quality.r2}
+    if not kept.truth or len(kept.truth) != len(kept.predicted) or None in kept.predicted:
+        return {key: Value(number) for key, number in numbers.items()}
+    predicted, truth = np.array(kept.predicted, np.float64), np.array(kept.truth, np.float64)
+    if predicted.size != truth.size:
+        return {key: Value(number) for key, number in numbers.items()}
+    intervals = regression_intervals(predicted.reshape(truth.shape), truth)._asdict()
+    return {
+        key: Value(number, intervals[key] if number is not None else None)
+        for key, number in numbers.items()
+    }
 
 
 def _processor_time(replicates: Sequence[Replicate]) -> Value:

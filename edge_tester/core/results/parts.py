@@ -118,6 +118,12 @@ class Replicate(Part, frozen=True, kw_only=True):
     started: Annotated[str, about("Start, UTC, ISO 8601")]
     cold_start: ColdStart = ColdStart()
     memory: Memory = Memory()
+    idle_w: Annotated[
+        dict[str, float],
+        about(
+            "Power while nothing ran, right before the load, by the names of counters of energy [W]"
+        ),
+    ] = {}
     blocks: list[Block] = []
     complete: Annotated[bool, about("False if it ended early; the blocks that are here are whole")]
 

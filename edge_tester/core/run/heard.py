@@ -91,7 +91,7 @@ def require_growth(counters: Counters, before: Counters | None) -> None:
             raise RemoteProtocolError(
                 f"A counter of the target, {name}, went from {earlier} back to {value}."
             )
-    for name, reading in counters.readings.items():
+    for name, reading in [*counters.readings.items(), *counters.idle_w.items()]:
         if not math.isfinite(reading):
             raise RemoteProtocolError(f"A meter of the target reads {name} = {reading}.")
 

@@ -57,6 +57,7 @@ class Kept(msgspec.Struct, frozen=True, tag="kept"):
     memory: Memory
     replicate: int = 0
     started: str = ""
+    idle_w: dict[str, float] = {}
 
 
 class Journal:
@@ -98,7 +99,7 @@ class Journal:
             The file cannot be written; what is in it stays whole.
         """
         quality = tally.evaluation.summary()
-        place = tally.number, tally.started
+        place = tally.number, tally.started, tally.idle_w
         self._write(Kept(block, predictions, quality, tally.cold_start, tally.memory, *place))
         self.blocks += block is not None
 
@@ -260,6 +261,7 @@ def _replicates(kept: Sequence[Kept]) -> list[Replicate]:
                     started=last.started,
                     cold_start=last.cold_start,
                     memory=last.memory,
+                    idle_w=last.idle_w,
                     blocks=blocks,
                     complete=number < kept[-1].replicate,
                 )

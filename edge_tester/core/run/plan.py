@@ -72,6 +72,13 @@ class Measurement(Configurable):
     max_duration_s: float = option(
         600.0, minimum=0, unit="s", help="Time after which --precision is given up"
     )
+    nominal_power_w: float | None = option(
+        None,
+        minimum=0,
+        unit="W",
+        help="Power of the target while it infers, for an estimate of the energy where no meter "
+        "reads it",
+    )
     wait: bool = option(False, help="Wait in line while another client uses the target")
     answer_limit_s: float = option(
         600.0, minimum=0.1, unit="s", help="Time that the target may take for an answer"

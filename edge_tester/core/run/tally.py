@@ -46,6 +46,7 @@ class Tally:
         self._started = ""
         self.cold_start = ColdStart()
         self.memory = Memory()
+        self.idle_w: dict[str, float] = {}
         self._files = files
         self._kept = kept
         self._indices: list[int] = []
@@ -118,6 +119,7 @@ class Tally:
             started=self._started,
             cold_start=self.cold_start,
             memory=self.memory,
+            idle_w=self.idle_w,
             blocks=self._blocks,
             complete=complete,
         )
@@ -153,6 +155,7 @@ class Tally:
             self._blocks.append(answers.block)
         self.cold_start = cold_start_of(answers.counters)
         self.memory = memory_of(answers.counters)
+        self.idle_w = dict(answers.counters.idle_w)
         self._kept(self, answers.block, predictions)
 
 

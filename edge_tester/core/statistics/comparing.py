@@ -29,6 +29,7 @@ __all__ = [
 
 MARGIN: Final = 0.01
 """Relative difference that does not matter, where nobody said otherwise."""
+_MOST_TURNS: Final = 1000
 
 
 def ratio_in_turns(a: Sequence[Array], b: Sequence[Array]) -> float:
@@ -55,9 +56,15 @@ def ratio_in_turns(a: Sequence[Array], b: Sequence[Array]) -> float:
     if len(a) != len(b) or not all(map(len, [*a, *b])) or len(a) == 0:
         raise RecordError(f"Turns need as many blocks of A as of B, got {len(a)} and {len(b)}.")
     ratios = [np.median(other) / np.median(one) for one, other in zip(a, b, strict=True)]
-    logarithms = np.log(ratios)
+    logarithms = _fewer(np.log(ratios))
     means = (logarithms[:, np.newaxis] + logarithms) / 2
     return math.exp(np.median(means[np.triu_indices(len(means))]))
+
+
+def _fewer(logarithms: Array) -> Array:
+    """Return at most so many as fit into memory by pairs: means of consecutive ones."""
+    groups = np.array_split(logarithms, min(len(logarithms), _MOST_TURNS))
+    return np.array([group.mean() for group in groups])
 
 
 def compare_pairs(ratios: Sequence[float], margin: float = MARGIN) -> Comparison:

@@ -36,8 +36,9 @@ def independent_values(
     Returns
     -------
     float
-        At most the number of all latencies. It is about the dependence within a replicate; how
-        much replicates differ is the matter of intervals.
+        At most the number of all latencies. It is about the dependence within a replicate: how
+        much replicates differ is the matter of intervals, and a course that all of a replicate
+        follows, that of :func:`edge_tester.core.statistics.steady.steadiness_of`.
 
     Notes
     -----
@@ -100,7 +101,7 @@ def _correlation_time(series: Sequence[Array]) -> float:
     count = sum(map(len, series))
     sums = np.zeros(max(map(len, series)) + 1)
     for values in series:
-        centred = values - values.mean()
+        centred = _without_course(values)
         # Of twice the length, so that the end does not meet the beginning.
         size = 1 << (2 * len(values) - 1).bit_length()
         spectrum = np.fft.rfft(centred, size)
@@ -114,3 +115,12 @@ def _correlation_time(series: Sequence[Array]) -> float:
     below = np.flatnonzero(pairs < chance)
     counted = pairs[: below[0]] if len(below) else pairs
     return 1 + 2 * float(counted.sum())
+
+
+def _without_course(values: Array) -> Array:
+    """Return how far values are from a straight line through all of them."""
+    course = np.arange(len(values)) - (len(values) - 1) / 2
+    centred: Array = values - values.mean()
+    if len(values) < 3:
+        return centred
+    return np.asarray(centred - course * ((centred @ course) / (course @ course)))

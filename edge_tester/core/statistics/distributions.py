@@ -122,6 +122,6 @@ def binomial_at_most(hits: int, count: int, share: float) -> float:
 
     Notes
     -----
-    Source: NIST Digital Library of Mathematical Functions, 8.17.24.
+    Source: NIST Digital Library of Mathematical Functions, 8.17.5.
     """
     return 1.0 if hits >= count else incomplete_beta(1 - share, count - hits, hits + 1)

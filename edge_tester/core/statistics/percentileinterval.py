@@ -17,7 +17,7 @@ from edge_tester.core.tensors import Array
 
 _TAIL: Final = (1 - CONFIDENCE) / 2
 _DRAWS: Final = 2000
-_POINTS: Final = 1000
+_POINTS: Final = 500
 _DIFFERENT: Final = 4.0
 """Variance of levels in units of what chance gives, above which replicates have their own."""
 
@@ -100,7 +100,7 @@ def _of_levels(
     generator = np.random.default_rng(seed)
     spreads = spread * np.sqrt((number - 1) / generator.chisquare(number - 1, _DRAWS))
     middles = levels.mean() + spreads * generator.standard_normal(_DRAWS) / math.sqrt(number)
-    scales = np.concatenate([[0.0], np.geomspace(spread / 4, spreads.max(), 16)])
+    scales = np.concatenate([[0.0], np.geomspace(spread / 4, spreads.max(), 12)])
     reached = [_of_sums(rest, scale, fraction) for scale in scales]
     found = middles + np.interp(spreads, scales, reached)
     low, high = np.quantile(found, [_TAIL, 1 - _TAIL])

@@ -44,7 +44,7 @@ def sequence_interval(values: Sequence[float]) -> Interval | None:
     interval holds the means at which it has not; one of the few for an unknown variance that any
     number of values keeps valid. Source: T. L. Lai, "On Confidence Sequences", Annals of Statistics
     4 (1976); H. Wang & A. Ramdas, "Anytime-Valid t-Tests and Confidence Sequences for Gaussian
-    Means with Unknown Variance", Sequential Analysis 2025 (arXiv:2310.03722), section 4.
+    Means with Unknown Variance", Sequential Analysis 44 (2025), arXiv:2310.03722.
     """
     half = _half_width(values)
     if half is None:

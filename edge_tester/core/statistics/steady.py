@@ -75,7 +75,7 @@ def steadiness_of(latency_ns: Sequence[float] | Array) -> Steadiness:
     Changepoints of the logarithms of medians of five or more consecutive latencies, so that single
     outliers change nothing. Classes and the steady last quarter are those of E. Barrett, C. F.
     Bolz-Tereick, R. Killick, S. Mount & L. Tratt, "Virtual Machine Warmup Blows Hot and Cold",
-    OOPSLA 2017, section 4. Other than theirs, levels count as the same up to a relative difference
+    OOPSLA 2017. Other than theirs, levels count as the same up to a relative difference
     (:data:`NEGLIGIBLE`), and a level to which latencies came back is no warm-up.
     """
     values = np.asarray(latency_ns, np.float64)

@@ -162,6 +162,8 @@ class Counters(msgspec.Struct, kw_only=True):
         The most while it was loaded, and after that.
     readings : dict of str to float
         What the target's meters counted over the timed inferences, by names with units.
+    idle_w : dict of str to float
+        Power while nothing ran, right before the load, by the names of counters of energy.
     """
 
     inferences: Count = 0
@@ -173,6 +175,7 @@ class Counters(msgspec.Struct, kw_only=True):
     load_peak_bytes: Count | None = None
     inference_peak_bytes: Count | None = None
     readings: dict[str, float] = {}
+    idle_w: dict[str, float] = {}
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -12,8 +12,10 @@ from edge_tester.core.run.benchmark import measure, run_plan
 from edge_tester.core.run.localagent import local_agent
 from edge_tester.core.run.plan import Measurement, Plan
 from edge_tester.patterns.single_stream import SingleStream
+from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.runtimes.echo import EchoRuntime
-from tests.agents import echo_model
+from tests import known_costs
+from tests.agents import echo_model, running_agent
 from tests.known_costs import KnownCostsRuntime
 from tests.runs import EchoModel, assert_consistent, npz, plan_of, run
 
@@ -153,6 +155,17 @@ def test_processor_time_of_a_block_is_that_of_its_own_inferences(tmp_path):
     # Of the processor alone, so others on the machine do not count.
     assert [True] * 3 == [20_000_000 <= one.cpu_time_ns < 35_000_000 for one in record.blocks]
     assert record.cpu_time_ns == sum(one.cpu_time_ns for one in record.blocks)
+
+
+def test_readings_of_a_block_are_those_of_its_own_inferences(tmp_path):
+    """The meter counts how often it is asked: twice for a block, so that each has one more."""
+    model, dataset = parts(tmp_path, 30)
+    with running_agent(tmp_path, known_costs.METER_PATH, runtime=known_costs.PATH) as agent:
+        link = NetworkProtocol(host=agent.host)
+        how = Measurement(replicates=1)
+        plan = Plan(model, dataset, KnownCostsRuntime(), None, link, how, Tens())
+        record = run_plan(plan, tmp_path / "r.json")
+    assert [1.0, 1.0, 1.0] == [block.readings["readings"] for block in record.blocks]
 
 
 def test_every_inference_is_timed_once_and_runs_as_often_as_said(tmp_path):

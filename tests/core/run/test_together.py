@@ -1,12 +1,14 @@
 """Runs that are measured together feel the same disturbances."""
 
 import contextlib
+import dataclasses
 import signal
 
 import numpy as np
 import pytest
 
 from edge_tester.core.errors import EdgeTesterError, OptionError, TargetError
+from edge_tester.core.pattern import LoadPattern, Schedule
 from edge_tester.core.record import read_record
 from edge_tester.core.run.localagent import local_agent
 from edge_tester.core.run.observer import Observer
@@ -20,6 +22,13 @@ from tests.known_costs import KnownCostsRuntime
 from tests.runs import EchoModel, npz
 
 MILLISECOND_NS = 1_000_000
+
+
+class Fives(LoadPattern):
+    """Blocks of five."""
+
+    def block(self, situation):
+        return Schedule(min(5, situation.most, situation.left), situation.untimed)
 
 
 def plan(folder, runtime, count=30, protocol=None, bad=None, **measurement):
@@ -39,31 +48,29 @@ def intervals(record, number):
 
 @pytest.mark.parametrize("agents", ["one", "own"])
 def test_blocks_of_a_round_alternate_in_random_order(tmp_path, agents):
-    """Blocks of 25 inferences of 4 ms: about four in each replicate of each run."""
-    runtime = KnownCostsRuntime(sleep_ns=4 * MILLISECOND_NS)
+    """Twenty blocks in each replicate of each run."""
+    runtime = KnownCostsRuntime(sleep_ns=MILLISECOND_NS)
     with contextlib.ExitStack() as stack:
         link = stack.enter_context(local_agent([runtime])) if agents == "one" else None
+        plans = [plan(tmp_path, runtime, 200, link, replicates=2) for _ in "ab"]
         jobs = [
-            Job(plan(tmp_path, runtime, 300, link, replicates=3), tmp_path / f"{name}.json")
-            for name in "ab"
+            Job(dataclasses.replace(one, pattern=Fives()), tmp_path / f"{name}.json")
+            for name, one in zip("ab", plans, strict=True)
         ]
         records = run_together(jobs)
     assert records == [read_record(job.path) for job in jobs]
     first, second = records
     assert first.together == second.together is not None
-    firsts = set()
-    for number in range(3):
+    for number in range(2):
         order = sorted(intervals(first, number) + intervals(second, number))
         names = [name for _, name in order]
-        assert len(names) >= 6
+        assert 40 == len(names)
         # By turns: never three of one run after another.
-        turns = [set(names[at : at + 2]) for at in range(0, min(map(names.count, "ab")) * 2, 2)]
-        assert [{"a", "b"}] * len(turns) == turns
-        firsts |= {(number, at, name) for at, name in enumerate(names)}
-    # In random order: the same run does not always begin.
-    assert {"a", "b"} == {name for _, at, name in firsts if at % 2 == 0}
+        assert [{"a", "b"}] * 20 == [set(names[at : at + 2]) for at in range(0, 40, 2)]
+        # In random order: the same run does not always begin.
+        assert {"a", "b"} == set(names[::2])
     for one in records:
-        assert list(range(300)) == one.predictions.index
+        assert list(range(200)) == one.predictions.index
 
 
 def test_the_same_seed_is_the_same_order(tmp_path):

@@ -13,7 +13,7 @@ from edge_tester.core.statistics.comparing import (
     ratio_in_turns,
 )
 
-EXPERIMENTS = 2000
+EXPERIMENTS = 1200
 
 
 def pairs(true, spread, count, seed=0, experiments=EXPERIMENTS):
@@ -69,10 +69,10 @@ def test_two_one_sided_tests_are_the_interval_within_the_margin():
 @pytest.mark.parametrize(("spread", "count"), [(0.003, 5), (0.03, 10)])
 def test_the_same_thing_twice_is_seldom_told_apart(margin, spread, count):
     found = shares(compare_pairs(one, margin) for one in pairs(1, spread, count))
-    # 2 % of 2,000 and three standard errors.
-    assert found["faster"] + found["slower"] <= 2.95
+    # 2 % of 1,200 and three standard errors.
+    assert found["faster"] + found["slower"] <= 3.2
     together = shares(compare_apart(a, b, margin) for a, b in apart(1, spread, count))
-    assert together["faster"] + together["slower"] <= 2.95
+    assert together["faster"] + together["slower"] <= 3.2
 
 
 def test_a_slow_down_of_1_percent_is_found_in_quiet_data():
@@ -136,13 +136,13 @@ def test_holm_is_what_stepping_down_rejects(p_values):
 def test_a_family_of_equal_things_is_seldom_told_apart():
     generator = np.random.default_rng(0)
     false = alone = 0
-    for _ in range(300):
+    for _ in range(200):
         family = [
             compare_pairs(one, 0.001) for one in np.exp(0.01 * generator.standard_normal((8, 6)))
         ]
         alone += any(one.verdict in ("faster", "slower") for one in family)
         false += any(one.verdict in ("faster", "slower") for one in corrected(family))
-    assert false <= 0.04 * 300 < 0.1 * 300 <= alone
+    assert false <= 0.04 * 200 < 0.1 * 200 <= alone
 
 
 def test_the_intervals_of_a_family_fit_its_verdicts():
@@ -264,3 +264,12 @@ def test_what_happens_to_both_blocks_of_a_turn_cancels_out():
 def test_turns_that_are_none_have_no_ratio(a, b):
     with pytest.raises(RecordError, match="as many blocks"):
         ratio_in_turns(a, b)
+
+
+def test_very_many_turns_are_compared_as_few_are():
+    """An hour has 36,000 blocks: all pairs of them would not fit into memory."""
+    generator = np.random.default_rng(0)
+    machine = np.exp(generator.normal(0, 0.02, 40_000).cumsum() / 50)
+    a = [np.array([100_000 * level]) for level in machine]
+    b = [np.array([103_000 * level * generator.lognormal(0, 0.02)]) for level in machine]
+    assert 1.03 == pytest.approx(ratio_in_turns(a, b), rel=1e-3)

@@ -33,13 +33,13 @@ def test_the_intervals_hold_as_often_as_they_say():
     # Of errors of variance 1 about a truth of variance 4.
     true = {"mse": 1.0, "mae": np.sqrt(2 / np.pi), "r2": 0.75}
     held = dict.fromkeys(true, 0)
-    for seed in range(200):
+    for seed in range(150):
         found = regression_intervals(*predictions(100, seed))
         for name, value in true.items():
             low, high = getattr(found, name)
             held[name] += low <= value <= high
-    assert min(held.values()) >= 0.9 * 200
-    assert max(held.values()) <= 0.99 * 200
+    assert min(held.values()) >= 0.9 * 150
+    assert max(held.values()) <= 0.993 * 150
 
 
 def test_the_interval_of_skewed_errors_is_scipys():

@@ -51,7 +51,7 @@ def test_noise_is_that_about_the_levels():
 
 @pytest.mark.parametrize(
     ("correlation", "count"),
-    [(0, 60), (0, 1000), (0.5, 60), (0.5, 200), (0.9, 200), (0.9, 1000), (0.9, 5000)],
+    [(0, 60), (0, 1000), (0.5, 60), (0.5, 200), (0.9, 200), (0.9, 1000), (0.9, 3000)],
 )
 def test_dependent_noise_is_no_change(correlation, count):
     kinds = [steadiness_of(noise(count, correlation, 0.05, seed)).kind for seed in range(100)]
@@ -120,6 +120,13 @@ def test_what_never_settles_has_no_steady_state(period):
         values *= np.where(np.arange(3000) // period % 2, 1.2, 1)
         found = steadiness_of(values)
         assert ("no steady state", None) == (found.kind, found.begin)
+
+
+def test_what_swings_on_a_higher_level_has_no_steady_state():
+    values = noise(3000) * np.repeat([1, 1.4, 1.2, 1.4, 1.2, 1.4], [700, 700, 500, 400, 350, 350])
+    found = steadiness_of(values)
+    assert 6 == len(found.levels)
+    assert "no steady state" == found.kind
 
 
 def test_a_warm_up_that_has_not_ended_is_no_steady_state():

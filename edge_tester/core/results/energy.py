@@ -1,0 +1,88 @@
+"""Energy of an inference, from what meters counted over blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edge_tester.core.results.parts import Replicate
+from edge_tester.core.statistics.intervals import Interval, replicate_interval
+
+
+class Energy(NamedTuple):
+    """What one counter says of an inference.
+
+    Attributes
+    ----------
+    name : str
+        Of the counter, without its unit.
+    whole_j : float
+        All that the counter grew, for each inference [J].
+    idle_w : float or None
+        Power while nothing ran [W]; None where it was not measured.
+    above_idle_j : float
+        Without what idling would have taken; all of it where that is not known [J].
+    interval : (float, float), or None
+        Of the latter, over replicates [J].
+    """
+
+    name: str
+    whole_j: float
+    idle_w: float | None
+    above_idle_j: float
+    interval: Interval | None
+
+
+def energies_of(replicates: Sequence[Replicate]) -> list[Energy]:
+    """Return the energy of an inference by each counter of energy that all replicates have.
+
+    Notes
+    -----
+    Idling is taken to go on during inferences, for as long as these took.
+    """
+    measured = [one for one in replicates if one.target_ns]
+    if not measured:
+        return []
+    names = set.intersection(*(_counters(one) for one in measured))
+    return [_energy(name, measured) for name in sorted(names)]
+
+
+def estimated_j(replicates: Sequence[Replicate], power_w: float) -> float | None:
+    """Return the mean latency times a power, which is no measurement [J]."""
+    latency_ns = [time_ns for one in replicates for time_ns in one.target_ns]
+    return sum(latency_ns) / len(latency_ns) * 1e-9 * power_w if latency_ns else None
+
+
+def _counters(replicate: Replicate) -> set[str]:
+    """Return the counters of energy that every block has."""
+    named = [set(block.readings) for block in replicate.blocks]
+    return {name for name in set.intersection(*named) if name.endswith("_j")}
+
+
+def _energy(name: str, replicates: Sequence[Replicate]) -> Energy:
+    whole, above, counts = [], [], []
+    idle = [one.idle_w.get(name) for one in replicates]
+    known = [power_w for power_w in idle if power_w is not None]
+    all_known = len(known) == len(idle)
+    for one, idle_w in zip(replicates, idle, strict=True):
+        energy_j = sum(block.readings[name] for block in one.blocks)
+        count, lasted_s = len(one.target_ns), sum(one.target_ns) / 1e9
+        counts.append(count)
+        whole.append(energy_j / count)
+        above.append((energy_j - (idle_w or 0.0) * lasted_s * all_known) / count)
+    total = sum(counts)
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(value * count for value, count in zip(values, counts, strict=True)) / total
+
+    interval = replicate_interval(above)
+    number = mean(above)
+    if interval is not None:
+        interval = min(number, interval[0]), max(number, interval[1])
+    return Energy(
+        name.removesuffix("_j"),
+        mean(whole),
+        sum(known) / len(known) if all_known else None,
+        number,
+        interval,
+    )

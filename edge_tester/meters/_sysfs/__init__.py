@@ -1,0 +1,1 @@
+"""What meters of the kernel's files share."""

@@ -88,7 +88,7 @@ class RunRecord(Part, frozen=True, kw_only=True):
         Literal["loop", "isolated"],
         about(
             "Whether inferences came right after others, timed or not, so that their time is that "
-            "of a loop, or each after a pause"
+            "of a loop, or each after a pause or when it arrived"
         ),
     ] = "loop"
     pattern: PatternFacts = PatternFacts()

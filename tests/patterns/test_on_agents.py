@@ -76,11 +76,14 @@ def arrivals_ns(replicate):
 
 
 def test_waiting_at_a_server_is_about_that_of_theory(tmp_path):
-    """M/D/1 at a utilisation of a half: half a service time, 5 ms, with as much again for noise."""
+    """M/D/1 at a utilisation of about a half: half a service time, or 5 ms."""
     record = measured(tmp_path, Server(target_rate_hz=50), 400, 10, replicates=2)
     values = measure_all(record)
-    assert 0.45 <= values["utilisation"].number < 0.8
-    assert 2 * MILLISECOND_NS < values["waiting"].number < 15 * MILLISECOND_NS
+    rho = values["utilisation"].number
+    assert 0.45 <= rho
+    # A busy machine serves slower, which is in both.
+    expected_ns = rho / (2 * (1 - rho)) * np.mean(record.target_ns)
+    assert 0.4 < values["waiting"].number / expected_ns < 2.5
     assert values["query_p50"].number >= 10 * MILLISECOND_NS
     assert values["query_p90"].number > 1.2 * values["p50"].number
     assert not any("arrived faster" in one for one in record.remarks)
@@ -203,6 +206,7 @@ def test_a_pattern_of_somebody_else_has_figures(tmp_path):
     record = run(plan_of(*parts(tmp_path, 20), EchoRuntime(), pattern=Jittered()))
     values = measure_all(record)
     assert 0.0 == values["missed"].number
+    assert "isolated" == record.pace
     assert {"Missed deadlines", "Duty cycle"} <= {one.title for one in record.figures()}
 
 

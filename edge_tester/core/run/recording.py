@@ -117,7 +117,8 @@ def closed(
         Further fields, known by now.
     """
     blocks = [block for replicate in replicates for block in replicate.blocks]
-    together = any(block.untimed or len(block.target_ns) > 1 for block in blocks)
+    following = [block for block in blocks if not block.arrivals_ns]
+    together = any(block.untimed or len(block.target_ns) > 1 for block in following)
     return with_classes(
         msgspec.structs.replace(
             record,

@@ -151,7 +151,7 @@ def test_every_block_runs(folder, environment):
     }
     expected = {
         *("my-model", "my-images", "latency-only", "my-int8", "digits-native", "digits-int8"),
-        *("from-file", "run", "ahead", "net"),
+        *("from-file", "run", "ahead", "net", "old", "new"),
     }
     assert expected == set(accuracies)
     assert accuracies.pop("latency-only") is None

@@ -29,6 +29,7 @@ EXTRAS = {
     "onnxscript": "torch",
     "openvino": "openvino",
     "pandas": "pandas",
+    "pynvml": "nvml",
     "PIL": "host",
     "rich": "host",
     "sklearn": "digits",

@@ -155,6 +155,8 @@ def small_disk(tmp_path):
 
 def test_a_record_that_does_not_fit_the_disk(user, small_disk):
     """An earlier one stays, no part of the new one, and its journal until there is room."""
+    # Room for the journal, and not for the record beside it.
+    subprocess.run(["mount", "-o", "remount,size=48k", str(small_disk)], check=True)
     path = small_disk / "full.json"
     with user.agent() as (_, port):
         words = ["client", "m.tflite", "data.npz", small_disk, "full", "--port", port]

@@ -167,9 +167,10 @@ def blocks(
     if start.answers is not None:
         yield start.answers._replace(again=again)
         waiting = iter([])
-        own = max(0, own - 1)
     taken = len(start.first.indices)
-    counters, lasted_ns, done, since_ns = start.counters, 0, 0, 0
+    # The cold inference of a model with a state is the first one of its share, and not timed.
+    untimed = int(start.answers is not None)
+    counters, lasted_ns, done, since_ns = start.counters, 0, untimed, 0
     placed = facts_of(pattern).kind != "inference"
     phases = (
         (feed.batches(share.indices[taken:], ahead=ahead), False),
@@ -182,7 +183,7 @@ def blocks(
             while left := _left(again, own, share, done, lasted_ns, start.inference_ns):
                 situation = Situation(
                     *(start.most, left, start.inference_ns, start.untimed),
-                    *(share.replicate, done, since_ns),
+                    *(share.replicate, done - untimed, since_ns),
                 )
                 schedule = scheduled(pattern, situation)
                 begun_ns, before = time.perf_counter_ns(), counters
@@ -200,7 +201,7 @@ def blocks(
 def _left(again: bool, own: int, share: Share, done: int, lasted_ns: int, inference_ns: int) -> int:
     """Return how many inferences are left: of a share's own samples, or after these."""
     if not again:
-        return own - done
+        return max(0, own - done)
     missing_ns = share.duration_ns - lasted_ns
     return max(0, share.inferences - done, -(-missing_ns // max(1, inference_ns)))
 

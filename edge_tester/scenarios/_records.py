@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
 from edge_tester.core.errors import RecordError
 from edge_tester.core.record import RunRecord, read_record
+
+
+def add_records(parser: argparse.ArgumentParser) -> None:
+    """Let a command take records and folders of them."""
+    parser.add_argument(
+        "records",
+        nargs="+",
+        type=Path,
+        metavar="RECORD",
+        help="run record, or a folder of which all run records are taken",
+    )
 
 
 def records_of(path: Path) -> list[tuple[Path, RunRecord]]:

@@ -12,7 +12,7 @@ from edge_tester.core.errors import RecordError
 from edge_tester.core.results.tables import Rows, csv_of, rows_of
 from edge_tester.core.system.files import write_atomically
 from edge_tester.scenarios._program import guard
-from edge_tester.scenarios._records import records_of
+from edge_tester.scenarios._records import add_records, records_of
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -24,13 +24,7 @@ def main(arguments: Sequence[str]) -> None:
         "edge_tester.records.frame gives the same to pandas.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "records",
-        nargs="+",
-        type=Path,
-        metavar="RECORD",
-        help="run record, or a folder of which all run records are taken",
-    )
+    add_records(parser)
     parser.add_argument(
         "--rows", choices=get_args(Rows), default="run", help="what a row is of (default: run)"
     )

@@ -12,7 +12,7 @@ from edge_tester.core.optionforms import percent_flag
 from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report import render_html, render_text
 from edge_tester.scenarios._program import guard
-from edge_tester.scenarios._records import records_of
+from edge_tester.scenarios._records import add_records, records_of
 
 _SUFFIXES = (".html", ".rst", ".md")
 
@@ -70,13 +70,7 @@ def main(arguments: Sequence[str]) -> None:
         description="Render run records as one report; several records are compared.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "records",
-        nargs="+",
-        type=Path,
-        metavar="RECORD",
-        help="run record, or a folder of which all run records are taken",
-    )
+    add_records(parser)
     parser.add_argument(
         "--output",
         type=Path,

@@ -123,9 +123,10 @@ class ClassificationAccumulator(Accumulator):
         """
         scores = _scores(values)
         if scores.ndim == 1 and scores.dtype.kind == "f":
-            return [None if np.isnan(score) else float(score) for score in scores]
+            return [None if score != score else score for score in scores.tolist()]
         winners, known = _winners(scores, self.threshold)
-        return [int(w) if k else None for w, k in zip(winners, known, strict=True)]
+        pairs = zip(winners.tolist(), known.tolist(), strict=True)
+        return [winner if answered else None for winner, answered in pairs]
 
     def settled(self, predictions: Sequence[Any]) -> list[Any]:
         """Return class indices also of single scores."""

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_tester.core import registry
 from edge_tester.core.errors import EdgeTesterError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
@@ -18,9 +17,8 @@ from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report import render_html
 from edge_tester.report.context import distinct
 from edge_tester.scenarios import inference_client
-from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import Command, Parsed
-from edge_tester.scenarios._plans import plan_of
+from edge_tester.scenarios._plans import plan_of, with_random_inputs
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 from edge_tester.scenarios._records import records_of
@@ -49,15 +47,6 @@ class Comparing(Configurable):
     )
 
 
-def _complete(chosen: list[Chosen]) -> list[Chosen]:
-    """Add random inputs where no data set is named."""
-    named = {one.role for one in chosen}
-    if "modelwrappers" in named and "datasets" not in named:
-        data = Chosen("datasets", registry.load("datasets", "random_inputs"), {})
-        return [*chosen, data]
-    return chosen
-
-
 COMMAND = Command(
     "compare",
     "Compare models, settings, targets, or run records. Two or more model files, or two or more "
@@ -70,7 +59,7 @@ COMMAND = Command(
     by_flag=("patterns",),
     extras=(Comparing, Measurement),
     repeated="modelwrappers",
-    complete=_complete,
+    complete=with_random_inputs,
 )
 
 

@@ -14,6 +14,7 @@ from edge_tester.scenarios import (
     inference_performance,
     inference_server,
     model_training,
+    throughput,
 )
 from edge_tester.scenarios._program import guard
 from edge_tester.scenarios._yaml import blaming, read_mapping
@@ -22,7 +23,7 @@ SCENARIOS = {
     module.COMMAND.name: module
     for module in (
         *(compare, inference_client, inference_performance),
-        *(inference_server, model_training),
+        *(inference_server, model_training, throughput),
     )
 }
 

@@ -52,6 +52,7 @@ class Tally:
         self._indices: list[int] = []
         self._truth: list[Any] = []
         self._predicted: list[Any] = []
+        self._scores: list[float | None] = []
 
     @property
     def replicates(self) -> list[Replicate]:
@@ -106,11 +107,11 @@ class Tally:
 
     def predictions(self) -> Predictions:
         """Return all answers, as a record has them."""
-        known = len(self._truth) == len(self._indices)
         return Predictions(
             index=self._indices,
-            truth=self._truth if known else None,
+            truth=of_all(self._truth, self._indices),
             predicted=self.evaluation.settled(self._predicted),
+            scores=of_all(self._scores, self._indices) or None,
         )
 
     def _replicate(self, *, complete: bool) -> Replicate:
@@ -129,10 +130,12 @@ class Tally:
             parts = joined([batch.truth for batch in answers.batches if batch.truth is not None])
             translated = [self.evaluation.translated(part) for part in parts]
             truth = [one for part in translated if part is not None for one in part.tolist()]
+        class_scores = [self.evaluation.class_scores(part) for part in scores]
         return Predictions(
             index=np.concatenate([batch.indices for batch in answers.batches]).tolist(),
             truth=truth,
             predicted=[one for part in scores for one in self.evaluation.predicted(part)],
+            scores=[one for part in class_scores if part is not None for one in part] or None,
         )
 
     def _keep(self, answers: Answers, scores: list[Array], predictions: Predictions) -> None:
@@ -148,6 +151,7 @@ class Tally:
         self._indices += predictions.index
         self._truth += predictions.truth or []
         self._predicted += predictions.predicted
+        self._scores += predictions.scores or []
         self._files.commit()
         self._count(answers, predictions)
 
@@ -158,6 +162,11 @@ class Tally:
         self.memory = memory_of(answers.counters)
         self.idle_w = dict(answers.counters.idle_w)
         self._kept(self, answers.block, predictions)
+
+
+def of_all(values: list[Any], indices: list[int]) -> list[Any] | None:
+    """Return values that there are for every sample; None where they are not."""
+    return values if len(values) == len(indices) else None
 
 
 def settled(predicted: list[Any], quality: Quality) -> list[Any]:

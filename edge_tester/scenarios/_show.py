@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_tester.core.backends import backend
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.record import RunRecord
-from edge_tester.core.results.measures import told
+from edge_tester.core.results.figures import told
 from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report.context import report_of
 from edge_tester.scenarios._command import Parsed

@@ -109,6 +109,12 @@ def test_a_quiet_machine_is_not_told():
     assert [] == disturbances(record().blocks, MACHINE)
 
 
+def test_more_threads_than_processors_are_told():
+    (text,) = disturbances([], MACHINE, 5)
+    assert "5 threads on 4 processors" in text
+    assert [] == disturbances([], MACHINE, 4) == disturbances([], MACHINE, "many")
+
+
 def test_a_governor_that_saves_power_is_told():
     (text,) = disturbances([], msgspec.structs.replace(MACHINE, governor="powersave"))
     assert "'powersave'" in text

@@ -200,6 +200,10 @@ class Machine(Part, frozen=True, kw_only=True):
     architecture: str
     cpu_model: str | None = None
     cpu_count: Annotated[int | None, about("Processors that the process might use")] = None
+    cpus: Annotated[
+        list[int] | None, about("Processors that could be used, by number; absent for all")
+    ] = None
+    priority: Annotated[int | None, about("Niceness; below 0 comes before others")] = None
     cpu_installed: Annotated[int | None, about("Processors that the machine has")] = None
     governor: Annotated[str | None, about("Frequency governor; None if not readable")] = None
     memory_bytes: int | None = None

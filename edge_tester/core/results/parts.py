@@ -208,5 +208,8 @@ class Machine(Part, frozen=True, kw_only=True):
     governor: Annotated[str | None, about("Frequency governor; None if not readable")] = None
     memory_bytes: int | None = None
     load_average: Annotated[list[float] | None, about("1, 5 and 15 minutes")] = None
+    clock_epoch_ns: Annotated[
+        int | None, about("Unix time at which the clock of blocks was 0 [ns]")
+    ] = None
     boot_id: Annotated[str | None, about("The same on host and target: one machine")] = None
     versions: Annotated[dict[str, str], about("Python and the packages that took part")] = {}

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import resource
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def describe_machine(distributions: Iterable[str] = ()) -> Machine:
         governor=_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_bytes=_memory_bytes(),
         load_average=list(os.getloadavg()),
+        clock_epoch_ns=time.time_ns() - time.perf_counter_ns(),
         boot_id=_text("/proc/sys/kernel/random/boot_id"),
         versions=versions,
     )

@@ -40,8 +40,8 @@ LAYERS = (
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel "
     "statistics.percentileinterval",
     "results.parts",
-    "results.settling results.energy results.values results.externalmeter",
-    "results.conditions results.patterns making.toolenvironment",
+    "results.settling results.energy results.values",
+    "results.conditions results.externalmeter results.patterns making.toolenvironment",
     "results.measures results.version1 results.disturbances",
     "results.figures results.tables",
     "artifact record system.onnxmetadata quality run.watch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 
 from edge_tester.core.meter import Meter
 from edge_tester.core.options import state
@@ -39,9 +40,10 @@ class SystemMeter(Meter):
             self._stat = None
 
     def read(self) -> dict[str, float]:
-        """Return processor seconds of the whole machine, and counts of this process."""
+        """Return the time, processor seconds of the whole machine, and counts of this process."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         found = {
+            "elapsed_s": time.perf_counter(),
             "voluntary_switches": float(usage.ru_nvcsw),
             "involuntary_switches": float(usage.ru_nivcsw),
             "minor_page_faults": float(usage.ru_minflt),

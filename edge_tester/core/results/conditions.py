@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from edge_tester.core.results.energy import lasting_s
 from edge_tester.core.results.parts import Block, Replicate
 from edge_tester.core.results.values import Value, with_interval
 from edge_tester.core.statistics.intervals import replicate_interval
@@ -41,7 +42,7 @@ def processors_busy(blocks: Sequence[Block]) -> dict[str, float]:
     Empty where blocks are too short together for ticks of the system to tell.
     """
     known = [one for one in blocks if "machine_busy_s" in one.readings]
-    lasted_s = sum(sum(one.target_ns) for one in known) / 1e9
+    lasted_s = sum(map(lasting_s, known))
     if lasted_s < _LEAST_S:
         return {}
     found: dict[str, float] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from edge_tester.core.results.conditions import clocks_hz, quarters, temperatures_c
+from edge_tester.core.results.energy import lasting_s
 from edge_tester.core.results.parts import Block, Machine
 from edge_tester.core.results.words import plural
 
@@ -43,7 +44,7 @@ def disturbances(blocks: Sequence[Block], target: Machine, threads: object = Non
         )
     found += _heat(blocks)
     measured = [one for one in blocks if "involuntary_switches" in one.readings]
-    lasted_s = sum(sum(one.target_ns) for one in measured) / 1e9
+    lasted_s = sum(map(lasting_s, measured))
     if lasted_s < _LEAST_S:
         return found
     total = {

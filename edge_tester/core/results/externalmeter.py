@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.errors import RecordError
+from edge_tester.core.results.energy import lasting_s
 from edge_tester.core.results.parts import Block, Replicate
 from edge_tester.core.tensors import Array
 
@@ -207,10 +208,7 @@ def _spans_s(replicates: Sequence[Replicate]) -> list[tuple[float, float]]:
 
 
 def _span_s(block: Block) -> tuple[float, float]:
-    lasted_ns = sum(block.target_ns)
-    if block.begins_ns:
-        lasted_ns = block.begins_ns[-1] + block.target_ns[-1]
-    return block.start_ns / 1e9, (block.start_ns + lasted_ns) / 1e9
+    return block.start_ns / 1e9, block.start_ns / 1e9 + lasting_s(block)
 
 
 def _busy(spans: Sequence[tuple[float, float]], step_s: float) -> Array:

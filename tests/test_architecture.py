@@ -36,15 +36,15 @@ LAYERS = (
     "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
     "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
     "wire.connections wire.states statistics.comparing statistics.dependence statistics.ranking "
-    "statistics.regression statistics.sequential statistics.steady",
+    "statistics.regression statistics.sequential statistics.steady statistics.detection",
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel "
     "statistics.percentileinterval",
-    "results.parts",
-    "results.settling results.energy results.values",
+    "results.parts quality",
+    "results.settling results.energy results.values detection",
     "results.conditions results.externalmeter results.patterns making.toolenvironment",
     "results.measures results.version1 results.disturbances",
     "results.figures results.tables",
-    "artifact record system.onnxmetadata quality run.watch",
+    "artifact record system.onnxmetadata run.watch",
     "results.answers",
     "results.verdicts",
     "results.gate results.calibration results.capacity",

@@ -11,7 +11,7 @@ import numpy as np
 from edge_tester.core.tensors import Array
 
 # What is to be predicted; decides which figures of quality there are.
-Task = Literal["classification", "regression", "none"]
+Task = Literal["classification", "regression", "detection", "none"]
 
 
 class ClassQuality(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +55,13 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     mse: float | None = None
     mae: float | None = None
     r2: float | None = None
+    map: Annotated[
+        float | None,
+        msgspec.Meta(description="Mean average precision over overlaps of 0.50 to 0.95, 0 to 1"),
+    ] = None
+    map50: Annotated[float | None, msgspec.Meta(description="The same at an overlap of 0.50")] = (
+        None
+    )
 
     def without_classes(self) -> Quality:
         """Return the figures without those that follow from the predictions."""

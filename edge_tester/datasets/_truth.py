@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_tester.core.tensors import Array
 
-CLASSES, VALUES = "classification", "regression"
+CLASSES, VALUES, OBJECTS = "classification", "regression", "detection"
 AS_CLASSES, AS_VALUES = f"--truth-as {CLASSES}", f"--truth-as {VALUES}"
 # Whole numbers beyond are years, prices or counts rather than classes.
 _MAXIMUM_CLASSES = 1000
@@ -39,7 +39,7 @@ def evident_truth(y: Array, truth_as: str, names: list[str]) -> Truth:
     y : ndarray of shape (samples, ...)
         As it was found in the file.
     truth_as : str
-        ``auto``, ``classification`` or ``regression``.
+        ``auto``, ``classification``, ``regression`` or ``detection``.
     names : list of str
         Names of the classes, if the file has any.
 
@@ -49,6 +49,8 @@ def evident_truth(y: Array, truth_as: str, names: list[str]) -> Truth:
         It is none of both, or in doubt; the message continues "has a y that".
     """
     kind = y.dtype.kind
+    if truth_as == OBJECTS:
+        return _objects(y)
     if kind not in "biufUS":
         raise ValueError(f"is {y.dtype}, neither numbers nor texts")
     # A column of numbers is a number each; so are rows of one column of one.
@@ -73,6 +75,16 @@ def evident_truth(y: Array, truth_as: str, names: list[str]) -> Truth:
             f"for each sample, or values to predict as floats ({AS_VALUES} takes it so)"
         )
     return _from_rows(flat, truth_as, np.asarray(y))
+
+
+def _objects(y: Array) -> Truth:
+    if y.ndim != 3 or y.shape[2] != 5 or y.dtype.kind not in "iuf" or not np.isfinite(y).all():
+        raise ValueError(
+            f"is {y.dtype} of shape {y.shape}; objects are finite numbers of shape (samples, "
+            "objects, 5): class, top, left, bottom, right, and class -1 where there is none"
+        )
+    values = y.astype(np.float64)
+    return Truth(values, max(0, int(values[..., 0].max(initial=-1)) + 1), [], [])
 
 
 def text_of(value: object) -> str:

@@ -15,7 +15,7 @@ from edge_tester.core.figures import Task
 from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.datasets._npz_arrays import read_npz, what_it_is
-from edge_tester.datasets._truth import CLASSES, VALUES, evident_truth, text_of
+from edge_tester.datasets._truth import CLASSES, OBJECTS, VALUES, evident_truth, text_of
 from edge_tester.datasets._whole import WholeDataset
 
 TRUTH = "y"
@@ -33,7 +33,9 @@ class NpzDataset(WholeDataset):
     ``y``                optional; integers of shape (samples,) are classes,
                          floats of shape (samples, ...) are values to predict;
                          one-hot rows, texts, true and false, and whole numbers
-                         as floats are classes too, which is said
+                         as floats are classes too, which is said; with
+                         ``truth_as`` detection, floats of shape (samples,
+                         objects, 5): class, top, left, bottom, right
     ``x_calibration``    optional samples for calibration alone; of each input,
                          its name and ``_calibration``
     ``class_names``      optional texts in the order of the class indices
@@ -46,8 +48,9 @@ class NpzDataset(WholeDataset):
     dataset_path: Path = option(help="The .npz file")
     truth_as: str = option(
         "auto",
-        choices=("auto", CLASSES, VALUES),
-        help="Whether y holds classes or values to predict; by default what it evidently does",
+        choices=("auto", CLASSES, VALUES, OBJECTS),
+        help="Whether y holds classes, values to predict or objects to detect; by default the one "
+        "of the first two that it evidently does",
     )
 
     inputs: dict[str, Array] | None = state()
@@ -64,6 +67,8 @@ class NpzDataset(WholeDataset):
         self.prepared(self.inputs)
         if self.truth is None:
             return "none"
+        if self.truth_as == OBJECTS:
+            return "detection"
         return "classification" if self.truth.dtype.kind in "iu" else "regression"
 
     def prepare(self) -> None:

@@ -29,7 +29,10 @@ from edge_tester.core.results.values import PERCENTILES, Value
 from edge_tester.core.results.words import NOT_AVAILABLE, amount, plural, span, unit_for
 from edge_tester.core.statistics.percentiles import missing_values
 
-_OF_SAMPLES: Final = {"Accuracy", "Top-5 accuracy", "Mean squared error"}
+_OF_SAMPLES: Final = {
+    *("Accuracy", "Top-5 accuracy", "Mean squared error"),
+    *("mAP at IoU 0.50 to 0.95", "mAP at IoU 0.50"),
+}
 
 
 class Figure(msgspec.Struct, frozen=True):

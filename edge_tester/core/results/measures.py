@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from edge_tester.core.detection import detections_of
 from edge_tester.core.figures import Quality
 from edge_tester.core.results.parts import (
     Component,
@@ -20,6 +21,7 @@ from edge_tester.core.results.values import Value, latency_values, with_interval
 from edge_tester.core.results.words import (
     Kind,
 )
+from edge_tester.core.statistics.detection import precision_intervals
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
 from edge_tester.core.statistics.ranking import roc_area
 from edge_tester.core.statistics.regression import regression_intervals
@@ -78,6 +80,8 @@ MEASURES = (
     Measure("accuracy", "Accuracy", "percent"),
     Measure("top5", "Top-5 accuracy", "percent"),
     Measure("auc", "Area under the ROC curve", "number"),
+    Measure("map", "mAP at IoU 0.50 to 0.95", "percent"),
+    Measure("map50", "mAP at IoU 0.50", "percent"),
     Measure("mse", "Mean squared error", "number"),
     Measure("mae", "Mean absolute error", "number"),
     Measure("r2", "R²", "number"),
@@ -101,7 +105,7 @@ MEASURES = (
     Measure("load", "Load", "time"),
     Measure("quantized", "Quantized weights", "percent"),
 )
-QUALITY = ("accuracy", "top5", "auc", "mse", "mae", "r2")
+QUALITY = ("accuracy", "top5", "auc", "map", "map50", "mse", "mae", "r2")
 """Keys of the measures of how good the answers are."""
 
 
@@ -126,6 +130,8 @@ def measure_all(record: Measured) -> dict[str, Value]:
             values["auc"] = _area(record.predictions)
     if quality.task == "regression":
         values |= _regression(record)
+    if quality.task == "detection":
+        values |= _detection(record)
     values |= latency_values([np.array(one.target_ns) for one in record.replicates])
     if _until_precise(record) and values["p50"].number is not None:
         medians = [float(np.median(one.target_ns)) for one in record.replicates if one.target_ns]
@@ -153,6 +159,19 @@ def _area(kept: Predictions) -> Value:
         return Value(None, why="it needs samples of both classes")
     found = roc_area(known, [one == 1 for one in truth])
     return Value(found.area, (found.low, found.high))
+
+
+def _detection(record: Measured) -> dict[str, Value]:
+    """Return mean average precisions, with intervals over pictures where answers were kept."""
+    quality, kept = record.quality, record.predictions
+    intervals: Sequence[Any] = (None, None)
+    if kept.truth and len(kept.truth) == len(kept.predicted):
+        intervals = precision_intervals(detections_of(kept.predicted, kept.truth).classes())
+    numbers = {"map": quality.map, "map50": quality.map50}
+    return {
+        key: with_interval(number, interval) if number is not None else Value(None)
+        for (key, number), interval in zip(numbers.items(), intervals, strict=True)
+    }
 
 
 def _until_precise(record: Measured) -> bool:

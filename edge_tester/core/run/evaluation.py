@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_tester.core.classification import ClassificationAccumulator
 from edge_tester.core.dataset import Dataset
+from edge_tester.core.detection import DetectionAccumulator
 from edge_tester.core.errors import DatasetError, EdgeTesterError, OptionError
 from edge_tester.core.figures import Quality, Task
 from edge_tester.core.model import ModelWrapper
@@ -42,7 +43,7 @@ class Evaluation:
         # Class of the data set -> class of the model; None if each is the same.
         self._places: Array | None = None
         self.class_names = known or theirs
-        if self.task == "classification" and known and theirs:
+        if self.task in ("classification", "detection") and known and theirs:
             self._places = np.array([_place(name, known, model) for name in theirs], np.int64)
         elif self.task == "classification" and model.label_offset:
             self.class_names = _shifted(theirs, model.label_offset)
@@ -117,7 +118,11 @@ class Evaluation:
 
     def translated(self, truth: Array | None) -> Array | None:
         """Return the truth with the model's numbers for classes."""
-        if truth is None or self.task != "classification" or truth.dtype.kind not in "iu":
+        if truth is None:
+            return None
+        if self.task == "detection":
+            return self._translated_objects(truth)
+        if self.task != "classification" or truth.dtype.kind not in "iu":
             return truth
         return self._translated(truth)
 
@@ -163,6 +168,11 @@ class Evaluation:
             )
         return self._places[truth]
 
+    def _translated_objects(self, truth: Array) -> Array:
+        found, there = np.array(truth, np.float64), truth[..., 0] >= 0
+        found[..., 0][there] = self._translated(truth[..., 0][there].astype(np.int64))
+        return found
+
     def _advice(self, lowest: int, highest: int, scores: int) -> str:
         if lowest > 0 and highest - lowest < scores:
             return f"--label-offset {self._model.label_offset - lowest} makes them begin at 0."
@@ -188,6 +198,8 @@ def accumulator_for(
         return ClassificationAccumulator(class_names, threshold)
     if task == "regression":
         return RegressionAccumulator()
+    if task == "detection":
+        return DetectionAccumulator()
     return NoAccumulator()
 
 

@@ -36,6 +36,18 @@ class AnsweringModel(ModelWrapper):
         None,
         help="A single score above this means class 1; by default 0.5, or 0 if scores are logits",
     )
+    detections: str = option(
+        "none",
+        choices=("none", "tflite", "rows"),
+        help="How the model gives what it detects: not at all; as four outputs, boxes, classes, "
+        "scores and their number, as TFLite_Detection_PostProcess does; or as rows of left, top, "
+        "right, bottom, score, class in the output --output-index",
+    )
+    box_scale: float = option(
+        1.0,
+        help="Factor that makes coordinates of boxes parts of the picture: 0.0015625 for pixels of "
+        "640",
+    )
     batchless: bool = state(False)  # type: ignore[misc]
     place: int | None = state()
     """Where the evaluated output is among those that the runtime gives."""
@@ -88,7 +100,15 @@ class AnsweringModel(ModelWrapper):
         return outputs[self.place]
 
     def postprocess(self, outputs: Sequence[Array]) -> Array:
-        """Return the output that ``output_index`` names, with a batch axis."""
+        """Return the output that ``output_index`` names, with a batch axis; or the detections.
+
+        Returns
+        -------
+        ndarray of shape (batch, ...)
+            For detections (batch, detections, 6): class, score, top, left, bottom, right.
+        """
+        if self.detections == "tflite":
+            return self._four(outputs)
         place = self.output_index if self.place is None else self.place
         if place >= len(outputs):
             raise ModelError(
@@ -96,4 +116,33 @@ class AnsweringModel(ModelWrapper):
                 f"the number of outputs of {self.model_path}, got {place}."
             )
         chosen = np.asarray(outputs[place])
-        return chosen[np.newaxis] if self.batchless else chosen
+        chosen = chosen[np.newaxis] if self.batchless else chosen
+        return self._rows(chosen) if self.detections == "rows" else chosen
+
+    def _four(self, outputs: Sequence[Array]) -> Array:
+        if len(outputs) != 4 or outputs[0].ndim != 3 or outputs[0].shape[-1] != 4:
+            shapes = ", ".join(str(one.shape) for one in outputs)
+            raise ModelError(
+                f"{type(self).__name__}.detections is tflite, which is four outputs: boxes (batch, "
+                f"detections, 4), classes, scores and their number; {self.model_path} gives "
+                f"{shapes}."
+            )
+        boxes, classes, scores, counts = (np.asarray(one, np.float64) for one in outputs)
+        found = np.concatenate(
+            [classes[..., np.newaxis], scores[..., np.newaxis], boxes * self.box_scale], axis=2
+        )
+        beyond = np.arange(found.shape[1]) >= counts.reshape(-1, 1)
+        found[..., 0][beyond] = -1
+        return found
+
+    def _rows(self, rows: Array) -> Array:
+        if rows.ndim != 3 or rows.shape[-1] != 6:
+            raise ModelError(
+                f"{type(self).__name__}.detections is rows, which are left, top, right, bottom, "
+                f"score and class; output {self.output_index} of {self.model_path} has the shape "
+                f"{rows.shape}."
+            )
+        # An empty place has no score.
+        classes = np.where(rows[..., 4:5] > 0, rows[..., 5:6], -1)
+        boxes = rows[..., [1, 0, 3, 2]] * self.box_scale
+        return np.concatenate([classes, rows[..., 4:5], boxes], axis=2)

@@ -11,12 +11,15 @@ import msgspec
 import edge_tester
 from edge_tester.core.errors import RecordError, RemoteProtocolError
 from edge_tester.core.record import Machine, require_encodable
+from edge_tester.core.system.text import printable
 from edge_tester.core.wire.client import BlockAnswer
 from edge_tester.core.wire.payloads import Counters, Welcome
 
 # No clock of a target runs twice as fast as this one; what is short is let pass.
 _FASTEST_CLOCK = 2
 _SLACK_NS = 1_000_000_000
+# Names of processors and kernels are long.
+_FACT_CHARACTERS = 200
 
 
 def machine_of(welcome: Welcome) -> Machine:
@@ -35,7 +38,14 @@ def machine_of(welcome: Welcome) -> Machine:
         raise RemoteProtocolError(
             f"The target describes its machine wrongly: its load is {machine.load_average}."
         )
-    return machine
+    # Texts of others reach terminals and reports.
+    texts = {
+        name: printable(value, _FACT_CHARACTERS)
+        for name, value in msgspec.structs.asdict(machine).items()
+        if isinstance(value, str)
+    }
+    versions = {printable(name): printable(version) for name, version in machine.versions.items()}
+    return msgspec.structs.replace(machine, **texts, versions=versions)
 
 
 def version_remarks(welcome: Welcome) -> list[str]:
@@ -43,8 +53,8 @@ def version_remarks(welcome: Welcome) -> list[str]:
     if welcome.version == edge_tester.__version__:
         return []
     return [
-        f"The target has edge_tester {welcome.version}, this host {edge_tester.__version__}: they "
-        "may measure differently."
+        f"The target has edge_tester {printable(welcome.version)}, this host "
+        f"{edge_tester.__version__}: they may measure differently."
     ]
 
 

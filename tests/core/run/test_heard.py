@@ -55,6 +55,13 @@ def test_a_machine_that_is_none(machine):
         heard.machine_of(welcome(machine))
 
 
+def test_what_a_machine_calls_itself_moves_no_cursor():
+    said = {**MACHINE, "hostname": "a\x1b[2Jb", "cpu_model": "x" * 999}
+    found = heard.machine_of(welcome({**said, "versions": {"num\npy": "1\r2"}}))
+    assert ("a\ufffd[2Jb", 200) == (found.hostname, len(found.cpu_model))
+    assert {"num\ufffdpy": "1\ufffd2"} == found.versions
+
+
 def test_another_version_is_remarked():
     (remark,) = heard.version_remarks(welcome(version="9.9"))
     assert f"has edge_tester 9.9, this host {edge_tester.__version__}" in remark

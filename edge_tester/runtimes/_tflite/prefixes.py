@@ -1,0 +1,234 @@
+"""Beginnings of a .tflite graph, and what each further operator adds to their time.
+
+LiteRT's Python package has no profiler. So the graph is cut after each operator, the beginnings are
+timed in blocks that take turns in random order, and the time of an operator is a difference of
+medians: of the beginning with it, and of the one without. That is no measurement of the operator
+itself. Where a second half of the blocks tells otherwise than the first, there are no times.
+
+A beginning is the file with three lengths and one number changed: how many operators and outputs
+the main graph has, which its output is, and that there are no signatures. The first one has no
+operator. Source: schema.fbs of TensorFlow Lite for the fields.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import statistics
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from edge_tester.core.profiles import OperatorTime, Profile, told, unavailable
+from edge_tester.runtimes._tflite.tables import root
+
+TOOL = "beginnings of the graph, cut after each operator and timed in turns"
+# Places of fields in their tables.
+_MODEL_SUBGRAPHS, _MODEL_SIGNATURES = 2, 7
+_GRAPH_INPUTS, _GRAPH_OUTPUTS, _GRAPH_OPERATORS = 1, 2, 3
+_OUTPUTS = 2
+# Whole rounds over all beginnings; half of them is compared with the other half.
+_LEAST_ROUNDS, _MOST_ROUNDS = 8, 200
+# How long all rounds shall take, and how long the fewest may: a target ends what runs for a minute.
+_WANTED_NS, _BUDGET_NS = 2_000_000_000, 20_000_000_000
+_LEAST_BLOCK_NS = 200_000
+_MOST_IN_BLOCK = 50
+# Interpreters that are kept between rounds have copies of the file.
+_MOST_BYTES = 1 << 26
+# Below this rank correlation of the two halves, or above this part that they differ by, the
+# differences are noise. Seen: 0.95 to 0.998 with built-in kernels, 0.57 to 0.98 with XNNPACK.
+_LEAST_CORRELATION, _MOST_DIFFERING = 0.8, 0.25
+_FEW = 4
+_SEED = 0
+
+
+class Operator(NamedTuple):
+    """What is known of an operator without its time."""
+
+    type: str
+    name: str
+    outputs: int
+    dtypes: list[str]
+    delegate: str
+
+
+def beginning(content: bytes, operators: int) -> bytes:
+    """Return the file of a graph that ends after so many operators, 0 included.
+
+    Its output is the first one of the last operator that has any, or the first input.
+    """
+    made = bytearray(content)
+    with memoryview(content) as view:
+        model = root(view)
+        graph = next(model.tables(_MODEL_SUBGRAPHS))
+        kept = list(graph.tables(_GRAPH_OPERATORS))[:operators]
+        made_by = (n for one in reversed(kept) for n in _numbers(view, one.vector(_OUTPUTS)))
+        output = next(made_by, _numbers(view, graph.vector(_GRAPH_INPUTS))[0])
+        _put(made, graph.vector(_GRAPH_OPERATORS), operators)
+        _put(made, graph.vector(_GRAPH_OUTPUTS), 1)
+        _put(made, graph.vector(_GRAPH_OUTPUTS) + 4, output)
+        if place := model.vector(_MODEL_SIGNATURES):
+            _put(made, place, 0)
+    return bytes(made)
+
+
+def profile(
+    content: bytes,
+    interpreter_of: Callable[[bytes], Any],
+    feed: Callable[[Any], None],
+    operators: Sequence[Operator],
+) -> Profile:
+    """Return the differences between beginnings of a graph.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    interpreter_of : callable
+        Makes an interpreter of a file, its tensors allocated.
+    feed : callable
+        Sets its inputs.
+    operators : sequence of Operator
+        Those of the main graph, in their order.
+    """
+    total = len(operators)
+    benches = _Benches(content, interpreter_of, feed, keep=total * len(content) <= _MOST_BYTES)
+    estimate_ns = {n: benches.time_ns(n, 1) for n in range(total + 1)}
+    sizes = {
+        n: min(_MOST_IN_BLOCK, max(1, -(-_LEAST_BLOCK_NS // max(1, time_ns))))
+        for n, time_ns in estimate_ns.items()
+    }
+    round_ns = sum((sizes[n] + 1) * time_ns for n, time_ns in estimate_ns.items())
+    if _LEAST_ROUNDS * round_ns > _BUDGET_NS:
+        return unavailable(
+            TOOL,
+            f"{total} beginnings of the graph, {_LEAST_ROUNDS} times each, would take longer than "
+            f"{_BUDGET_NS / 1e9:.0f} s.",
+        )
+    rounds = max(_LEAST_ROUNDS, min(_MOST_ROUNDS, int(_WANTED_NS // max(1, round_ns)))) // 2 * 2
+    times_ns: dict[int, list[int]] = {n: [] for n in estimate_ns}
+    order, generator = list(estimate_ns), random.Random(_SEED)
+    for _ in range(rounds):
+        generator.shuffle(order)
+        for n in order:
+            times_ns[n].append(benches.time_ns(n, sizes[n]))
+    return _judged(times_ns, operators, benches.shapes, rounds * min(sizes.values()))
+
+
+def _judged(
+    times_ns: dict[int, list[int]],
+    operators: Sequence[Operator],
+    shapes: dict[int, list[int]],
+    inferences: int,
+) -> Profile:
+    """Return the differences, if the two halves of the rounds tell the same.
+
+    ``shapes`` are of the last output of each beginning, by its number of operators.
+    """
+    early, late = (_differences(times_ns, slice(half, None, 2)) for half in (0, 1))
+    differences = _differences(times_ns, slice(None))
+    size = sum(map(abs, differences))
+    differing = sum(abs(a - b) for a, b in zip(early, late, strict=True)) / size if size else 1.0
+    correlation = _rank_correlation(early, late) if len(differences) >= _FEW else 1.0
+    if correlation < _LEAST_CORRELATION or differing > _MOST_DIFFERING:
+        return unavailable(
+            TOOL,
+            "Its times did not repeat: of the two halves of the blocks, the rank correlation was "
+            f"{correlation:.2f} (needed: {_LEAST_CORRELATION}), and they differed by "
+            f"{100 * differing:.0f} % (at most: {100 * _MOST_DIFFERING:.0f} %). With built-in "
+            "kernels (--no-xnnpack) they often do.",
+        )
+    remarks = [f"The two halves of the blocks differed by {100 * differing:.0f} %."]
+    if len(differences) >= _FEW:
+        remarks[0] = f"{remarks[0][:-1]}, with a rank correlation of {correlation:.2f}."
+    if below := sum(one < 0 for one in differences):
+        remarks.append(f"{below} of {len(differences)} differences were below 0, and are 0 here.")
+    return told(
+        TOOL,
+        [
+            OperatorTime(
+                place=place,
+                type=one.type,
+                name=one.name,
+                time_ns=max(0, round(differences[place])),
+                # Of several outputs, the beginning gave one.
+                shapes=[shapes[place + 1]] if one.outputs == 1 else None,
+                dtypes=one.dtypes,
+                delegate=one.delegate,
+            )
+            for place, one in enumerate(operators)
+        ],
+        inferences,
+        differences=True,
+        whole_ns=round(statistics.median(times_ns[max(times_ns)])),
+        remarks=remarks,
+    )
+
+
+def _differences(times_ns: dict[int, list[int]], half: slice) -> list[float]:
+    """Return how much longer each beginning takes than the one with an operator less."""
+    medians = [statistics.median(times_ns[n][half]) for n in sorted(times_ns)]
+    return [late - early for early, late in itertools.pairwise(medians)]
+
+
+def _rank_correlation(some: Sequence[float], others: Sequence[float]) -> float:
+    import numpy as np
+
+    from edge_tester.core.statistics.percentiles import midranks
+
+    ranks = [midranks(np.array(one)) for one in (some, others)]
+    if any(np.ptp(one) == 0 for one in ranks):
+        return 0.0
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+class _Benches:
+    """Interpreters of beginnings, kept where there is memory for all of them."""
+
+    def __init__(
+        self,
+        content: bytes,
+        interpreter_of: Callable[[bytes], Any],
+        feed: Callable[[Any], None],
+        *,
+        keep: bool,
+    ) -> None:
+        self._content = content
+        self._interpreter_of = interpreter_of
+        self._feed = feed
+        self._keep = keep
+        self._kept: dict[int, Any] = {}
+        self.shapes: dict[int, list[int]] = {}
+
+    def time_ns(self, operators: int, inferences: int) -> int:
+        """Return the median time of a block of inferences, after one that nobody times."""
+        interpreter = self._kept.get(operators)
+        if interpreter is None:
+            interpreter = self._interpreter_of(beginning(self._content, operators))
+            if self._keep:
+                self._kept[operators] = interpreter
+        self._feed(interpreter)
+        invoke, clock = interpreter.invoke, time.perf_counter_ns
+        invoke()
+        if operators not in self.shapes:
+            # Some sizes are known only now.
+            output = interpreter.get_output_details()[0]["index"]
+            self.shapes[operators] = list(interpreter.get_tensor(output).shape)
+        times_ns = []
+        for _ in range(inferences):
+            begin_ns = clock()
+            invoke()
+            times_ns.append(clock() - begin_ns)
+        return round(statistics.median(times_ns))
+
+
+def _numbers(content: memoryview, place: int) -> list[int]:
+    if not place:
+        return []
+    (count,) = struct.unpack_from("<I", content, place)
+    return list(struct.unpack_from(f"<{count}i", content, place + 4))
+
+
+def _put(content: bytearray, place: int, number: int) -> None:
+    struct.pack_into("<i", content, place, number)

@@ -73,6 +73,23 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         """Sum of the times of all operators; their shares are of it [ns]."""
         return sum(one.time_ns for one in self.operators)
 
+    @property
+    def words(self) -> str:
+        """What must be known to read the times, in sentences."""
+        parts = [
+            f"Told by {self.tool}.",
+            "Profiled in a run of its own: times of a profiled run are longer than timed ones, "
+            "shares count.",
+            f"Each time is the {self.statistic} of {self.inferences:,} inferences"
+            + (f", in steps of {self.resolution_ns:,} ns." if self.resolution_ns > 1 else "."),
+        ]
+        if self.differences:
+            parts.append(
+                "It is a difference: how much longer the graph takes up to and with this operator "
+                "than without it."
+            )
+        return " ".join([*parts, *self.remarks])
+
     def share(self, operator: OperatorTime) -> float:
         """Return the part of an operator in all of them, 0 where none took any time."""
         return operator.time_ns / self.total_ns if self.total_ns else 0.0

@@ -39,7 +39,7 @@ def profile_of(
         The runtime failed, or what it says cannot be.
     """
     count = int(min(_MOST, max(_LEAST, _LASTING_NS / inference_ns))) if inference_ns > 0 else _LEAST
-    tell(f"Profiling {count} inferences in a process of their own")
+    tell("Profiling the operators, in a run of its own")
     return heard.profile_in(profiled(deployment.client, _first(feed).tensors, count))
 
 

@@ -86,7 +86,7 @@ def test_the_plot_shows_those_that_take_the_most_and_the_rest_as_one(tmp_path):
 
 
 def test_one_more_than_are_shown_is_shown_as_well(tmp_path):
-    assert "others" not in shown(tmp_path, profile(16), ".html")
+    assert "each less than these" not in shown(tmp_path, profile(16), ".html")
     assert "2 others" in shown(tmp_path, profile(17), ".html")
 
 

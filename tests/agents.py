@@ -140,10 +140,12 @@ def children_of(pid: int) -> list[int]:
     return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def echo_model(folder: Path, size: int = 4, inference_ns: int = 0) -> Artifact:
-    """Write an echo model: one input of ``size`` uint8, given back."""
+def echo_model(
+    folder: Path, size: int = 4, inference_ns: int = 0, dtype: str = "uint8"
+) -> Artifact:
+    """Write an echo model: one input of ``size`` numbers, given back."""
     path = folder / f"{size}-{inference_ns}.echo"
-    spec = {"name": "x", "shape": [None, size], "dtype": "uint8"}
+    spec = {"name": "x", "shape": [None, size], "dtype": dtype}
     path.write_text(json.dumps({"inputs": [spec], "outputs": [spec], "inference_ns": inference_ns}))
     return Artifact.from_file(path)
 

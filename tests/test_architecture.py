@@ -47,7 +47,7 @@ LAYERS = (
     "artifact record system.onnxmetadata quality run.watch",
     "results.answers",
     "results.verdicts",
-    "results.gate results.calibration",
+    "results.gate results.calibration results.capacity",
     "classification system.machine",
     "dataset meter onnxconversion pattern runtime runtimeprotocol",
     "wire.conversation profiles",

@@ -123,9 +123,19 @@ class ClassificationAccumulator(Accumulator):
         """
         scores = _scores(values)
         if scores.ndim == 1 and scores.dtype.kind == "f":
-            return [None if np.isnan(score) else float(score) for score in scores]
+            return [None if score != score else score for score in scores.tolist()]
         winners, known = _winners(scores, self.threshold)
-        return [int(w) if k else None for w, k in zip(winners, known, strict=True)]
+        pairs = zip(winners.tolist(), known.tolist(), strict=True)
+        return [winner if answered else None for winner, answered in pairs]
+
+    def class_scores(self, values: Array) -> list[float | None] | None:
+        """Return how much each of two classes is preferred, class 1 above class 0."""
+        scores = _scores(values)
+        if scores.ndim == 2 and scores.shape[1] == 2 and scores.dtype.kind == "f":
+            scores = scores[:, 1].astype(np.float64) - scores[:, 0]
+        if scores.ndim == 2 or scores.dtype.kind != "f":
+            return None
+        return [score if np.isfinite(score) else None for score in scores.tolist()]
 
     def settled(self, predictions: Sequence[Any]) -> list[Any]:
         """Return class indices also of single scores."""

@@ -59,6 +59,10 @@ class Accumulator:
         """Return one plain prediction per sample; :meth:`settled` makes them final."""
         raise NotImplementedError
 
+    def class_scores(self, values: Array) -> list[float | None] | None:
+        """Return one number per sample that sorts two classes; None where there is none."""
+        return None
+
     def settled(self, predictions: Sequence[Any]) -> list[Any]:
         """Return the predictions as a run record has them, when all samples were seen."""
         return list(predictions)

@@ -7,12 +7,17 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 import traceback
 from collections.abc import Iterator
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from edge_tester.core.errors import PluginError
 from edge_tester.core.options import Configurable, hint, path_of
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 # Role (also the folder's name) -> module and name of its base class.
 ROLES = {
@@ -166,10 +171,16 @@ def _raise(name: str) -> None:
     raise
 
 
-def _entry_points(role: str) -> Iterator[importlib.metadata.EntryPoint]:  # type: ignore[name-defined]
+def _entry_points(role: str) -> EntryPoints:
+    return _entry_points_along(tuple(sys.path), role)
+
+
+@functools.cache
+def _entry_points_along(path: tuple[str, ...], role: str) -> EntryPoints:
+    """Return those of all packages that are found along a path; reading them takes a while."""
     from importlib import metadata
 
-    yield from metadata.entry_points(group=f"edge_tester.{role}")
+    return metadata.entry_points(group=f"edge_tester.{role}")
 
 
 def _imported(name: str, wanted: str) -> ModuleType:

@@ -122,7 +122,7 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         shifted = values.astype(np.int32) - np.int32(self.zero_point or 0)
         return shifted.astype(np.float32) * np.float32(self.scale)
 
-    def conform(self, values: Array, *, overflowing: bool = False) -> Array:
+    def conform(self, values: Array, *, overflowing: bool = False, inferences: int = 1) -> Array:
         """Return real values as the model takes them: dtype, quantization, contiguous.
 
         What a value means never follows from its dtype: quantized tensors are quantized from
@@ -134,17 +134,22 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         values : ndarray of real values
         overflowing : bool, default=False
             Let finite values beyond the floating-point type become infinite, instead of an error.
+        inferences : int, default=1
+            How many the values are for, one after the other along the first axis.
 
         Raises
         ------
         InputError
             Shape or dtype do not fit, or values are lost; the message names both sides.
         """
-        if not self.accepts(values.shape):
+        shape = values.shape
+        if inferences > 1:
+            shape = (len(values) // inferences, *shape[1:])
+        if not self.accepts(shape):
             batch = self.shape[:1]
-            fixed = len(values.shape) == len(self.shape) and values.shape[1:] == self.shape[1:]
+            fixed = len(shape) == len(self.shape) and shape[1:] == self.shape[1:]
             raise InputError(
-                f"Input {self.name!r} takes {self.described()}, got {tuple(values.shape)} "
+                f"Input {self.name!r} takes {self.described()}, got {tuple(shape)} "
                 f"{values.dtype}."
                 + (f" Its batch is fixed: --inference-batch-size {batch[0]}." if fixed else "")
             )
@@ -253,6 +258,8 @@ class TensorCodec:
         # Offset, element count, dtype and shape of each tensor, once all are known.
         self._places: list[tuple[int, int, np.dtype[Any], Any]] = []
         self._nbytes = -1
+        # The same for the shapes that came last, which mostly come again.
+        self._told: tuple[bytes, list[tuple[int, int, np.dtype[Any], Any]], int] = (b"", [], -1)
         if all(spec.static for spec in specs):
             self._places, self._nbytes = self._placed(self._shapes)
 
@@ -296,9 +303,13 @@ class TensorCodec:
         """
         places, nbytes = self._places, self._nbytes
         if shapes:
-            found = _shapes_of(shapes)
-            if len(found) == len(self._specs):
-                places, nbytes = self._placed(found)
+            told = bytes(shapes)
+            if told != self._told[0]:
+                found = _shapes_of(told)
+                if len(found) == len(self._specs):
+                    self._told = told, *self._placed(found)
+            if told == self._told[0]:
+                _, places, nbytes = self._told
         if nbytes != len(payload):
             wanted = " + ".join(spec.described() for spec in self._specs)
             raise InputError(

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from edge_tester.core.record import Machine, RunRecord
+from edge_tester.core.results.patterns import query_latency_ns
+from edge_tester.core.results.values import PERCENTILES
 from edge_tester.core.results.words import NOT_AVAILABLE, amount, value_text
+from edge_tester.core.statistics.earlystopping import (
+    LOADGEN_CONFIDENCE,
+    early_stopping_estimate,
+)
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -45,7 +52,7 @@ def detail_tables(record: RunRecord) -> list[Table]:
         **_threshold(record),
         "Version of the record's schema": record.schema_version,
     }
-    tables = [_pairs("Run", run), _model(record)]
+    tables = [_pairs("Run", run), _model(record), *_early_stopping(record)]
     if record.model.inputs or record.model.outputs:
         tables.append(_tensors(record))
     tables.extend(
@@ -68,6 +75,30 @@ def detail_tables(record: RunRecord) -> list[Table]:
 def _threshold(record: RunRecord) -> dict[str, float]:
     threshold = record.quality.threshold
     return {} if threshold is None else {"A score means class 1 above": threshold}
+
+
+def _early_stopping(record: RunRecord) -> list[Table]:
+    """Return what MLPerf's LoadGen would report, for those who must report it."""
+    if record.pattern.kind == "query":
+        size = record.pattern.inferences_per_query
+        latencies = [query_latency_ns(one, size) for one in record.replicates]
+    elif record.pattern.kind == "inference":
+        latencies = [np.array(one.target_ns) for one in record.replicates]
+    else:
+        return []
+    latency_ns = np.concatenate(latencies) if latencies else np.empty(0)
+    rows = []
+    for key, fraction in PERCENTILES.items():
+        if fraction > 0.5:
+            found = early_stopping_estimate(latency_ns, fraction)
+            rows.append([key, "too few queries" if found is None else amount(found, "time")])
+    confidence = f"{100 * LOADGEN_CONFIDENCE:g} %"
+    note = (
+        f"Upper bounds that would hold in {confidence} if latencies were independent of each "
+        "other, which consecutive ones are not: for submissions that ask for them. The intervals "
+        "above do not assume it."
+    )
+    return [Table("MLPerf LoadGen's early-stopping estimates", [], rows, note=note)]
 
 
 def _model(record: RunRecord) -> Table:

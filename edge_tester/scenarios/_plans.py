@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from edge_tester.core import registry
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.model import ModelWrapper
@@ -11,7 +12,7 @@ from edge_tester.core.pattern import LoadPattern
 from edge_tester.core.run.plan import Measurement, Plan, single_stream
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.scenarios._choice import runtime_for
+from edge_tester.scenarios._choice import Chosen, runtime_for
 from edge_tester.scenarios._command import Parsed
 
 
@@ -38,3 +39,12 @@ def plan_of(parsed: Parsed, model: ModelWrapper, measurement: Measurement) -> Pl
     )
     # A data set is bound to the inputs of one model.
     return plan.fresh()
+
+
+def with_random_inputs(chosen: list[Chosen]) -> list[Chosen]:
+    """Add random inputs where a model is named and no data set."""
+    named = {one.role for one in chosen}
+    if "modelwrappers" in named and "datasets" not in named:
+        data = Chosen("datasets", registry.load("datasets", "random_inputs"), {})
+        return [*chosen, data]
+    return chosen

@@ -7,23 +7,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_tester.core import registry
 from edge_tester.core.errors import EdgeTesterError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.record import RunRecord
-from edge_tester.core.run.plan import Measurement
+from edge_tester.core.run.plan import Measurement, Plan
 from edge_tester.core.run.together import Job, run_together
 from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report import render_html
 from edge_tester.report.context import distinct
-from edge_tester.scenarios._choice import Chosen
+from edge_tester.scenarios import inference_client
 from edge_tester.scenarios._command import Command, Parsed
-from edge_tester.scenarios._plans import plan_of
+from edge_tester.scenarios._plans import plan_of, with_random_inputs
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 from edge_tester.scenarios._records import records_of
 from edge_tester.scenarios._show import comparison, verdicts
+from edge_tester.scenarios._yaml import blaming, read_mapping
 
 # For each model: long enough for several blocks in each replicate, which take turns.
 _DURATION_S = 5.0
@@ -47,49 +47,52 @@ class Comparing(Configurable):
     )
 
 
-def _complete(chosen: list[Chosen]) -> list[Chosen]:
-    """Add random inputs where no data set is named."""
-    named = {one.role for one in chosen}
-    if "modelwrappers" in named and "datasets" not in named:
-        data = Chosen("datasets", registry.load("datasets", "random_inputs"), {})
-        return [*chosen, data]
-    return chosen
-
-
 COMMAND = Command(
     "compare",
-    "Compare models, or run records. Two or more model files are run by turns on one target, in "
-    "fresh processes and random order, so that what disturbs the machine disturbs all of them. "
+    "Compare models, settings, targets, or run records. Two or more model files, or two or more "
+    "scenario files of edge-tester client (.yml), which may differ in anything, are run by turns, "
+    "in fresh processes and random order, so that what disturbs the machine disturbs all of them. "
     "Records (.json files, or a folder of them) that were measured apart are compared with the "
     "wider interval that this has. The verdict is faster, slower, equivalent (within --margin) "
-    "or unknown, and then how much more it takes to know. Settings and targets are compared by "
-    "edge-tester matrix.",
+    "or unknown, and then how much more it takes to know.",
     roles=("modelwrappers", "compilers", "runtimeprotocols", "runtimes", "datasets"),
     by_flag=("patterns",),
     extras=(Comparing, Measurement),
     repeated="modelwrappers",
-    complete=_complete,
+    complete=with_random_inputs,
 )
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     recorded = [word for word in arguments if _is_recorded(word)]
-    parsed = COMMAND.parse([word for word in arguments if word not in recorded])
+    described = [word for word in arguments if Path(word).suffix in (".yml", ".yaml")]
+    parsed = COMMAND.parse([word for word in arguments if word not in [*recorded, *described]])
     parsed.extra(Logging).start()
-    asked = parsed.extra(Comparing)
-    if recorded:
-        if parsed.parts:
-            raise OptionError(
-                f"edge-tester compare takes models or records, got both: {recorded[0]} is a record."
-            )
-        found = [one for word in recorded for one in records_of(Path(word))]
-    else:
-        found = _measured(parsed, list(arguments))
-    if len(found) < 2:
+    kinds = {"a record": recorded, "a scenario file": described, "a model": parsed.parts}
+    several = [kind for kind, given in kinds.items() if given]
+    if len(several) > 1:
         raise OptionError(
-            f"edge-tester compare needs two or more models or records, got {len(found)}."
+            "edge-tester compare takes models, scenario files or records, got "
+            f"{' and '.join(several)}."
         )
+    if recorded:
+        _compared(parsed, [one for word in recorded for one in records_of(Path(word))])
+        return
+    jobs = _jobs_described(parsed, [Path(word) for word in described])
+    _conducted(parsed, jobs or _jobs_of_models(parsed), ["edge-tester", "compare", *arguments])
+
+
+def conduct(parsed: Parsed) -> None:
+    """Do what a scenario file says."""
+    parsed.extra(Logging).start()
+    _conducted(parsed, _jobs_of_models(parsed), parsed.command_line)
+
+
+def _compared(parsed: Parsed, found: Sequence[tuple[Path, RunRecord]]) -> None:
+    """Print and write what a comparison comes to."""
+    asked = parsed.extra(Comparing)
+    _require_several(len(found))
     sources, records = zip(*found, strict=True)
     comparison(records)
     verdicts(records, sources, baseline=asked.baseline, margin=asked.margin / 100)
@@ -100,6 +103,13 @@ def main(arguments: Sequence[str]) -> None:
     print(f"Report: {report}")
 
 
+def _require_several(count: int) -> None:
+    if count < 2:
+        raise OptionError(
+            f"edge-tester compare needs two or more models, scenario files or records, got {count}."
+        )
+
+
 def _is_recorded(word: str) -> bool:
     path = Path(word)
     if path.is_dir():
@@ -107,32 +117,55 @@ def _is_recorded(word: str) -> bool:
     return path.suffix == ".json"
 
 
-def _measured(parsed: Parsed, arguments: Sequence[str]) -> list[tuple[Path, RunRecord]]:
-    """Run all models by turns; return the records of those that did not fail."""
-    directory = parsed.extra(Comparing).report_directory
+def _jobs_of_models(parsed: Parsed) -> list[Job]:
+    """Return what to run of models that differ in nothing else."""
     models = [part for _, part in parsed.parts if isinstance(part, ModelWrapper)]
-    if len(models) < 2:
-        raise OptionError(
-            f"edge-tester compare needs two or more models or records, got {len(models)}; usage: "
-            f"{COMMAND.usage}"
-        )
-    jobs = [
-        Job(plan_of(parsed, model, _measurement(parsed, name)), directory / f"{name}.json")
-        for name, model in _named(models).items()
+    names = _names([model.model_path for model in models])
+    measurement = parsed.extra(Measurement)
+    plans = [plan_of(parsed, model, measurement) for model in models]
+    return _jobs(parsed, dict(zip(names, plans, strict=True)))
+
+
+def _jobs_described(parsed: Parsed, paths: Sequence[Path]) -> list[Job]:
+    """Return what to run of scenario files; how to measure is as the flags say, for all alike."""
+    wanted = parsed.extra(Measurement).chosen_options()
+    plans = []
+    for path in paths:
+        content = read_mapping(path)
+        with blaming(path):
+            name = content.pop("scenario", None)
+            if name != inference_client.COMMAND.name:
+                raise OptionError(f"{path} must have the scenario 'client', got {name!r}.")
+            one = inference_client.COMMAND.read(content, str(path))
+            measurement = dataclasses.replace(one.extra(Measurement), **wanted)
+            plan = plan_of(one, one.needed(ModelWrapper), measurement)
+            plans.append(dataclasses.replace(plan, protocol=inference_client.link_of(one)))
+    return _jobs(parsed, dict(zip(_names(paths), plans, strict=True)))
+
+
+def _jobs(parsed: Parsed, plans: dict[str, Plan]) -> list[Job]:
+    directory = parsed.extra(Comparing).report_directory
+    return [
+        Job(dataclasses.replace(plan, measurement=_own(plan.measurement, name)), path)
+        for name, plan in plans.items()
+        for path in [directory / f"{name}.json"]
     ]
+
+
+def _conducted(parsed: Parsed, jobs: Sequence[Job], command_line: Sequence[str]) -> None:
+    """Run all by turns; compare those that did not fail."""
+    _require_several(len(jobs))
     with TerminalProgress() as progress:
-        outcomes = run_together(
-            jobs, observer=progress, command_line=["edge-tester", "compare", *arguments]
-        )
+        outcomes = run_together(jobs, observer=progress, command_line=command_line)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, EdgeTesterError):
-                progress.tell(f"{job.plan.model.model_path} failed: {outcome}")
+                progress.tell(f"{job.path.stem} failed: {outcome}")
     pairs = zip(jobs, outcomes, strict=True)
-    return [(job.path, one) for job, one in pairs if isinstance(one, RunRecord)]
+    _compared(parsed, [(job.path, one) for job, one in pairs if isinstance(one, RunRecord)])
 
 
-def _measurement(parsed: Parsed, name: str) -> Measurement:
-    measurement = parsed.extra(Measurement)
+def _own(measurement: Measurement, name: str) -> Measurement:
+    """Return how to measure one of several."""
     if not {"min_duration_s", "min_count"} & set(measurement.chosen_options()):
         measurement = dataclasses.replace(measurement, min_duration_s=_DURATION_S)
     if measurement.outputs_directory is not None:
@@ -141,12 +174,10 @@ def _measurement(parsed: Parsed, name: str) -> Measurement:
     return measurement
 
 
-def _named(models: Sequence[ModelWrapper]) -> dict[str, ModelWrapper]:
-    """Return models by names that no two of them have."""
-    paths = [model.model_path for model in models]
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return names of files that no two of them have."""
     stems = [path.stem for path in paths]
-    names = stems if len(set(stems)) == len(stems) else [path.name for path in paths]
-    return dict(zip(distinct(names), models, strict=True))
+    return distinct(stems if len(set(stems)) == len(stems) else [path.name for path in paths])
 
 
 if __name__ == "__main__":

@@ -47,20 +47,29 @@ def _answers(protocol: RuntimeProtocol) -> bool:
     return True
 
 
+def link_of(parsed: Parsed) -> RuntimeProtocol | None:
+    """Return the link that a command line or a scenario file means; None for an own agent.
+
+    Raises
+    ------
+    OptionError
+        It wants an agent of its own, and yet says where one is.
+    """
+    named = parsed.needed(RuntimeProtocol)
+    if parsed.extra(Target).start_agent:
+        if named.chosen_options():
+            raise OptionError(
+                "--start-agent starts an agent of its own, so these do not apply: "
+                f"{', '.join(named.chosen_options())}."
+            )
+        return None
+    return None if parsed.left_out("runtimeprotocols") and not _answers(named) else named
+
+
 def conduct(parsed: Parsed) -> None:
     """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
-    named = parsed.needed(RuntimeProtocol)
-    protocol: RuntimeProtocol | None = named
-    if parsed.extra(Target).start_agent:
-        if protocol is not None and protocol.chosen_options():
-            raise OptionError(
-                "--start-agent starts an agent of its own, so these do not apply: "
-                f"{', '.join(protocol.chosen_options())}."
-            )
-        protocol = None
-    elif parsed.left_out("runtimeprotocols") and not _answers(named):
-        protocol = None
+    protocol = link_of(parsed)
     directory, name = Path(parsed.trailing["report_directory"]), parsed.trailing["report_name"]
     with TerminalProgress() as progress:
         if protocol is None and not parsed.extra(Target).start_agent:

@@ -9,17 +9,22 @@ from pathlib import Path
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import hint
 from edge_tester.scenarios import (
+    compare,
     inference_client,
     inference_performance,
     inference_server,
     model_training,
+    throughput,
 )
 from edge_tester.scenarios._program import guard
 from edge_tester.scenarios._yaml import blaming, read_mapping
 
 SCENARIOS = {
     module.COMMAND.name: module
-    for module in (inference_client, inference_performance, inference_server, model_training)
+    for module in (
+        *(compare, inference_client, inference_performance),
+        *(inference_server, model_training, throughput),
+    )
 }
 
 

@@ -216,6 +216,21 @@ class TestRegression:
         assert deviations == first.squared_deviations
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([[0.2, 0.8], [0.5, 0.5]], [pytest.approx(0.6), 0.0]),
+        ([[0.25], [np.nan]], [0.25, None]),
+        ([0.5, np.inf], [0.5, None]),
+        ([[0.2, 0.3, 0.5]], None),
+    ],
+)
+def test_what_sorts_two_classes(values, expected):
+    assert expected == ClassificationAccumulator().class_scores(np.array(values))
+    assert ClassificationAccumulator().class_scores(np.array([1, 0])) is None
+    assert RegressionAccumulator().class_scores(np.array([[1.0, 2.0]])) is None
+
+
 def test_no_task_counts_only():
     one, other = NoAccumulator(), NoAccumulator()
     one.update(np.zeros((3, 2)), None)

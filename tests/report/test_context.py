@@ -4,10 +4,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from scipy import stats
 
 from edge_tester.core.errors import OptionError
 from edge_tester.core.figures import Quality
-from edge_tester.core.record import ColdStart, Component, Memory, Predictions
+from edge_tester.core.record import ColdStart, Component, Memory, PatternFacts, Predictions
 from edge_tester.core.results.measures import MEASURES, figure_of, measure_all
 from edge_tester.core.results.values import Value
 from edge_tester.core.statistics.intervals import replicate_interval
@@ -250,6 +251,39 @@ def test_regression_has_its_own_columns():
     columns = {c.title: c for c in report_of([record(quality=quality), record()]).columns}
     assert ["0.2500", "not available"] == [c.text for c in columns["Mean squared error"].cells]
     assert ["not available"] * 2 == [c.text for c in columns["R²"].cells]
+
+
+def test_the_area_under_the_roc_curve_of_two_classes():
+    """By counting pairs: of 6, 5 are in order."""
+    kept = Predictions(
+        index=[0, 1, 2, 3, 4], truth=[0, 1, 0, 1, 0], predicted=[0] * 5, scores=[0, 3, 1, 2, 2.5]
+    )
+    found = measure_all(record(predictions=kept))["auc"]
+    assert 5 / 6 == pytest.approx(found.number)
+    assert found.interval[0] < 5 / 6 < found.interval[1] <= 1
+    view = report_of([record(predictions=kept)]).views[0]
+    assert "0.8333" == {one.title: one.text for one in view.figures}["Area under the ROC curve"]
+    for changes, why in (
+        ({"truth": [1] * 5}, "samples of both classes"),
+        ({"scores": [0, None, 1, 2, 3]}, "not every sample has a score"),
+    ):
+        lacking = measure_all(record(predictions=msgspec.structs.replace(kept, **changes)))["auc"]
+        assert lacking.number is None and why in lacking.why
+    assert "auc" not in measure_all(record())
+
+
+def test_what_loadgen_would_report_is_among_the_details():
+    def rows(**changes):
+        tables = report_of([record(**changes)]).views[0].details
+        return [one for one in tables if "LoadGen" in one.title]
+
+    times = [1000 * (one + 1) for one in range(100)]
+    (table,) = rows(replicates=[replicate(times[:50]), replicate(times[50:])])
+    # The third largest of 100: three or fewer above the 90th percentile have less than 1 %.
+    assert stats.binom.cdf(3, 100, 0.1) < 0.01 < stats.binom.cdf(4, 100, 0.1)
+    assert [["p90", "98.00 µs"], ["p99", "too few queries"]] == table.rows
+    assert "if latencies were independent" in table.note
+    assert [] == rows(pattern=PatternFacts(kind="throughput"))
 
 
 def test_a_run_without_a_task_has_no_quality():

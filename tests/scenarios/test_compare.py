@@ -49,18 +49,74 @@ def test_records_are_compared_as_they_are(user, compared):
     assert "copy was measured apart from m.tflite" in said
 
 
+@pytest.fixture(scope="module")
+def described(user):
+    """Write scenario files of one model with one thread and with two."""
+    content = {
+        "scenario": "client",
+        "modelwrapper": {"class": "tflite_file", "model_path": "m.tflite"},
+        "dataset": {"class": "npz_file", "dataset_path": "data.npz"},
+        "runtime": {"class": "tflite", "num_threads": 1},
+    }
+    runtime = {"class": "tflite", "num_threads": 2}
+    files = {
+        "one": content,
+        "two": {**content, "runtime": runtime},
+        "other": {"scenario": "server"},
+    }
+    for name, said in files.items():
+        (user.folder / f"{name}.yml").write_text(yaml.safe_dump(said))
+    wrong = "scenario: client\nruntime: {class: tflite, threads: 2}\nmodelwrapper: m.tflite\n"
+    (user.folder / "wrong.yml").write_text(wrong)
+
+
+def test_settings_are_compared_by_scenario_files(user, described):
+    words = ("compare", "one.yml", "two.yml", "--report-directory", "settings", *QUICK)
+    said = " ".join(user.does(*words).split())
+    records = [read_record(user.folder / f"settings/{name}.json") for name in ("one", "two")]
+    assert records[0].together == records[1].together is not None
+    runtimes = [p.options for one in records for p in one.components if p.role == "runtime"]
+    assert [1, 2] == [one["num_threads"] for one in runtimes]
+    assert [3, 3] == [len(one.replicates) for one in records]
+    assert "No difference in accuracy is shown between one and two" in said
+
+
+def test_a_scenario_file_says_what_to_compare(user):
+    models = [
+        {"class": "tflite_file", "model_path": "m.tflite"},
+        {"class": "onnx_file", "model_path": "m.onnx"},
+    ]
+    content = {
+        "scenario": "compare",
+        "modelwrapper": models,
+        "dataset": {"class": "npz_file", "dataset_path": "data.npz", "limit": 100},
+        "report_directory": "by-file",
+        "replicates": 2,
+        "min_count": 20,
+    }
+    (user.folder / "compare.yml").write_text(yaml.safe_dump(content))
+    assert "No difference in accuracy" in " ".join(user.does("run", "compare.yml").split())
+    assert {"m.onnx.json", "m.tflite.json", "report.html"} == {
+        one.name for one in (user.folder / "by-file").iterdir()
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("m.tflite",), "two or more models or records, got 1"),
-        (("both/m.tflite.json",), "two or more models or records, got 1"),
-        (("both/m.tflite.json", "m.onnx"), "models or records, got both"),
+        (("m.tflite",), "two or more models, scenario files or records, got 1"),
+        (("both/m.tflite.json",), "two or more models, scenario files or records, got 1"),
+        (("both/m.tflite.json", "m.onnx"), "got a record and a model"),
+        (("one.yml",), "two or more models, scenario files or records, got 1"),
+        (("one.yml", "m.onnx"), "got a scenario file and a model"),
+        (("one.yml", "other.yml"), "other.yml, line 1 must have the scenario 'client', got"),
+        (("one.yml", "wrong.yml"), "wrong.yml, line 2: TFLiteRuntime has no option 'threads'"),
         (("m.tflite", "m.onnx", "--margin", "much"), "a number such as 1% is expected, got 'much'"),
         (("m.tflite", "m.onnx", "--margin", "-1%"), "margin"),
         (("both", "--baseline", "m.onx"), "did you mean 'm.onnx'"),
     ],
 )
-def test_mistakes_are_named(user, compared, words, message):
+def test_mistakes_are_named(user, compared, described, words, message):
     assert message in user.refused("compare", *words)
 
 

@@ -123,3 +123,27 @@ def test_models_are_compared_under_a_pattern(user):
     records = [read_record(path) for path in sorted(folder.glob("*.json"))]
     assert [5_000_000] * 2 == [one.pattern.deadline_ns for one in records]
     assert "Missed deadlines" in (folder / "report.html").read_text()
+
+
+def test_the_highest_rate_that_keeps_a_latency(user):
+    """Where nothing is in time, and where everything is."""
+    words = ("throughput", "m.tflite", "data.npz", "--replicates", 2, "--min-count", 200)
+    said = " ".join(
+        user.does(*words, "--latency-bound-ms", 1e-6, "--percentile", 90, "--probes", 2).split()
+    )
+    assert "No rate that was tried keeps 90 % of the queries within 1e-06 ms; the lowest" in said
+    where = ("--report-directory", "highest", "--limit", 50)
+    said = " ".join(
+        user.does(
+            *words, *where, "--latency-bound-ms", 1e4, "--percentile", 90, "--probes", 1
+        ).split()
+    )
+    assert "queries/s the target keeps 90 % of the queries within 10000 ms" in said
+    alone, probe = sorted((user.folder / "highest").glob("*.json"), reverse=True)
+    assert ("one-after-another", "inference") == (alone.stem, read_record(alone).pattern.kind)
+    record = read_record(probe)
+    (server,) = [part.options for part in record.components if part.role == "pattern"]
+    rate_hz = 1e9 / np.mean(read_record(alone).target_ns) / 2
+    assert rate_hz == pytest.approx(server["target_rate_hz"])
+    assert "query" == record.pattern.kind and len(record.target_ns) >= 200
+    assert "--latency-bound-ms" in user.refused(*words)

@@ -30,6 +30,7 @@ from edge_tester.core.results.words import (
 )
 from edge_tester.core.statistics.intervals import replicate_interval, wilson_interval
 from edge_tester.core.statistics.percentiles import missing_values
+from edge_tester.core.statistics.ranking import roc_area
 from edge_tester.core.statistics.regression import regression_intervals
 from edge_tester.core.statistics.sequential import sequence_interval
 
@@ -85,6 +86,7 @@ class Measure(NamedTuple):
 MEASURES = (
     Measure("accuracy", "Accuracy", "percent"),
     Measure("top5", "Top-5 accuracy", "percent"),
+    Measure("auc", "Area under the ROC curve", "number"),
     Measure("mse", "Mean squared error", "number"),
     Measure("mae", "Mean absolute error", "number"),
     Measure("r2", "R²", "number"),
@@ -108,7 +110,7 @@ MEASURES = (
     Measure("load", "Load", "time"),
     Measure("quantized", "Quantized weights", "percent"),
 )
-QUALITY = ("accuracy", "top5", "mse", "mae", "r2")
+QUALITY = ("accuracy", "top5", "auc", "mse", "mae", "r2")
 """Keys of the measures of how good the answers are."""
 _OF_SAMPLES: Final = {"Accuracy", "Top-5 accuracy", "Mean squared error"}
 
@@ -234,6 +236,8 @@ def measure_all(record: Measured) -> dict[str, Value]:
         values["accuracy"] = _share(quality.accuracy, quality.samples)
         if quality.top5_accuracy is not None:
             values["top5"] = _share(quality.top5_accuracy, quality.samples)
+        if record.predictions.scores is not None:
+            values["auc"] = _area(record.predictions)
     if quality.task == "regression":
         values |= _regression(record)
     values |= latency_values([np.array(one.target_ns) for one in record.replicates])
@@ -251,6 +255,18 @@ def measure_all(record: Measured) -> dict[str, Value]:
     values["size"] = Value(record.model.size_bytes)
     values["quantized"] = Value(record.model.quantized_weight_share)
     return values
+
+
+def _area(kept: Predictions) -> Value:
+    """Return how well scores tell two classes apart, with the interval of DeLong et al."""
+    scores, truth = kept.scores or [], kept.truth or []
+    known = [score for score in scores if score is not None]
+    if len(known) < len(scores) or len(scores) != len(truth):
+        return Value(None, why="not every sample has a score and a true class")
+    if len(set(truth)) != 2:
+        return Value(None, why="it needs samples of both classes")
+    found = roc_area(known, [one == 1 for one in truth])
+    return Value(found.area, (found.low, found.high))
 
 
 def _until_precise(record: Measured) -> bool:

@@ -171,6 +171,13 @@ class Predictions(Part, frozen=True, kw_only=True):
     index: Annotated[list[int], about("Index of the sample in the data set")]
     truth: list[Any] | None
     predicted: list[Any]
+    scores: Annotated[
+        list[float | None] | None,
+        about(
+            "Where there are two classes: the single score, or the score of class 1 less that of "
+            "class 0, which sort the samples; None for one that is no number"
+        ),
+    ] = None
 
 
 class Component(Part, frozen=True, kw_only=True, omit_defaults=True):

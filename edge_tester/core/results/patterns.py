@@ -93,13 +93,26 @@ def query_latency_ns(replicate: Replicate, size: int) -> Array:
     It is from the arrival, or from the begin of the first inference where there is none, to the end
     of the last one.
     """
-    found: list[int] = []
-    for block in replicate.blocks:
-        origins_ns = block.arrivals_ns or block.begins_ns
-        ends_ns = _ends_ns(block)
-        for first in range(0, len(ends_ns) - size + 1, size):
-            found.append(ends_ns[first + size - 1] - origins_ns[first])
-    return np.array(found, np.int64)
+    return np.concatenate(
+        [np.empty(0, np.int64), *(_query_latency_ns(block, size) for block in replicate.blocks)]
+    )
+
+
+def judged_ns(facts: PatternFacts, replicate: Replicate, batch_size: int) -> list[Array]:
+    """Return what comparisons judge of each block that has something of it [ns].
+
+    It is the latency of each query, where these are what a pattern is about; where it is
+    throughput, the time of a sample; otherwise the time of each inference.
+    """
+    if facts.kind == "query":
+        size = facts.inferences_per_query
+        found = [_query_latency_ns(block, size) for block in replicate.blocks]
+    elif facts.kind == "throughput":
+        spans = [(_span_ns(block), len(block.target_ns)) for block in replicate.blocks]
+        found = [np.array([span / count / batch_size]) for span, count in spans if span]
+    else:
+        found = [np.array(block.target_ns, np.int64) for block in replicate.blocks]
+    return [one for one in found if len(one)]
 
 
 def waiting_ns(replicate: Replicate) -> Array:
@@ -126,9 +139,7 @@ def busy_span_ns(replicate: Replicate) -> int:
 
     Nothing of what the link takes between blocks is in it.
     """
-    return sum(
-        _ends_ns(block)[-1] - block.begins_ns[0] for block in replicate.blocks if block.begins_ns
-    )
+    return sum(map(_span_ns, replicate.blocks))
 
 
 def overloaded(replicates: Sequence[Replicate]) -> bool:
@@ -215,6 +226,17 @@ def _at_most_one(value: Value) -> Value:
 
 def _busy_ns(replicate: Replicate) -> int:
     return sum(sum(block.target_ns) for block in replicate.blocks)
+
+
+def _query_latency_ns(block: Block, size: int) -> Array:
+    origins_ns, ends_ns = block.arrivals_ns or block.begins_ns, _ends_ns(block)
+    whole = len(ends_ns) - len(ends_ns) % size
+    first = np.array(origins_ns[:whole:size], np.int64)
+    return np.array(ends_ns[size - 1 : whole : size], np.int64) - first
+
+
+def _span_ns(block: Block) -> int:
+    return _ends_ns(block)[-1] - block.begins_ns[0] if block.begins_ns else 0
 
 
 def _ends_ns(block: Block) -> list[int]:

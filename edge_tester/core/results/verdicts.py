@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from edge_tester.core.record import Replicate, RunRecord
+from edge_tester.core.record import PatternFacts, Replicate, RunRecord
 from edge_tester.core.results.answers import shared_answers
+from edge_tester.core.results.patterns import judged_ns, overloaded
 from edge_tester.core.statistics.comparing import (
     Comparison,
     compare_apart,
@@ -18,6 +19,13 @@ from edge_tester.core.statistics.comparing import (
 )
 from edge_tester.core.statistics.paired import PairedAnswers, paired_answers
 from edge_tester.core.tensors import Array
+
+# What is compared where it is not the time of inferences.
+_JUDGED = {
+    "query": "Compared is the latency of queries, from their arrival to the end of their last "
+    "inference.",
+    "throughput": "Compared is the time of a sample, one over the throughput.",
+}
 
 
 class Versus(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +42,8 @@ class Versus(msgspec.Struct, frozen=True, kw_only=True):
         Whether the two were measured by turns, so that what disturbs the machine cancels out.
     answers : PairedAnswers or None
         To the same samples; None where these are not known to be the same, or no classes.
+    judged : str
+        What was compared if not the time of inferences, in a sentence.
     """
 
     name: str
@@ -42,6 +52,7 @@ class Versus(msgspec.Struct, frozen=True, kw_only=True):
     lacking: str = ""
     together: bool = False
     answers: PairedAnswers | None = None
+    judged: str = ""
 
 
 def findings(verdicts: Sequence[Versus]) -> list[str]:
@@ -56,6 +67,7 @@ def findings(verdicts: Sequence[Versus]) -> list[str]:
         one.lacking if one.latency is None else one.latency.sentence(one.baseline, one.name)
         for one in verdicts
     ]
+    found += dict.fromkeys(one.judged for one in verdicts if one.judged and one.latency)
     apart = [one.name for one in verdicts if one.latency is not None and not one.together]
     if apart:
         found.append(
@@ -129,6 +141,8 @@ def _versus(
 ) -> Versus:
     together = record.together is not None and record.together == baseline.together
     latency, lacking = None, ""
+    alike = record.pattern.kind == baseline.pattern.kind
+    kind = record.pattern.kind if alike else "inference"
     few = [
         one
         for one, run in ((baseline_name, baseline), (name, record))
@@ -140,11 +154,21 @@ def _versus(
             f"{'each have' if len(few) > 1 else 'has'} one replicate, and processes differ from "
             "each other: measure with --replicates 5."
         )
-    elif together and (ratios := ratios_of(baseline, record)) is not None:
+    elif grows := [
+        one
+        for one, run in ((baseline_name, baseline), (name, record))
+        if kind == "query" and overloaded(run.replicates)
+    ]:
+        lacking = (
+            f"Latencies of {baseline_name} and {name} cannot be compared: the queue of "
+            f"{' and '.join(grows)} grows, since arrivals come faster than they are served."
+        )
+    elif together and (ratios := ratios_of(baseline, record, kind)) is not None:
         latency = compare_pairs(ratios, margin)
     else:
         together = False
-        latency = compare_apart(medians_ns(baseline), medians_ns(record), margin)
+        ours, theirs = (medians_ns(run, kind) for run in (baseline, record))
+        latency = compare_apart(ours, theirs, margin)
     return Versus(
         name=name,
         baseline=baseline_name,
@@ -152,6 +176,7 @@ def _versus(
         lacking=lacking,
         together=together,
         answers=_paired(record, baseline),
+        judged=_JUDGED.get(kind, ""),
     )
 
 
@@ -160,22 +185,27 @@ def measured_replicates(record: RunRecord) -> list[Replicate]:
     return [one for one in record.replicates if any(block.target_ns for block in one.blocks)]
 
 
-def medians_ns(record: RunRecord) -> list[float]:
-    """Return the median latency of each replicate [ns]."""
-    return [float(np.median(np.concatenate(_blocks(one)))) for one in measured_replicates(record)]
+def medians_ns(record: RunRecord, kind: str = "inference") -> list[float]:
+    """Return the median of what is judged of each replicate [ns]."""
+    found = [_blocks(record, one, kind) for one in measured_replicates(record)]
+    return [float(np.median(np.concatenate(blocks))) for blocks in found if blocks]
 
 
-def ratios_of(baseline: RunRecord, record: RunRecord) -> list[float] | None:
+def ratios_of(
+    baseline: RunRecord, record: RunRecord, kind: str = "inference"
+) -> list[float] | None:
     """Return the ratios of the median latencies of each pair of replicates, None below two.
 
     Parameters
     ----------
     baseline, record : RunRecord
         That were measured together.
+    kind : str
+        Of the load pattern whose results are judged; ``inference`` takes the time of inferences.
     """
     # The replicates of one number ran by turns; one that ended early has fewer blocks.
     pairs = [
-        (_blocks(one), _blocks(other))
+        (_blocks(baseline, one, kind), _blocks(record, other, kind))
         for one, other in zip(baseline.replicates, record.replicates, strict=False)
     ]
     found = [
@@ -186,8 +216,9 @@ def ratios_of(baseline: RunRecord, record: RunRecord) -> list[float] | None:
     return found if len(found) >= 2 else None
 
 
-def _blocks(replicate: Replicate) -> list[Array]:
-    return [np.array(block.target_ns, np.int64) for block in replicate.blocks if block.target_ns]
+def _blocks(record: RunRecord, replicate: Replicate, kind: str) -> list[Array]:
+    facts = record.pattern if record.pattern.kind == kind else PatternFacts()
+    return judged_ns(facts, replicate, record.batch_size)
 
 
 def _paired(record: RunRecord, baseline: RunRecord) -> PairedAnswers | None:

@@ -125,6 +125,10 @@ class Evaluation:
         """Return a prediction per sample; :meth:`settled` makes them final."""
         return self._accumulator.predicted(scores)
 
+    def class_scores(self, scores: Array) -> list[float | None] | None:
+        """Return one number per sample that sorts two classes; None where there is none."""
+        return self._accumulator.class_scores(scores)
+
     def settled(self, predictions: Sequence[Any]) -> list[Any]:
         """Return the predictions as a run record has them, when all samples were seen."""
         return self._accumulator.settled(predictions)

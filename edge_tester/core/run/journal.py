@@ -29,7 +29,7 @@ from edge_tester.core.record import (
     write_record,
 )
 from edge_tester.core.run.recording import closed
-from edge_tester.core.run.tally import Tally, settled
+from edge_tester.core.run.tally import Tally, of_all, settled
 
 SUFFIX = ".journal"
 _VERSION = 2
@@ -234,13 +234,15 @@ def _record_of(opened: Opened, kept: list[Kept]) -> RunRecord | None:
     truth = [value for one in kept for value in one.predictions.truth or []]
     index = [value for one in kept for value in one.predictions.index]
     predicted = [value for one in kept for value in one.predictions.predicted]
+    scores = [value for one in kept for value in one.predictions.scores or []]
     return closed(
         opened.record,
         replicates,
         Predictions(
             index=index,
-            truth=truth if len(truth) == len(index) else None,
+            truth=of_all(truth, index),
             predicted=settled(predicted, last.quality),
+            scores=of_all(scores, index) or None,
         ),
         last.quality,
         incomplete_reason=_REASON,

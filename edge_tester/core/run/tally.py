@@ -52,6 +52,7 @@ class Tally:
         self._indices: list[int] = []
         self._truth: list[Any] = []
         self._predicted: list[Any] = []
+        self._scores: list[float | None] = []
 
     @property
     def replicates(self) -> list[Replicate]:
@@ -91,14 +92,13 @@ class Tally:
             with uninterrupted():
                 self._count(answers, Predictions(index=[], truth=[], predicted=[]))
             return 0
-        scores, outputs = [], []
-        for batch, found in zip(answers.batches, answers.outputs, strict=True):
-            # Views of what the next answer overwrites.
-            owned = [np.array(output) for output in found]
-            scores.append(self.feed.answered(batch, owned))
-            if self._files.used:
-                count = len(batch.indices)
-                outputs.append([self.feed.divided(output, count) for output in owned])
+        scores = self.feed.answered(answers.batches, answers.outputs)
+        pairs = zip(answers.batches, answers.outputs, strict=True) if self._files.used else ()
+        # Views of what the next answer overwrites.
+        outputs = [
+            [self.feed.divided(np.array(output), len(batch.indices)) for output in found]
+            for batch, found in pairs
+        ]
         predictions = self._predictions(answers, scores)
         self._files.append(outputs)
         with uninterrupted():
@@ -107,11 +107,11 @@ class Tally:
 
     def predictions(self) -> Predictions:
         """Return all answers, as a record has them."""
-        known = len(self._truth) == len(self._indices)
         return Predictions(
             index=self._indices,
-            truth=self._truth if known else None,
+            truth=of_all(self._truth, self._indices),
             predicted=self.evaluation.settled(self._predicted),
+            scores=of_all(self._scores, self._indices) or None,
         )
 
     def _replicate(self, *, complete: bool) -> Replicate:
@@ -125,28 +125,33 @@ class Tally:
         )
 
     def _predictions(self, answers: Answers, scores: list[Array]) -> Predictions:
-        truth: list[Any] = []
-        for batch in answers.batches:
-            known = self.evaluation.translated(batch.truth)
-            truth += [] if known is None else known.tolist()
+        truth = None
+        if all(batch.truth is not None for batch in answers.batches):
+            parts = joined([batch.truth for batch in answers.batches if batch.truth is not None])
+            translated = [self.evaluation.translated(part) for part in parts]
+            truth = [one for part in translated if part is not None for one in part.tolist()]
+        class_scores = [self.evaluation.class_scores(part) for part in scores]
         return Predictions(
-            index=[int(index) for batch in answers.batches for index in batch.indices],
-            truth=truth if answers.batches[0].truth is not None else None,
-            predicted=[one for s in scores for one in self.evaluation.predicted(s)],
+            index=np.concatenate([batch.indices for batch in answers.batches]).tolist(),
+            truth=truth,
+            predicted=[one for part in scores for one in self.evaluation.predicted(part)],
+            scores=[one for part in class_scores if part is not None for one in part] or None,
         )
 
     def _keep(self, answers: Answers, scores: list[Array], predictions: Predictions) -> None:
         truths = [batch.truth for batch in answers.batches]
-        known = [truth for truth in truths if truth is not None]
+        known = joined([truth for truth in truths if truth is not None])
         together = joined(scores)
-        if len(together) == 1 and len(known) == len(truths):
-            self.evaluation.update(together[0], np.concatenate(known))
+        if len(together) == len(known) == 1 and all(one is not None for one in truths):
+            self.evaluation.update(together[0], known[0])
         else:
-            for one, truth in zip(scores, truths, strict=True):
+            each = np.split(scores[0], len(truths)) if len(scores) < len(truths) else scores
+            for one, truth in zip(each, truths, strict=True):
                 self.evaluation.update(one, truth)
         self._indices += predictions.index
         self._truth += predictions.truth or []
         self._predicted += predictions.predicted
+        self._scores += predictions.scores or []
         self._files.commit()
         self._count(answers, predictions)
 
@@ -157,6 +162,11 @@ class Tally:
         self.memory = memory_of(answers.counters)
         self.idle_w = dict(answers.counters.idle_w)
         self._kept(self, answers.block, predictions)
+
+
+def of_all(values: list[Any], indices: list[int]) -> list[Any] | None:
+    """Return values that there are for every sample; None where they are not."""
+    return values if len(values) == len(indices) else None
 
 
 def settled(predicted: list[Any], quality: Quality) -> list[Any]:

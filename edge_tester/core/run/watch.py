@@ -50,14 +50,17 @@ class InputWatch:
         ]
         self._begun = False
 
-    def conform(self, values: Sequence[Array], *, counted: bool = True) -> list[Array]:
-        """Return the tensors of one inference.
+    def conform(
+        self, values: Sequence[Array], *, counted: bool = True, inferences: int = 1
+    ) -> list[Array]:
+        """Return the tensors of one inference, or of several along the first axis.
 
         Parameters
         ----------
         values : sequence of ndarray
         counted : bool, default=True
             Whether to count; not where the same values were counted before.
+        inferences : int, default=1
 
         Raises
         ------
@@ -66,7 +69,7 @@ class InputWatch:
             data evidently are not made for the model; later ones are counted.
         """
         tensors = [
-            one.conform(real, overflowing=self._begun, counted=counted)
+            one.conform(real, self._begun, counted, inferences)
             for one, real in zip(self._inputs, values, strict=True)
         ]
         self._begun = True
@@ -97,8 +100,8 @@ class _Input:
         self.held = _held(spec)
         self.calibrated = calibrated
 
-    def conform(self, real: Array, *, overflowing: bool, counted: bool) -> Array:
-        tensor = self.spec.conform(real, overflowing=overflowing)
+    def conform(self, real: Array, overflowing: bool, counted: bool, inferences: int) -> Array:
+        tensor = self.spec.conform(real, overflowing=overflowing, inferences=inferences)
         if not counted:
             return tensor
         self.values += real.size
@@ -182,20 +185,41 @@ class OutputWatch:
         self._differ = False
         self._constant = True
 
-    def see(self, tensors: Sequence[Array], outputs: Sequence[Array], answer: Array) -> None:
-        """Take inputs and real-valued outputs of one inference, and what is evaluated of them."""
-        self._inferences += 1
+    def see(
+        self, tensors: Sequence[Sequence[Array]], outputs: Sequence[Array], answers: Array
+    ) -> None:
+        """Take what went through some inferences.
+
+        Parameters
+        ----------
+        tensors : sequence of sequences of ndarray
+            Inputs of each inference.
+        outputs : sequence of ndarray
+            Real-valued; of several inferences one after the other along the first axis.
+        answers : ndarray
+            What is evaluated of them, likewise.
+        """
+        count = len(tensors)
+        self._inferences += count
         for index, values in enumerate(outputs):
             if values.dtype.kind == "f" and not np.isfinite(values).all():
-                self._nan[index] += bool(np.isnan(values).any())
-                self._infinite[index] += bool(np.isinf(values).any())
+                rows = values.reshape(count, -1)
+                self._nan[index] += int(np.isnan(rows).any(axis=1).sum())
+                self._infinite[index] += int(np.isinf(rows).any(axis=1).sum())
+        size = len(answers) // count
+        for number, given in enumerate(tensors):
+            if not self._constant:
+                return
+            self._compare(given, answers[number * size : (number + 1) * size])
+
+    def _compare(self, tensors: Sequence[Array], answer: Array) -> None:
         if self._first is None:
             self._first = [np.array(one) for one in tensors], np.array(answer)
-        elif self._constant:
-            self._constant = same_tensors(self._first[1], answer)
-            if not self._differ:
-                pairs = zip(self._first[0], tensors, strict=True)
-                self._differ = not all(same_tensors(mine, theirs) for mine, theirs in pairs)
+            return
+        self._constant = same_tensors(self._first[1], answer)
+        if not self._differ:
+            pairs = zip(self._first[0], tensors, strict=True)
+            self._differ = not all(same_tensors(mine, theirs) for mine, theirs in pairs)
 
     def remarks(self) -> list[str]:
         """Return what was seen, in words."""

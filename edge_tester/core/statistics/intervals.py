@@ -48,8 +48,8 @@ def replicate_interval(values: Sequence[float]) -> Interval | None:
     return math.exp(middle - half), math.exp(middle + half)
 
 
-def wilson_interval(hits: int, count: int) -> Interval:
-    """Return the 95 % interval of a share, such as an accuracy.
+def wilson_interval(hits: int, count: int, confidence: float = CONFIDENCE) -> Interval:
+    """Return the interval of a share, such as an accuracy.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ def wilson_interval(hits: int, count: int) -> Interval:
         From 0 to ``count``.
     count : int
         At least 1.
+    confidence : float, default=0.95
 
     Returns
     -------
@@ -76,7 +77,7 @@ def wilson_interval(hits: int, count: int) -> Interval:
     """
     if not 0 <= hits <= count or count == 0:
         raise RecordError(f"A share needs 0 to {count} hits of at least 1, got {hits} of {count}.")
-    quantile = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    quantile = NormalDist().inv_cdf((1 + confidence) / 2)
     share, squared = hits / count, quantile**2
     middle = share + squared / (2 * count)
     spread = quantile * math.sqrt(share * (1 - share) / count + squared / (4 * count**2))
@@ -85,13 +86,16 @@ def wilson_interval(hits: int, count: int) -> Interval:
     return (0.0 if hits == 0 else low, 1.0 if hits == count else high)
 
 
-def shares_interval(hits: Sequence[int], counts: Sequence[int]) -> Interval:
-    """Return the 95 % interval of a share that was counted in several replicates.
+def shares_interval(
+    hits: Sequence[int], counts: Sequence[int], confidence: float = CONFIDENCE
+) -> Interval:
+    """Return the interval of a share that was counted in several replicates.
 
     Parameters
     ----------
     hits, counts : sequence of int
         Of each replicate; counts are at least 1.
+    confidence : float, default=0.95
 
     Returns
     -------
@@ -104,7 +108,7 @@ def shares_interval(hits: Sequence[int], counts: Sequence[int]) -> Interval:
     edition, 1977, section 6.4, since what happens within a replicate is not independent; at least
     as wide as :func:`wilson_interval` of all together, which holds where replicates do not differ.
     """
-    low, high = wilson_interval(sum(hits), sum(counts))
+    low, high = wilson_interval(sum(hits), sum(counts), confidence)
     number = len(counts)
     if number < 2:
         return low, high
@@ -112,5 +116,5 @@ def shares_interval(hits: Sequence[int], counts: Sequence[int]) -> Interval:
     share = float(found.sum() / sizes.sum())
     differences = (found - share * sizes) / sizes.mean()
     error = math.sqrt(float((differences**2).sum()) / (number - 1) / number)
-    half = student_quantile((1 + CONFIDENCE) / 2, number - 1) * error
+    half = student_quantile((1 + confidence) / 2, number - 1) * error
     return max(0.0, min(low, share - half)), min(1.0, max(high, share + half))

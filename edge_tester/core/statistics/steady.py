@@ -78,7 +78,8 @@ def steadiness_of(latency_ns: Sequence[float] | Array) -> Steadiness:
     OOPSLA 2017. Other than theirs, levels count as the same up to a relative difference
     (:data:`NEGLIGIBLE`), and a level to which latencies came back is no warm-up.
     """
-    values = np.asarray(latency_ns, np.float64)
+    # What a clock calls nothing took less than a nanosecond.
+    values = np.maximum(np.asarray(latency_ns, np.float64), 1.0)
     size = max(_INFERENCES, math.ceil(len(values) / _POINTS))
     count = len(values) // size
     if count < 2 * SHORTEST:

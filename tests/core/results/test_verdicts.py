@@ -4,8 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_tester.core.record import PatternFacts
 from edge_tester.core.results.verdicts import compared, findings, medians_ns
 from tests.core.results.series import answered, disturbed, measured
+from tests.core.results.test_patterns import MILLISECOND_NS, served
 from tests.report.records import record
 
 MARGIN = 0.02
@@ -122,3 +124,36 @@ def test_medians_are_those_of_replicates():
     assert [np.median(replicate.target_ns) for replicate in one.replicates] == pytest.approx(
         medians_ns(one)
     )
+
+
+def under(name, kind, utilisation, service_ns):
+    """A record of five replicates, at each of which the same requests arrive whoever serves."""
+    parts = []
+    for number in range(5):
+        gaps_ns = np.random.default_rng(number).exponential(MILLISECOND_NS / utilisation, 400)
+        parts.append(served(gaps_ns.cumsum().astype(int), [service_ns] * 400))
+    return record(name, replicates=parts, pattern=PatternFacts(kind=kind), together="t")
+
+
+def test_queries_are_compared_by_their_latency():
+    """Five percent more service time are more than five percent of waiting."""
+    old, new = under("old", "query", 0.8, MILLISECOND_NS), under("new", "query", 0.8, 1_050_000)
+    one = verdict([old, new])
+    assert "slower" == one.latency.verdict and one.latency.ratio > 1.08
+    assert any("the latency of queries, from their arrival" in text for text in findings([one]))
+    plain = [msgspec.structs.replace(run, pattern=PatternFacts()) for run in (old, new)]
+    assert 1.05 == pytest.approx(verdict(plain).latency.ratio)
+    # Unlike patterns have inferences in common.
+    assert 1.05 == pytest.approx(verdict([old, plain[1]]).latency.ratio)
+    assert not verdict([old, plain[1]]).judged
+    overdone = verdict([old, under("new", "query", 0.8, 1_500_000)])
+    assert overdone.latency is None and "the queue of new grows" in overdone.lacking
+
+
+def test_throughput_is_compared_by_the_time_of_a_sample():
+    """Twice as many samples in an inference that takes 1.5 times as long."""
+    old, new = (under(name, "throughput", 2.0, MILLISECOND_NS) for name in ("old", "new"))
+    slow = under("new", "throughput", 2.0, 1_500_000)
+    one = verdict([old, msgspec.structs.replace(slow, batch_size=2)])
+    assert 0.75 == pytest.approx(one.latency.ratio, rel=0.01)
+    assert "faster" == one.latency.verdict and "one over the throughput" in one.judged

@@ -59,9 +59,10 @@ class Told(Observer):
 
 
 def plan(folder, runtime=None, count=10, **measurement):
-    model = EchoModel(model_path=echo_model(folder).path)
-    values = np.arange(count * 4, dtype=np.uint8).reshape(count, 4)
-    dataset = npz(folder, x=values, y=np.arange(count) % 4)
+    """Two classes, so that there are scores."""
+    model = EchoModel(model_path=echo_model(folder, 2, dtype="float32").path)
+    values = np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32)
+    dataset = npz(folder, x=values, y=np.arange(count) % 2)
     return plan_of(model, dataset, runtime or EchoRuntime(), **measurement)
 
 
@@ -83,6 +84,7 @@ def assert_recovered(path, made):
     assert "ended without a word" in record.incomplete_reason
     assert path.stem == record.name
     assert made.predictions == record.predictions
+    assert len(record.predictions.scores) == record.quality.samples
     assert made.quality == record.quality
     assert made.blocks == record.blocks
     assert made.cold_start == record.cold_start

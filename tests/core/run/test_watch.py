@@ -83,7 +83,7 @@ class TestOutputs:
         for index, output in enumerate(outputs):
             given = np.array([index]) if inputs is None else inputs[index]
             values = np.array([output], np.float32)
-            watch.see([given], [values], values)
+            watch.see([[given]], [values], values)
         return watch.remarks()
 
     def test_answers_that_are_no_numbers(self):

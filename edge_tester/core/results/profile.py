@@ -49,7 +49,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     operators: Annotated[list[OperatorTime], _about("Empty where the times are not available")] = []
     inferences: Annotated[int, _about("From how many each time was computed", ge=0)] = 0
     statistic: Annotated[
-        Literal["median", "mean"], _about("Of the times of one operator over the inferences")
+        Literal["median", "mean", "first decile"],
+        _about("Of the times of one operator over the inferences"),
     ] = "median"
     differences: Annotated[
         bool,

@@ -54,8 +54,12 @@ def executors(interpreter: Any, asked_for: int) -> list[tuple[dict[str, Any], in
         return None
     real = [operation for operation in operations if operation["op_name"] != "DELEGATE"]
     parts = [operation for operation in operations if operation["op_name"] == "DELEGATE"]
+    # Below 0 is what an operation leaves out: no tensor, and the same for all of them.
     producers = {
-        tensor: operation for operation in real for tensor in operation["outputs"].tolist()
+        tensor: operation
+        for operation in real
+        for tensor in operation["outputs"].tolist()
+        if tensor >= 0
     }
     inside_asked, inside_xnnpack = (
         _inside(some, producers) for some in (parts[:asked_for], parts[asked_for:])

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 # By the numbers of :func:`executors`; of several delegates asked for, nothing tells which.
 _EXECUTORS = ("delegate", "XNNPACK", "built-in kernels")
+_BUILT_IN = 2
+# What these pass on is no tensor, so that nothing tells what a delegate took with them.
+_RESOURCES = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 
 
 class Asked(NamedTuple):
@@ -69,7 +72,9 @@ def profile(asked: Asked, interpreter: Any, interpreter_of: Callable[..., Any]) 
     if found is None:
         return unavailable(prefixes.TOOL, "This interpreter does not tell its operators.")
     tensors = {one["index"]: one for one in interpreter.get_tensor_details()}
-    operators = [_operator(one, executor, tensors) for one, executor in found]
+    kinds = {one["op_name"] for one, _ in found}
+    sure = {executor for _, executor in found} == {_BUILT_IN} or not kinds & _RESOURCES
+    operators = [_operator(one, executor if sure else None, tensors) for one, executor in found]
 
     def made(content: bytes) -> Any:
         beginning = interpreter_of(model_content=content)
@@ -87,7 +92,7 @@ def profile(asked: Asked, interpreter: Any, interpreter_of: Callable[..., Any]) 
 
 
 def _operator(
-    one: dict[str, Any], executor: int, tensors: dict[int, dict[str, Any]]
+    one: dict[str, Any], executor: int | None, tensors: dict[int, dict[str, Any]]
 ) -> prefixes.Operator:
     import numpy as np
 
@@ -97,7 +102,7 @@ def _operator(
         name=str(outputs[0]["name"]) if outputs else "",
         outputs=len(outputs),
         dtypes=[np.dtype(output["dtype"]).name for output in outputs],
-        delegate=_EXECUTORS[executor],
+        delegate=None if executor is None else _EXECUTORS[executor],
     )
 
 

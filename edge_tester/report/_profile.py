@@ -52,7 +52,7 @@ def profile_table(profile: Profile | None) -> Table | None:
         for one in profile.operators
     ]
     head = ["Place", "Operator", "Name", "Output", "Run by", f"Time ({unit.name})", "Share (%)"]
-    return Table(TITLE, head, rows, texts=5, note=profile.words)
+    return Table("Time of all operators", head, rows, texts=5, note=profile.words)
 
 
 def profile_drawing(view: RecordView) -> Drawing | None:

@@ -172,6 +172,7 @@ def test_times_that_do_not_repeat_are_no_times():
     noise = judged([100] * 8, [150, 250] * 4, [450, 300] * 4)
     assert [] == noise.operators
     assert "did not repeat" in noise.unavailable
+    assert noise.unavailable.endswith("With built-in kernels (--no-xnnpack) they often do.")
     # Nearly all is of one operator; which of the others takes more, the halves do not agree on.
     odd = [sum((1000, 10, 14, 10, 14, 10, 14)[:n]) for n in range(8)]
     even = [sum((1000, 14, 10, 14, 10, 14, 10)[:n]) for n in range(8)]

@@ -31,6 +31,7 @@ from edge_tester.core.profiles import OperatorTime, Profile, told, unavailable
 from edge_tester.runtimes._tflite.tables import root
 
 TOOL = "beginnings of the graph, cut after each operator and timed in turns"
+BUILT_IN = "built-in kernels"
 # Places of fields in their tables.
 _MODEL_SUBGRAPHS, _MODEL_SIGNATURES = 2, 7
 _GRAPH_INPUTS, _GRAPH_OUTPUTS, _GRAPH_OPERATORS = 1, 2, 3
@@ -151,12 +152,17 @@ def _judged(
     differing = sum(abs(a - b) for a, b in zip(early, late, strict=True)) / size if size else 1.0
     correlation = _rank_correlation(early, late) if len(differences) >= _FEW else 1.0
     if correlation < _LEAST_CORRELATION or differing > _MOST_DIFFERING:
+        delegated = any(one.delegate != BUILT_IN for one in operators)
         return unavailable(
             TOOL,
             "Its times did not repeat: of the two halves of the blocks, the rank correlation was "
             f"{correlation:.2f} (needed: {_LEAST_CORRELATION}), and they differed by "
-            f"{100 * differing:.0f} % (at most: {100 * _MOST_DIFFERING:.0f} %). With built-in "
-            "kernels (--no-xnnpack) they often do.",
+            f"{100 * differing:.0f} % (at most: {100 * _MOST_DIFFERING:.0f} %). "
+            + (
+                "With built-in kernels (--no-xnnpack) they often do."
+                if delegated
+                else "They may where less else runs on the target."
+            ),
         )
     remarks = [f"The two halves of the blocks differed by {100 * differing:.0f} %."]
     if len(differences) >= _FEW:

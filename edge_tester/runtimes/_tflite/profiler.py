@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from edge_tester.core.tensors import Array
 
 # By the numbers of :func:`executors`; of several delegates asked for, nothing tells which.
-_EXECUTORS = ("delegate", "XNNPACK", "built-in kernels")
-_BUILT_IN = 2
+_EXECUTORS = ("delegate", "XNNPACK", prefixes.BUILT_IN)
+_BUILT_IN = _EXECUTORS.index(prefixes.BUILT_IN)
 # What these pass on is no tensor, so that nothing tells what a delegate took with them.
 _RESOURCES = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "report": ("render_report", "render run records as HTML, RST or Markdown"),
     "gate": ("gate", "pass, or fail with status 1, as a run is worse than another by too much"),
     "export": ("export", "write run records as a table"),
+    "energy": ("energy", "add what an external meter read to a run record"),
     "recover": ("recover", "make a record of what a run that was killed has measured"),
     "onnx-conversion": ("onnx_conversion", "see which models survive the way through ONNX"),
     "run": ("run_file", "run a scenario that a YAML file describes"),

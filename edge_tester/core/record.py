@@ -17,7 +17,7 @@ import msgspec
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import RecordError
 from edge_tester.core.figures import Quality
-from edge_tester.core.results.measures import Figure, figures_of, told
+from edge_tester.core.results.figures import Figure, figures_of, told
 from edge_tester.core.results.parts import (
     Block,
     ColdStart,

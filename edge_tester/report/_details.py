@@ -155,6 +155,10 @@ def _facts(machine: Machine) -> dict[str, str]:
         "Load average": NOT_AVAILABLE if load is None else ", ".join(f"{x:.2f}" for x in load),
         "Boot": machine.boot_id or NOT_AVAILABLE,
     }
+    if machine.cpus is not None:
+        facts["Processors used"] = ", ".join(map(str, machine.cpus))
+    if machine.priority:
+        facts["Niceness"] = str(machine.priority)
     facts.update({f"{name} version": version for name, version in machine.versions.items()})
     return facts
 

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from edge_tester.core.record import Machine, RunRecord
-from edge_tester.core.results.measures import Figure, Measure, figure_of, measure_all
+from edge_tester.core.results.figures import Figure, figure_of
+from edge_tester.core.results.measures import Measure, measure_all
 from edge_tester.core.results.values import PERCENTILES, Value
 from edge_tester.core.results.verdicts import Versus, compared, findings
 from edge_tester.core.results.words import moment, plural

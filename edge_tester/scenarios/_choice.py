@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,10 +40,12 @@ class Chosen(NamedTuple):
     preset: dict[str, Any]
 
 
-def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> list[Chosen]:
+def choose(
+    words: Sequence[str], roles: Sequence[str], repeated: Collection[str] = ()
+) -> list[Chosen]:
     """Find the class for each word; roles may be left out.
 
-    Their order tells which role a name is of that several have. The role ``repeated`` may come
+    Their order tells which role a name is of that several have. The roles ``repeated`` may come
     several times.
 
     Raises
@@ -57,7 +59,7 @@ def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> li
         if len(words) == len(roles) and not repeated:
             found = _found(word, [roles[position]])
         else:
-            taken = {one.role for one in chosen if one.role != repeated}
+            taken = {one.role for one in chosen if one.role not in repeated}
             free = [role for role in roles if role not in taken]
             found = _found_in_order(word, remaining, free, roles)
         if len(found) > 1:
@@ -71,7 +73,7 @@ def choose(words: Sequence[str], roles: Sequence[str], repeated: str = "") -> li
         chosen.append(found[0])
         role = found[0].role
         if role in remaining:
-            remaining = remaining[remaining.index(role) + (role != repeated) :]
+            remaining = remaining[remaining.index(role) + (role not in repeated) :]
     return chosen
 
 

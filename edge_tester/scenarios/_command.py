@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
@@ -46,8 +46,8 @@ class Command:
         Whose flags the command takes besides those of the classes.
     trailing : sequence of str
         Names of the plain arguments after the classes.
-    repeated : str
-        Role of which several classes may be named; several take no flags.
+    repeated : collection of str
+        Roles of which several classes may be named; several take no flags.
     default_trailing : callable, optional
         Gives what plain arguments are where they are left out; without it they may not be.
     complete : callable
@@ -64,7 +64,7 @@ class Command:
         required: Sequence[str] = (),
         extras: Sequence[type[Configurable]] = (),
         trailing: Sequence[str] = (),
-        repeated: str = "",
+        repeated: Collection[str] = (),
         default_trailing: Callable[[Parsed], dict[str, str]] | None = None,
         complete: Completion = lambda chosen: chosen,
     ) -> None:
@@ -106,8 +106,8 @@ class Command:
             allow_abbrev=False,
             formatter_class=_formatter(wants_help),
         )
-        several = sum(c.role == self._repeated for c in chosen) > 1
-        plain = {c.cls for c in chosen if several and c.role == self._repeated}
+        roles = [c.role for c in chosen]
+        plain = {c.cls for c in chosen if c.role in self._repeated and roles.count(c.role) > 1}
         combine(parser, [*(c.cls for c in chosen if c.cls not in plain), *self._extras])
         _apply_presets(parser, chosen)
         namespace, unknown = parser.parse_known_args(flags)
@@ -159,7 +159,7 @@ class Command:
         chosen: list[Chosen] = []
         for key, role in keys.items():
             values = mapping.get(key, [])
-            if isinstance(values, list) and key in mapping and role != self._repeated:
+            if isinstance(values, list) and key in mapping and role not in self._repeated:
                 raise OptionError(f"{source}: {key} must be one class, got a list.")
             for value in values if isinstance(values, list) else [values]:
                 chosen.append(chosen_from(value, role, f"{source}: {key}"))
@@ -192,7 +192,7 @@ class Command:
         for role in self._roles:
             one = role_schema(role)
             several = {"type": "array", "items": one}
-            properties[role[:-1]] = {"anyOf": [one, several]} if role == self._repeated else one
+            properties[role[:-1]] = {"anyOf": [one, several]} if role in self._repeated else one
         for cls in self._extras:
             properties.update(json_schema(cls)["properties"])
         properties.update({name: {"type": "string"} for name in self._trailing})
@@ -285,7 +285,7 @@ class Command:
     def _merged(self, chosen: list[Chosen], by_role: Mapping[str, str]) -> list[Chosen]:
         """Add the classes that flags name, in the order of the roles."""
         for role, word in by_role.items():
-            if any(one.role == role for one in chosen) and role != self._repeated:
+            if any(one.role == role for one in chosen) and role not in self._repeated:
                 raise OptionError(f"--{role[:-1]} {word}: the command names one of the {role} too.")
             chosen = [*chosen, *choose([word], [role])]
         return sorted(chosen, key=lambda one: self._roles.index(one.role))

@@ -9,7 +9,7 @@ from typing import Any
 from edge_tester.core.backends import backend
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.record import Profile, RunRecord
-from edge_tester.core.results.measures import told
+from edge_tester.core.results.figures import told
 from edge_tester.core.results.words import amount, shortened
 from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report.context import report_of

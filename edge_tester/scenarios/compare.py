@@ -58,7 +58,7 @@ COMMAND = Command(
     roles=("modelwrappers", "compilers", "runtimeprotocols", "runtimes", "datasets"),
     by_flag=("patterns",),
     extras=(Comparing, Measurement),
-    repeated="modelwrappers",
+    repeated=("modelwrappers",),
     complete=with_random_inputs,
 )
 

@@ -16,6 +16,10 @@ from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._program import Logging, guard
 
+# What disturbs the target is always counted; it costs nothing during an inference. Counters of
+# the processor come first: they count the threads that a process starts after them.
+_STANDING = ("hardware", "system", "thermal")
+
 
 def serve(
     protocol: RuntimeProtocol,
@@ -54,10 +58,11 @@ def conduct(parsed: Parsed) -> None:
         raise OptionError(
             "No runtime is installed here whose models are data: name one, or say --serve-code."
         )
-    # What disturbs the target is always counted; it costs nothing during an inference.
-    meters = [registry.load("meters", "system")(), *(part for _, part in parsed.parts)]
-    counting = [one for one in meters if isinstance(one, Meter)]
-    serve(parsed.needed(RuntimeProtocol), runtimes, agent, counting)
+    named = [part for _, part in parsed.parts if isinstance(part, Meter)]
+    standing = [registry.load("meters", name) for name in _STANDING]
+    others = [cls() for cls in standing if cls not in map(type, named)]
+    meters = [*(one for one in others if isinstance(one, Meter)), *named]
+    serve(parsed.needed(RuntimeProtocol), runtimes, agent, meters)
 
 
 def _complete(chosen: list[Chosen]) -> list[Chosen]:
@@ -81,7 +86,7 @@ COMMAND = Command(
     "serves the one client at its standard input and output, as through ssh.",
     roles=("runtimeprotocols", "runtimes", "meters"),
     extras=(Agent,),
-    repeated="runtimes",
+    repeated=("runtimes", "meters"),
     complete=_complete,
 )
 

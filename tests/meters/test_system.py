@@ -109,6 +109,23 @@ def test_a_quiet_machine_is_not_told():
     assert [] == disturbances(record().blocks, MACHINE)
 
 
+def test_more_threads_than_processors_are_told():
+    (text,) = disturbances([], MACHINE, 5)
+    assert "5 threads on 4 processors" in text
+    assert [] == disturbances([], MACHINE, 4) == disturbances([], MACHINE, "many")
+
+
+def test_waiting_is_no_work_of_others():
+    """A frame of 10 ms in each of 100 seconds, in which the system did as much again."""
+    blocks = [
+        msgspec.structs.replace(
+            one, target_ns=[10 * MILLISECOND_NS] * 50, cpu_time_ns=500 * MILLISECOND_NS
+        )
+        for one in grown(machine_busy_s=1.0, elapsed_s=50.0)
+    ]
+    assert [] == disturbances(blocks, MACHINE)
+
+
 def test_a_governor_that_saves_power_is_told():
     (text,) = disturbances([], msgspec.structs.replace(MACHINE, governor="powersave"))
     assert "'powersave'" in text

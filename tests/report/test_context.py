@@ -9,7 +9,8 @@ from scipy import stats
 from edge_tester.core.errors import OptionError
 from edge_tester.core.figures import Quality
 from edge_tester.core.record import ColdStart, Component, Memory, PatternFacts, Predictions
-from edge_tester.core.results.measures import MEASURES, figure_of, measure_all
+from edge_tester.core.results.figures import figure_of
+from edge_tester.core.results.measures import MEASURES, measure_all
 from edge_tester.core.results.values import Value
 from edge_tester.core.statistics.intervals import replicate_interval
 from edge_tester.core.statistics.percentileinterval import percentile_interval

@@ -44,6 +44,15 @@ class Agent(Configurable):
         60.0, minimum=0.1, unit="s", help="Time that nothing may come of a model on its way"
     )
 
+    pin_cpus: tuple[int, ...] = option(
+        (), help="Processors that models may run on, by their numbers; all by default"
+    )
+    priority: int | None = option(
+        None,
+        minimum=-20,
+        maximum=19,
+        help="Niceness of models: below 0 they come before others, which needs a privilege",
+    )
     store_directory: Path | None = option(
         None,
         help="Folder where uploaded models are kept, to be used by later agents too; by default "
@@ -107,6 +116,8 @@ class Agent(Configurable):
             runtimes=[(path_of(type(r)), r.to_options()) for r in runtimes],
             meters=[(path_of(type(m)), m.to_options()) for m in meters],
             store=str(self.store_directory or scratch.store),
+            pin_cpus=list(self.pin_cpus),
+            priority=self.priority,
             turn=str(scratch.turn) if protocol.several else "",
             log_level=logging.getLogger("edge_tester").getEffectiveLevel(),
         )

@@ -54,6 +54,10 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
         What clients may use, and what counts beside time and memory.
     store : str
         Folder where uploaded models are kept.
+    pin_cpus : list of int
+        Processors that it may run on; all that its parent may for none.
+    priority : int, optional
+        Its niceness.
     turn : str
         What to lock while a model loads or runs; empty where there are no other sessions.
     log_level : int
@@ -68,6 +72,8 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: list[tuple[str, dict[str, Any]]]
     meters: list[tuple[str, dict[str, Any]]] = []
     store: str
+    pin_cpus: list[int] = []
+    priority: int | None = None
     turn: str = ""
     log_level: int
     control: int = -1

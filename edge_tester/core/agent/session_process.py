@@ -24,7 +24,7 @@ from edge_tester.core.agent.session import Session
 from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.agent.storage import Store
 from edge_tester.core.agent.turn import Turn
-from edge_tester.core.errors import EdgeTesterError, ProtocolError
+from edge_tester.core.errors import EdgeTesterError, ProtocolError, RuntimeStateError
 from edge_tester.core.meter import Meter
 from edge_tester.core.options import Configurable, path_of
 from edge_tester.core.registry import load, name_of
@@ -82,6 +82,7 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     control = socket.socket(fileno=settings.control)
     status = Status(settings.status)
     try:
+        _take_place(settings)
         runtimes, meters = _runtimes(settings), _meters(settings)
     except EdgeTesterError as error:
         report(control, Failed(str(error)))
@@ -131,6 +132,31 @@ def _meters(settings: SessionSettings) -> list[Meter]:
     for meter in meters:
         meter.open()
     return meters
+
+
+def _take_place(settings: SessionSettings) -> None:
+    """Go to the processors and the priority that the target's owner chose for models.
+
+    Before anything is imported: threads inherit both.
+
+    Raises
+    ------
+    RuntimeStateError
+        The system refuses.
+    """
+    try:
+        if settings.pin_cpus:
+            os.sched_setaffinity(0, settings.pin_cpus)
+        if settings.priority is not None:
+            os.setpriority(os.PRIO_PROCESS, 0, settings.priority)
+    except (OSError, AttributeError) as error:
+        usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        raise RuntimeStateError(
+            f"--pin-cpus {','.join(map(str, settings.pin_cpus)) or 'not set'} and --priority "
+            f"{settings.priority} cannot be had here: {error}. This process may use the processors "
+            f"{', '.join(map(str, usable)) or 'that the system gives it'}; priorities below 0 need "
+            "the privilege CAP_SYS_NICE."
+        ) from error
 
 
 def _runtimes(settings: SessionSettings) -> list[Runtime]:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from edge_tester.core.results.conditions import clocks_hz, quarters, temperatures_c
+from edge_tester.core.results.energy import lasting_s
 from edge_tester.core.results.parts import Block, Machine
+from edge_tester.core.results.words import plural
 
 # Of what lasted less, ticks of 10 ms tell nothing.
 _LEAST_S: Final = 0.3
 # Processors that others keep busy, share of time that a hypervisor takes, and interruptions of
 # the model's process above which figures are not those of a quiet machine.
 _OTHERS, _STOLEN, _INTERRUPTED_PER_S = 0.2, 0.02, 200.0
+# Part of its clock that it lost from the first quarter to the last, and heat at which most
+# processors are about to lose some.
+_SLOWED, _HOT_C = 0.03, 80.0
 
 
-def disturbances(blocks: Sequence[Block], target: Machine) -> list[str]:
+def disturbances(blocks: Sequence[Block], target: Machine, threads: object = None) -> list[str]:
     """Return what disturbed a run.
 
     Parameters
@@ -22,6 +28,8 @@ def disturbances(blocks: Sequence[Block], target: Machine) -> list[str]:
     blocks : sequence of Block
         Of all replicates.
     target : Machine
+    threads : object
+        How many the runtime said that it uses, if it said so.
     """
     found = []
     if target.governor not in (None, "performance"):
@@ -29,8 +37,14 @@ def disturbances(blocks: Sequence[Block], target: Machine) -> list[str]:
             f"The target's frequency governor is {target.governor!r}: with 'performance' its clock "
             "does not depend on what ran before."
         )
+    if isinstance(threads, int) and target.cpu_count and threads > target.cpu_count:
+        found.append(
+            f"The runtime used {threads} threads on {plural(target.cpu_count, 'processor')}: they "
+            "wait for each other."
+        )
+    found += _heat(blocks)
     measured = [one for one in blocks if "involuntary_switches" in one.readings]
-    lasted_s = sum(sum(one.target_ns) for one in measured) / 1e9
+    lasted_s = sum(map(lasting_s, measured))
     if lasted_s < _LEAST_S:
         return found
     total = {
@@ -59,5 +73,27 @@ def disturbances(blocks: Sequence[Block], target: Machine) -> list[str]:
         found.append(
             f"During inferences {total['major_page_faults']:.0f} pages had to be read from disk: "
             "the target is short of memory."
+        )
+    return found
+
+
+def _heat(blocks: Sequence[Block]) -> list[str]:
+    found = []
+    before_hz, after_hz = quarters(clocks_hz(blocks))
+    if after_hz < (1 - _SLOWED) * before_hz:
+        found.append(
+            f"The target's clock fell from {before_hz / 1e9:.2f} to {after_hz / 1e9:.2f} GHz while "
+            "it was measured: it got too hot, or saves power."
+        )
+    events = sum(one.readings.get("throttle_events", 0.0) for one in blocks)
+    if events > 0:
+        found.append(
+            f"The target's processor lowered its clock {events:.0f} times because it was too hot."
+        )
+    hottest_c = max((one for one, _ in temperatures_c(blocks)), default=0.0)
+    if hottest_c > _HOT_C:
+        found.append(
+            f"The target reached {hottest_c:.0f} °C: at about that heat processors lower their "
+            "clock."
         )
     return found

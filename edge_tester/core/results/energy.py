@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from edge_tester.core.results.parts import Replicate
+from edge_tester.core.results.parts import Block, Replicate
 from edge_tester.core.statistics.intervals import Interval, replicate_interval
 
 
@@ -38,13 +38,26 @@ def energies_of(replicates: Sequence[Replicate]) -> list[Energy]:
 
     Notes
     -----
-    Idling is taken to go on during inferences, for as long as these took.
+    Idling is taken to go on during blocks, with all that lies between their inferences.
     """
     measured = [one for one in replicates if one.target_ns]
     if not measured:
         return []
     names = set.intersection(*(_counters(one) for one in measured))
     return [_energy(name, measured) for name in sorted(names)]
+
+
+def lasting_s(block: Block) -> float:
+    """Return how long a block took, with waiting, setting inputs and taking outputs [s].
+
+    Where nothing told it, it is as long as its inferences.
+    """
+    told_s = block.readings.get("elapsed_s")
+    if told_s is not None:
+        return told_s
+    if block.begins_ns:
+        return (block.begins_ns[-1] + block.target_ns[-1]) / 1e9
+    return sum(block.target_ns) / 1e9
 
 
 def estimated_j(replicates: Sequence[Replicate], power_w: float) -> float | None:
@@ -66,7 +79,7 @@ def _energy(name: str, replicates: Sequence[Replicate]) -> Energy:
     all_known = len(known) == len(idle)
     for one, idle_w in zip(replicates, idle, strict=True):
         energy_j = sum(block.readings[name] for block in one.blocks)
-        count, lasted_s = len(one.target_ns), sum(one.target_ns) / 1e9
+        count, lasted_s = len(one.target_ns), sum(map(lasting_s, one.blocks))
         counts.append(count)
         whole.append(energy_j / count)
         above.append((energy_j - (idle_w or 0.0) * lasted_s * all_known) / count)

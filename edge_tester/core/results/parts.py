@@ -200,9 +200,16 @@ class Machine(Part, frozen=True, kw_only=True):
     architecture: str
     cpu_model: str | None = None
     cpu_count: Annotated[int | None, about("Processors that the process might use")] = None
+    cpus: Annotated[
+        list[int] | None, about("Processors that could be used, by number; absent for all")
+    ] = None
+    priority: Annotated[int | None, about("Niceness; below 0 comes before others")] = None
     cpu_installed: Annotated[int | None, about("Processors that the machine has")] = None
     governor: Annotated[str | None, about("Frequency governor; None if not readable")] = None
     memory_bytes: int | None = None
     load_average: Annotated[list[float] | None, about("1, 5 and 15 minutes")] = None
+    clock_epoch_ns: Annotated[
+        int | None, about("Unix time at which the clock of blocks was 0 [ns]")
+    ] = None
     boot_id: Annotated[str | None, about("The same on host and target: one machine")] = None
     versions: Annotated[dict[str, str], about("Python and the packages that took part")] = {}

@@ -199,7 +199,9 @@ class Run:
                 *feed.remarks(at_chance=evaluation.at_chance()),
                 *evaluation.remarks(),
                 *clock_remarks(blocks),
-                *disturbances(blocks, opened.record.target),
+                *disturbances(
+                    blocks, opened.record.target, opened.record.runtime_facts.get("num_threads")
+                ),
                 *pattern_remarks(opened.record.pattern, tally.replicates),
             ],
         )

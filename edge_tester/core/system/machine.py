@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import resource
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,10 +36,13 @@ def describe_machine(distributions: Iterable[str] = ()) -> Machine:
         architecture=platform.machine(),
         cpu_model=_cpu_model(),
         cpu_count=usable_processors(),
+        cpus=_pinned_to(),
+        priority=os.getpriority(os.PRIO_PROCESS, 0),
         cpu_installed=os.cpu_count(),
         governor=_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_bytes=_memory_bytes(),
         load_average=list(os.getloadavg()),
+        clock_epoch_ns=time.time_ns() - time.perf_counter_ns(),
         boot_id=_text("/proc/sys/kernel/random/boot_id"),
         versions=versions,
     )
@@ -49,6 +53,14 @@ def usable_processors() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
+
+
+def _pinned_to() -> list[int] | None:
+    """Return the processors that this process may use, None if it may use all."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    usable = sorted(os.sched_getaffinity(0))
+    return usable if len(usable) < (os.cpu_count() or 0) else None
 
 
 def cpu_features() -> str:

@@ -69,3 +69,21 @@ def test_an_estimate_is_labelled_as_one_and_gives_way_to_a_measurement():
     assert "estimated" in title and "50.00 mJ" == found.text
     assert "an estimate: latency times 5 W, which nobody measured" == found.detail
     assert ["Energy per inference (battery)"] == list(figures(metered(7.0), nominal_power_w=5.0))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"readings": {"elapsed_s": 0.5}}, {"begins_ns": [90 * MILLISECOND_NS, 490 * MILLISECOND_NS]}],
+)
+def test_idling_goes_on_while_inferences_wait(told):
+    """Two inferences of 10 ms at 7 W within half a second, in which the rest is idle."""
+    energy_j = 0.48 * 2.0 + 0.02 * 7.0
+    block = Block(
+        start_ns=0,
+        target_ns=[10 * MILLISECOND_NS] * 2,
+        begins_ns=told.get("begins_ns", []),
+        readings={"battery_j": energy_j, **told.get("readings", {})},
+    )
+    one = msgspec.structs.replace(replicate([1]), blocks=[block], idle_w={"battery_j": 2.0})
+    (found,) = energies_of([one, one])
+    assert (energy_j / 2, 0.05) == pytest.approx((found.whole_j, found.above_idle_j))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edge_tester.core.record import Block, PatternFacts, Replicate
-from edge_tester.core.results.measures import MEASURES, figure_of, figures_of, measure_all
+from edge_tester.core.results.figures import figure_of, figures_of
+from edge_tester.core.results.measures import MEASURES, measure_all
 from edge_tester.core.results.patterns import (
     arrival_ns,
     overloaded,

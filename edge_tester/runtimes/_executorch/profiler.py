@@ -87,7 +87,6 @@ def profile_in(events: Sequence[Any], delegates: Sequence[str], count: int) -> P
                 OperatorTime(
                     place=len(operators),
                     type=_NUMBER.sub("", event.name).removeprefix(_CALL),
-                    name=event.name,
                     time_ns=median_ns(times_ns[_WARM_UP:]),
                     delegate=delegate if inside else _KERNELS,
                 )

@@ -220,3 +220,32 @@ def test_openvino_names_what_it_fused(onnx_file):
     assert first.delegate.startswith("CPU ")
     assert in_order(SHAPES, shapes_of(profile))
     assert "mean" == profile.statistic
+
+
+@pytest.mark.parametrize("kind", ["script", "exported"])
+def test_what_a_module_keeps_is_kept_over_a_profile(tmp_path, kind):
+    torch = pytest.importorskip("torch")
+
+    class Counts(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(1))
+
+        def forward(self, x):
+            self.seen.add_(1)
+            return x + self.seen
+
+    path, zeros = tmp_path / "m", np.zeros((1, 4), np.float32)
+    if kind == "script":
+        torch.jit.save(torch.jit.script(Counts()), path)
+        runtime = TorchScriptRuntime(input_shapes=("1,4",))
+    else:
+        torch.export.save(torch.export.export(Counts(), (torch.zeros(1, 4),)), path)
+        runtime = TorchExportedRuntime()
+    runtime.prepare()
+    runtime.load(path, 1)
+    for number in (1, 2, 3):
+        runtime.set_inputs([zeros])
+        runtime.run()
+        assert [number] * 4 == runtime.get_outputs()[0][0].tolist()
+        assert runtime.profile([zeros], 5).operators

@@ -24,6 +24,7 @@ COMMANDS = {
     "train": ("model_training", "train a model"),
     "report": ("render_report", "render run records as HTML, RST or Markdown"),
     "gate": ("gate", "pass, or fail with status 1, as a run is worse than another by too much"),
+    "instructions": ("instructions", "count the instructions of an inference with valgrind"),
     "export": ("export", "write run records as a table"),
     "energy": ("energy", "add what an external meter read to a run record"),
     "recover": ("recover", "make a record of what a run that was killed has measured"),

@@ -68,7 +68,7 @@ LAYERS = (
     "run.tally run.replication run.preparing",
     "run.journal",
     "run.running",
-    "run.benchmark run.together",
+    "run.benchmark run.together run.instructions",
     "run.matrix agent.bench agent.control agent.handshake agent.limits agent.output agent.storage",
     "agent.process agent.profiling",
     "agent.session agent.service",

@@ -20,7 +20,7 @@ def frame(records: Iterable[RunRecord | str | Path], rows: Rows = "run") -> Any:
     ----------
     records : iterable of RunRecord, str or Path
         Records, or their files.
-    rows : {'run', 'replicate', 'block', 'inference'}
+    rows : {'run', 'replicate', 'block', 'inference', 'operator'}
         What a row is of. Units are in the names of the columns.
 
     Raises

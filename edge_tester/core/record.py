@@ -31,6 +31,7 @@ from edge_tester.core.results.parts import (
     Replicate,
     about,
 )
+from edge_tester.core.results.profile import OperatorTime, Profile
 from edge_tester.core.results.tables import rows_of
 from edge_tester.core.results.version1 import upgraded
 from edge_tester.core.system.files import write_atomically
@@ -42,8 +43,10 @@ __all__ = [
     "Machine",
     "Memory",
     "ModelFacts",
+    "OperatorTime",
     "PatternFacts",
     "Predictions",
+    "Profile",
     "Replicate",
     "RunRecord",
     "read_record",
@@ -105,6 +108,10 @@ class RunRecord(Part, frozen=True, kw_only=True):
     dataset_facts: Annotated[
         dict[str, Any], about("What the data set did to its samples to fit the model")
     ] = {}
+    profile: Annotated[
+        Profile | None,
+        about("Time per operator, of a run of its own; null where nobody asked for it"),
+    ] = None
     remarks: Annotated[list[str], about("Doubts about the figures, in words")] = []
     target: Machine
     host: Machine

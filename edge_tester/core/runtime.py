@@ -94,12 +94,24 @@ def _guarded_facts(method: Callable[..., dict[str, Any]]) -> Callable[..., dict[
     return facts
 
 
+def _guarded_profile(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def profile(self: Runtime, inputs: Sequence[Array], count: int) -> Any:
+        if self._stage < _Stage.LOADED:
+            raise self.lacking("model")
+        return method(self, inputs, count)
+
+    return profile
+
+
 _GUARDS: dict[str, Callable[[Any], Any]] = {
     "prepare": _guarded_prepare,
     "load": _guarded_load,
     "set_inputs": _guarded_set_inputs,
     "get_outputs": _guarded_get_outputs,
     "facts": _guarded_facts,
+    # Of runtimes that can; see core/profiles.py.
+    "profile": _guarded_profile,
 }
 
 _LACKING = {

@@ -14,6 +14,7 @@ from edge_tester.core.results.values import PERCENTILES
 from edge_tester.core.results.words import amount, plural, shortened
 from edge_tester.core.statistics.steady import steadiness_of
 from edge_tester.core.tensors import Array
+from edge_tester.report._profile import profile_drawing
 from edge_tester.report._quality import names_of
 from edge_tester.report._theme import LIGHT, series_name
 from edge_tester.report.context import RecordView
@@ -50,6 +51,8 @@ def record_drawings(view: RecordView) -> list[Drawing]:
         drawings.append(_over_time(view))
     if len(latency_ns) >= LEAST_FOR_SHARES:
         drawings.append(_shares(view))
+    if (operators := profile_drawing(view)) is not None:
+        drawings.append(operators)
     quality = view.record.quality
     if quality.task == "classification" and quality.confusion_matrix and quality.samples:
         drawings.append(_confusion(view))

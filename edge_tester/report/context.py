@@ -28,6 +28,7 @@ from edge_tester.report._comparison import (
     option_columns,
 )
 from edge_tester.report._details import Table, detail_tables
+from edge_tester.report._profile import profile_table
 from edge_tester.report._quality import class_table, mistake_table
 
 SHOWN_MISTAKES: Final = 10
@@ -68,7 +69,7 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
         Times of the host; never among ``figures``.
     host_words : str
         What they span.
-    mistakes, classes : Table or None
+    mistakes, classes, profile : Table or None
     details : list of Table
     """
 
@@ -86,6 +87,7 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     host_words: str
     mistakes: Table | None
     classes: Table | None
+    profile: Table | None
     details: list[Table]
 
     @property
@@ -102,7 +104,8 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     def tables(self) -> list[Table]:
         """All tables but the figures, for reports in text."""
         host = _figure_table("Host's view, a cross-check", self.host_view, self.host_words)
-        found = [self.mistakes, host if self.host_view else None, self.classes, *self.details]
+        host_table = host if self.host_view else None
+        found = [self.mistakes, self.profile, host_table, self.classes, *self.details]
         return [table for table in found if table is not None]
 
     @property
@@ -277,6 +280,7 @@ def _view(label: str, record: RunRecord, position: int, source: Path | None) -> 
         ),
         mistakes=mistake_table(record, SHOWN_MISTAKES),
         classes=class_table(record.quality),
+        profile=profile_table(record.profile),
         details=detail_tables(record),
     )
 

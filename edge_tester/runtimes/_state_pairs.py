@@ -89,9 +89,13 @@ class StatePairsRuntime(StatefulRuntime):
 
     def zero_state(self) -> None:
         """Begin anew; open sizes of the state are 1."""
+        self.state_values = self.zeros_of_state()
+
+    def zeros_of_state(self) -> dict[str, Array]:
+        """Return what the inputs of the state get at first, by name."""
         import numpy as np
 
-        self.state_values = {
+        return {
             spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype)
             for spec in self._state_specs
         }

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from edge_tester.core.backends import backend, version
 from edge_tester.core.errors import ModelError
 from edge_tester.core.options import option, state
+from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
+from edge_tester.runtimes._executorch.profiler import profile
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -32,7 +34,7 @@ _DTYPES = {
 }
 
 
-class ExecuTorchRuntime(Runtime):
+class ExecuTorchRuntime(Profiles, Runtime):
     """Runs ExecuTorch programs (.pte) by its Python binding, which needs PyTorch for tensors."""
 
     input_formats = ("executorch",)
@@ -46,6 +48,7 @@ class ExecuTorchRuntime(Runtime):
     _torch: Any = state()
     _library: Any = state()
     _program: Any = state()
+    _path: Path = state(Path())
     _method: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
     _delegates: dict[str, int] = state(default_factory=dict)
@@ -85,6 +88,7 @@ class ExecuTorchRuntime(Runtime):
         self.require_batch_size(path, fixed, batch_size)
         # The program must outlive its method.
         self._program, self._method, self._inputs = program, method, inputs
+        self._path = path
         self._delegates, self._operators = _executors(path.read_bytes())
         return list(inputs), outputs
 
@@ -96,15 +100,7 @@ class ExecuTorchRuntime(Runtime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
-        from edge_tester.core.tensors import require_fitting
-
-        require_fitting(self, self._inputs, inputs)
-        self._tensors = [
-            self._torch.from_numpy(
-                values if values.flags.writeable and values.flags.aligned else values.copy()
-            )
-            for values in inputs
-        ]
+        self._tensors = self._wrapped(inputs)
 
     def run(self) -> None:
         """Execute the method once."""
@@ -113,6 +109,22 @@ class ExecuTorchRuntime(Runtime):
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
         return [tensor.numpy().copy() for tensor in self._results]
+
+    def profile(self, inputs: Sequence[Array], count: int) -> Profile:
+        """Load the program once more, with its event tracer on."""
+        tensors = self._wrapped([values.copy() for values in inputs])
+        return profile(self._library, self._path, tensors, list(self._delegates), count)
+
+    def _wrapped(self, inputs: Sequence[Array]) -> list[Any]:
+        from edge_tester.core.tensors import require_fitting
+
+        require_fitting(self, self._inputs, inputs)
+        return [
+            self._torch.from_numpy(
+                values if values.flags.writeable and values.flags.aligned else values.copy()
+            )
+            for values in inputs
+        ]
 
     def facts(self) -> dict[str, Any]:
         """Return the threads and who runs what.

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
+from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.runtimes._archived_onnx import onnx_file
 from edge_tester.runtimes._fallback import fallback
+from edge_tester.runtimes._onnxruntime.profiler import profile
 from edge_tester.runtimes._state_pairs import StatePairsRuntime
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 _CPU = "CPUExecutionProvider"
 
 
-class ONNXRuntime(StatePairsRuntime):
+class ONNXRuntime(Profiles, StatePairsRuntime):
     """Runs ONNX models with ONNX Runtime."""
 
     input_formats = ("onnx",)
@@ -53,6 +55,7 @@ class ONNXRuntime(StatePairsRuntime):
 
     _module: Any = state()
     _session: Any = state()
+    _file: Path = state(Path())
     _inputs: list[TensorSpec] = state(default_factory=list)
     _feeds: dict[str, Array] = state(default_factory=dict)
     _output_names: list[str] = state(default_factory=list)
@@ -85,18 +88,9 @@ class ONNXRuntime(StatePairsRuntime):
         """
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._session = self._results = None
-        options = self._module.SessionOptions()
-        options.intra_op_num_threads = self.num_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _LOG_ERRORS_ONLY
-        options.add_session_config_entry(_RECORD_ASSIGNMENT, "1")
-        options.graph_optimization_level = getattr(
-            self._module.GraphOptimizationLevel, _LEVELS[self.graph_optimization_level]
-        )
         try:
-            session = self._module.InferenceSession(
-                str(onnx_file(path)), options, providers=list(self.execution_providers)
-            )
+            file = onnx_file(path)
+            session = self._session_of(file)
         except ModelError:
             raise
         except Exception as error:  # Its errors have no other base in common.
@@ -131,7 +125,7 @@ class ONNXRuntime(StatePairsRuntime):
         self._output_names = [one.name for one in kept]
         self._inputs, answers = self.without_state(inputs, outputs)
         self._answers = [self._output_names.index(spec.name) for spec in answers]
-        self._session = session
+        self._session, self._file = session, file
         return list(self._inputs), answers
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
@@ -142,14 +136,8 @@ class ONNXRuntime(StatePairsRuntime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
-        from edge_tester.core.tensors import require_fitting
-
         session = self._session
-        require_fitting(self, self._inputs, inputs)
-        feeds = {}
-        for spec, values in zip(self._inputs, inputs, strict=True):
-            # Kernels may rely on alignment, which a view into a message need not have.
-            feeds[spec.name] = values if values.flags.aligned else values.copy()
+        feeds = self._fitting(inputs)
         if self.state_pairs:
             last = dict(zip(self._output_names, self._results or [], strict=bool(self._results)))
             self.carry_state(last)
@@ -164,6 +152,16 @@ class ONNXRuntime(StatePairsRuntime):
     def get_outputs(self) -> list[Array]:
         """Return the arrays that the last run made; they stay valid."""
         return [self._results[index] for index in self._answers]
+
+    def profile(self, inputs: Sequence[Array], count: int) -> Profile:
+        """Run a second session of the same options with its profiler on; a state is zero there."""
+        feeds = self._fitting(inputs)
+        feeds |= self.zeros_of_state() if self.state_pairs else {}
+
+        def session_of(prefix: str) -> Any:
+            return self._session_of(self._file, prefix)
+
+        return profile(session_of, self._output_names, feeds, count)
 
     def facts(self) -> dict[str, Any]:
         """Return the version, threads and the execution providers really in use.
@@ -205,6 +203,32 @@ class ONNXRuntime(StatePairsRuntime):
             total = sum(sum(count.values()) for count in operations.values())
             facts["fallback"] = fallback(wanted, total - on_cpu, on_cpu)
         return facts
+
+    def _session_of(self, file: Path, profile_prefix: str | None = None) -> Any:
+        options = self._module.SessionOptions()
+        options.intra_op_num_threads = self.num_threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _LOG_ERRORS_ONLY
+        options.add_session_config_entry(_RECORD_ASSIGNMENT, "1")
+        options.graph_optimization_level = getattr(
+            self._module.GraphOptimizationLevel, _LEVELS[self.graph_optimization_level]
+        )
+        if profile_prefix is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = profile_prefix
+        return self._module.InferenceSession(
+            str(file), options, providers=list(self.execution_providers)
+        )
+
+    def _fitting(self, inputs: Sequence[Array]) -> dict[str, Array]:
+        from edge_tester.core.tensors import require_fitting
+
+        require_fitting(self, self._inputs, inputs)
+        # Kernels may rely on alignment, which a view into a message need not have.
+        return {
+            spec.name: values if values.flags.aligned else values.copy()
+            for spec, values in zip(self._inputs, inputs, strict=True)
+        }
 
     def _check_providers(self, session: Any) -> None:
         # A provider that fails to start is dropped with no more than a log line.

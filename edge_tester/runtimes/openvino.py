@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import option, state
+from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.core.runtime import Runtime
 from edge_tester.runtimes._archived_onnx import onnx_file
+from edge_tester.runtimes._openvino.profiler import profile
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _NUMBERS = "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
 
 
-class OpenVINORuntime(Runtime):
+class OpenVINORuntime(Profiles, Runtime):
     """Runs ONNX models with OpenVINO, on Intel's and ARM's processors."""
 
     input_formats = ("onnx",)
@@ -37,6 +39,7 @@ class OpenVINORuntime(Runtime):
 
     _module: Any = state()
     _core: Any = state()
+    _model: Any = state()
     _compiled: Any = state()
     _request: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
@@ -64,19 +67,17 @@ class OpenVINORuntime(Runtime):
         """
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._request = None
-        settings = {"INFERENCE_PRECISION_HINT": self.inference_precision}
-        if self.device == "CPU":
-            settings["INFERENCE_NUM_THREADS"] = str(self.num_threads)
         try:
             model = self._core.read_model(onnx_file(path))
             _set_batch_size(self, model, batch_size, path)
             self._narrowed = _narrowed(model)
-            compiled = self._core.compile_model(model, self.device, settings)
+            compiled = self._core.compile_model(model, self.device, self._settings())
         except RuntimeError as error:
             raise ModelError(f"OpenVINORuntime cannot load {path}: {_reason(error)}") from error
         self._inputs = [_spec(port, path) for port in compiled.inputs]
         outputs = [_spec(port, path) for port in compiled.outputs]
-        self._compiled, self._request = compiled, compiled.create_infer_request()
+        self._model, self._compiled = model, compiled
+        self._request = compiled.create_infer_request()
         return list(self._inputs), outputs
 
     def set_inputs(self, inputs: Sequence[Array]) -> None:
@@ -87,14 +88,7 @@ class OpenVINORuntime(Runtime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
-        from edge_tester.core.tensors import require_fitting
-
-        request = self._request
-        require_fitting(self, self._inputs, inputs)
-        # Carray: contiguous, aligned and writeable.
-        self._shared = [values if values.flags.carray else values.copy() for values in inputs]
-        for index, shared in enumerate(self._shared):
-            request.set_input_tensor(index, self._module.Tensor(shared, shared_memory=True))  # type: ignore[union-attr]
+        self._shared = self._given(self._request, inputs)
 
     def run(self) -> None:
         """Run the request once."""
@@ -105,6 +99,18 @@ class OpenVINORuntime(Runtime):
         """Return copies of the outputs of the last run."""
         request = self._request
         return [tensor.data.copy() for tensor in request.output_tensors]
+
+    def profile(self, inputs: Sequence[Array], count: int) -> Profile:
+        """Compile the model once more, with counters of its layers."""
+        compiled = self._core.compile_model(
+            self._model, self.device, {**self._settings(), "PERF_COUNT": "YES"}
+        )
+        request = compiled.create_infer_request()
+        # Shared with the request as long as it runs.
+        shared = self._given(request, inputs)
+        found = profile(request, compiled, self.device, count)
+        del shared
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Return the version, the devices in use and how many layers ran in which kernels."""
@@ -132,6 +138,23 @@ class OpenVINORuntime(Runtime):
                 "wrong."
             ]
         return facts
+
+    def _settings(self) -> dict[str, str]:
+        settings = {"INFERENCE_PRECISION_HINT": self.inference_precision}
+        if self.device == "CPU":
+            settings["INFERENCE_NUM_THREADS"] = str(self.num_threads)
+        return settings
+
+    def _given(self, request: Any, inputs: Sequence[Array]) -> list[Array]:
+        """Share the memory of inputs with a request; return what must live as long."""
+        from edge_tester.core.tensors import require_fitting
+
+        require_fitting(self, self._inputs, inputs)
+        # Carray: contiguous, aligned and writeable.
+        shared = [values if values.flags.carray else values.copy() for values in inputs]
+        for index, one in enumerate(shared):
+            request.set_input_tensor(index, self._module.Tensor(one, shared_memory=True))  # type: ignore[union-attr]
+        return shared
 
 
 def _set_batch_size(runtime: Runtime, model: Any, batch_size: int, path: Path) -> None:

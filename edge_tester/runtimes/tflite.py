@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
 from edge_tester.core.options import option, state
+from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.core.runtime import StatefulRuntime
 from edge_tester.runtimes._fallback import fallback
+from edge_tester.runtimes._tflite import profiler
 from edge_tester.runtimes._tflite.delegates import count_delegates, needs_of, operations_by_executor
 from edge_tester.runtimes._tflite.state import state_of
 
@@ -31,7 +33,7 @@ _MODULES = {
 _IDENTIFIER = b"TFL3"
 
 
-class TFLiteRuntime(StatefulRuntime):
+class TFLiteRuntime(Profiles, StatefulRuntime):
     """Runs LiteRT (TensorFlow Lite) models, with XNNPACK or other delegates."""
 
     input_formats = ("tflite",)
@@ -98,16 +100,8 @@ class TFLiteRuntime(StatefulRuntime):
         # A load that fails must not leave the earlier model behind as if it were this one.
         self._interpreter = None
         _check_identifier(path)
-        resolvers = self._module.OpResolverType
         try:
-            interpreter = self._module.Interpreter(
-                model_path=str(path),
-                num_threads=self.num_threads,
-                experimental_delegates=list(self._delegates),
-                experimental_op_resolver_type=(
-                    resolvers.AUTO if self.xnnpack else resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-                ),
-            )
+            interpreter = self._interpreter_of(model_path=str(path))
             self._delegate_nodes = count_delegates(interpreter)
             resized = _set_batch_size(interpreter, batch_size, self.batch_axis)
         except (ValueError, RuntimeError) as error:
@@ -173,6 +167,23 @@ class TFLiteRuntime(StatefulRuntime):
         interpreter = self._interpreter
         return [interpreter.get_tensor(detail["index"]) for detail in self._outputs]
 
+    def profile(self, inputs: Sequence[Array], count: int) -> Profile:
+        """Ask benchmark_model where the target has it; else time beginnings of the graph."""
+        from edge_tester.core.tensors import require_fitting
+
+        require_fitting(self, self._specs, inputs)
+        asked = profiler.Asked(
+            path=self._loaded[0],
+            inputs=self._inputs,
+            values=inputs,
+            num_threads=self.num_threads,
+            xnnpack=self.xnnpack,
+            delegates=self.delegates_list,
+            delegate_options=self.delegate_options,
+            inferences=count,
+        )
+        return profiler.profile(asked, self._interpreter, self._interpreter_of)
+
     def facts(self) -> dict[str, Any]:
         """Return the package, the threads and what ran which operations.
 
@@ -210,6 +221,17 @@ class TFLiteRuntime(StatefulRuntime):
             taken, *rest = (sum(count.values()) for count in counts)
             facts["fallback"] = fallback(self.delegates_list, taken, sum(rest))
         return facts
+
+    def _interpreter_of(self, **model: Any) -> Any:
+        resolvers = self._module.OpResolverType
+        return self._module.Interpreter(
+            **model,
+            num_threads=self.num_threads,
+            experimental_delegates=list(self._delegates),
+            experimental_op_resolver_type=(
+                resolvers.AUTO if self.xnnpack else resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            ),
+        )
 
     def _refuse_numpy_2(self) -> None:
         numpy_version = backend("numpy", self).__version__

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import option, state
+from edge_tester.core.profiles import Profile, Profiles, unavailable
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
+from edge_tester.runtimes._torch.buffers import kept
+from edge_tester.runtimes._torch.profiler import TOOL, named, profile
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
 
 
-class TorchExportedRuntime(Runtime):
+class TorchExportedRuntime(Profiles, Runtime):
     """Runs programs of torch.export (.pt2) with PyTorch, eagerly or through torch.compile.
 
     The reference for what other runtimes make of a PyTorch model. torch.compile needs a C++
@@ -38,6 +41,7 @@ class TorchExportedRuntime(Runtime):
 
     _torch: Any = state()
     _module: Any = state()
+    _program: Any = state()
     _inputs: list[TensorSpec] = state(default_factory=list)
     _tensors: Any = state()
     _results: Any = state()
@@ -73,13 +77,9 @@ class TorchExportedRuntime(Runtime):
         zeros = [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs]
         with quiet():
             self._module = torch.compile(module) if self.mode == "compile" else module
-            before = [buffer.clone() for buffer in module.buffers()]
-            results = self._called(zeros)
-            # A run moves on what the program keeps from run to run.
-            with torch.inference_mode():
-                for buffer, value in zip(module.buffers(), before, strict=True):
-                    buffer.copy_(value)
-        self._inputs = inputs
+            with torch.inference_mode(), kept(module):
+                results = self._called(zeros)
+        self._inputs, self._program = inputs, program
         if self.mode == "compile":
             counters = backend("torch._dynamo.utils", self).counters
             self._graph_breaks = sum(counters["graph_break"].values())
@@ -96,15 +96,7 @@ class TorchExportedRuntime(Runtime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
-        from edge_tester.core.tensors import require_fitting
-
-        require_fitting(self, self._inputs, inputs)
-        self._tensors = [
-            self._torch.from_numpy(
-                values if values.flags.writeable and values.flags.aligned else values.copy()
-            )
-            for values in inputs
-        ]
+        self._tensors = self._wrapped(inputs)
 
     def run(self) -> None:
         """Call the program once, in inference mode."""
@@ -114,6 +106,17 @@ class TorchExportedRuntime(Runtime):
         """Return copies of the outputs of the last run."""
         return [tensor.numpy().copy() for tensor in self._results]
 
+    def profile(self, inputs: Sequence[Array], count: int) -> Profile:
+        """Call the program under PyTorch's profiler, which records nothing afterwards."""
+        tensors = self._wrapped([values.copy() for values in inputs])
+        if self.mode == "compile":
+            return unavailable(
+                TOOL, "torch.compile makes one function of all operators; mode 'eager' has them."
+            )
+        with self._torch.inference_mode(), kept(self._module):
+            found = profile(lambda: self._module(*tensors), count)
+        return named(found, [n for n in self._program.graph.nodes if n.op == "call_function"])
+
     def facts(self) -> dict[str, Any]:
         """Return the version, the mode, the threads and how often compiling was interrupted."""
         return {
@@ -122,6 +125,17 @@ class TorchExportedRuntime(Runtime):
             "num_threads": self.num_threads,
             "graph_breaks": self._graph_breaks,
         }
+
+    def _wrapped(self, inputs: Sequence[Array]) -> list[Any]:
+        from edge_tester.core.tensors import require_fitting
+
+        require_fitting(self, self._inputs, inputs)
+        return [
+            self._torch.from_numpy(
+                values if values.flags.writeable and values.flags.aligned else values.copy()
+            )
+            for values in inputs
+        ]
 
     def _called(self, tensors: list[Any]) -> list[Any]:
         with self._torch.inference_mode():

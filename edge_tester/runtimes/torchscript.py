@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,10 @@ import msgspec
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.options import option, state
+from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.runtimes._state_pairs import StatePairsRuntime
+from edge_tester.runtimes._torch.buffers import kept
+from edge_tester.runtimes._torch.profiler import profile
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -23,7 +26,7 @@ _SHAPE = re.compile(r"\d+(,\d+)*(:(float(16|32|64)|u?int8|int(16|32|64)|bool))?"
 _NUMBERS = re.compile(r"float(16|32|64)|u?int8|int(16|32|64)|bool")
 
 
-class TorchScriptRuntime(StatePairsRuntime):
+class TorchScriptRuntime(Profiles, StatePairsRuntime):
     """Runs TorchScript models with PyTorch.
 
     A TorchScript file does not say the shapes of its inputs. They are read from
@@ -109,20 +112,12 @@ class TorchScriptRuntime(StatePairsRuntime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
-        from edge_tester.core.tensors import require_fitting
-
-        require_fitting(self, self._inputs, inputs)
-        named = {spec.name: values for spec, values in zip(self._inputs, inputs, strict=True)}
+        named = self._fitting(inputs)
         if self.state_pairs:
             last = [] if self._results is None else self._outputs()
             self.carry_state(dict(zip(self._output_names, last, strict=bool(last))))
             named |= self.state_values
-        tensors = []
-        for values in (named[name] for name in self._order):
-            # PyTorch cannot know a read-only tensor and warns of what it may do to it.
-            usable = values.flags.writeable and values.flags.aligned
-            tensors.append(self._torch.from_numpy(values if usable else values.copy()))
-        self._tensors = tensors
+        self._tensors = self._wrapped(named)
         self._execute = self._model
 
     def run(self) -> None:
@@ -135,6 +130,14 @@ class TorchScriptRuntime(StatePairsRuntime):
         made = self._outputs()
         return [made[index] for index in self._answers]
 
+    def profile(self, inputs: Sequence[Array], count: int) -> Profile:
+        """Call the module under PyTorch's profiler, which records nothing afterwards."""
+        named = self._fitting(inputs)
+        named |= self.zeros_of_state() if self.state_pairs else {}
+        tensors = self._wrapped({name: values.copy() for name, values in named.items()})
+        with self._inference_mode(), kept(self._model):
+            return profile(lambda: self._model(*tensors), count)
+
     def facts(self) -> dict[str, Any]:
         """Return the version and the threads."""
         facts = {
@@ -143,6 +146,20 @@ class TorchScriptRuntime(StatePairsRuntime):
             "num_threads": self.num_threads,
         }
         return {**facts, "state": self.state} if self.state_pairs else facts
+
+    def _fitting(self, inputs: Sequence[Array]) -> dict[str, Array]:
+        from edge_tester.core.tensors import require_fitting
+
+        require_fitting(self, self._inputs, inputs)
+        return {spec.name: values for spec, values in zip(self._inputs, inputs, strict=True)}
+
+    def _wrapped(self, named: Mapping[str, Array]) -> list[Any]:
+        tensors = []
+        for values in (named[name] for name in self._order):
+            # PyTorch cannot know a read-only tensor and warns of what it may do to it.
+            usable = values.flags.writeable and values.flags.aligned
+            tensors.append(self._torch.from_numpy(values if usable else values.copy()))
+        return tensors
 
     def _outputs(self) -> list[Array]:
         # The module may have returned its own buffer or its input.
@@ -170,13 +187,8 @@ class TorchScriptRuntime(StatePairsRuntime):
             for spec in inputs
         ]
         try:
-            with torch.inference_mode():
-                before = [buffer.clone() for buffer in model.buffers()]
-                results = model(*zeros)
-                # A run moves on what the module keeps from run to run.
-                for buffer, value in zip(model.buffers(), before, strict=True):
-                    buffer.copy_(value)
-                return results
+            with torch.inference_mode(), kept(model):
+                return model(*zeros)
         except RuntimeError as error:
             # Its message is a whole traceback of the script; the last line says why.
             reason = str(error).strip().rpartition("\n")[2]

@@ -14,7 +14,9 @@ import msgspec
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError
 from edge_tester.core.options import option, state
+from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.core.runtime import Runtime
+from edge_tester.runtimes._tvm.profiler import profile
 
 if TYPE_CHECKING:
     from edge_tester.core.tensors import Array, TensorSpec
@@ -28,7 +30,7 @@ _ALIGNMENT_BYTES = 64
 _BIG_CORES = 1
 
 
-class TVMRuntime(Runtime):
+class TVMRuntime(Profiles, Runtime):
     """Runs libraries that TVMCompiler made, with Apache TVM.
 
     A library is native code: it runs in the target's process and can do
@@ -48,6 +50,7 @@ class TVMRuntime(Runtime):
     _inputs: list[TensorSpec] = state(default_factory=list)
     _buffers: list[Any] = state(default_factory=list)
     _tensors: list[Any] = state(default_factory=list)
+    _library: Any = state()
     _main: Any = state()
     _results: Any = state()
     _execute: Any = state()
@@ -78,14 +81,15 @@ class TVMRuntime(Runtime):
                 f"{path} is for the device {description['device']}, which this target lacks."
             )
         try:
-            machine = tvm.runtime.vm.VirtualMachine(_library(tvm, path), device)
+            library = _library(tvm, path)
+            machine = tvm.runtime.vm.VirtualMachine(library, device)
         except (RuntimeError, ValueError, AttributeError, OSError) as error:
             raise ModelError(
                 f"TVMRuntime cannot load {path}, made for {description['target']}: "
                 f"{_one_line(error)}"
             ) from error
         self._buffers = [tvm.runtime.empty(spec.shape, spec.dtype, device) for spec in inputs]
-        self._inputs, self._description = inputs, description
+        self._inputs, self._description, self._library = inputs, description, library
         self._main = machine["main"]
         if not self._on_processor():
             self._main = _waiting(machine["main"], device)
@@ -99,21 +103,7 @@ class TVMRuntime(Runtime):
         InputError
             Count, shapes or dtypes are not those of the model.
         """
-        from edge_tester.core.tensors import require_fitting
-
-        tvm: Any = self._tvm
-        main = self._main
-        require_fitting(self, self._inputs, inputs)
-        tensors = []
-        for buffer, values in zip(self._buffers, inputs, strict=True):
-            flags = values.flags
-            aligned = values.ctypes.data % _ALIGNMENT_BYTES == 0
-            if aligned and flags.writeable and flags.c_contiguous and self._on_processor():
-                tensors.append(tvm.runtime.from_dlpack(values))
-            else:
-                tensors.append(buffer.copyfrom(values))
-        self._tensors = tensors
-        self._execute = main
+        self._tensors, self._execute = self._given(inputs), self._main
 
     def run(self) -> None:
         """Call the model's function once; other devices than the processor are waited for."""
@@ -122,6 +112,16 @@ class TVMRuntime(Runtime):
     def get_outputs(self) -> list[Array]:
         """Return copies of the outputs of the last run."""
         return [tensor.numpy() for tensor in _flat(self._results)]
+
+    def profile(self, inputs: Sequence[Array], count: int) -> Profile:
+        """Let a second virtual machine over the same library tell of its calls."""
+        tvm: Any = self._tvm
+        device = tvm.device(self._description["device"])
+        machine = tvm.runtime.vm.VirtualMachine(self._library, device)
+        wait = None if self._on_processor() else device.sync
+        # Of their own: the inputs that were set stay.
+        tensors = [tvm.runtime.tensor(one.copy(), device) for one in self._fitting(inputs)]
+        return profile(machine, tensors, self._description["device"], count, wait)
 
     def facts(self) -> dict[str, Any]:
         """Return versions, threads, the device, and what the library was compiled for."""
@@ -136,6 +136,24 @@ class TVMRuntime(Runtime):
 
     def _on_processor(self) -> bool:
         return bool(self._description["device"] == "cpu")
+
+    def _fitting(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        from edge_tester.core.tensors import require_fitting
+
+        require_fitting(self, self._inputs, inputs)
+        return inputs
+
+    def _given(self, inputs: Sequence[Array]) -> list[Any]:
+        tvm: Any = self._tvm
+        tensors = []
+        for buffer, values in zip(self._buffers, self._fitting(inputs), strict=True):
+            flags = values.flags
+            aligned = values.ctypes.data % _ALIGNMENT_BYTES == 0
+            if aligned and flags.writeable and flags.c_contiguous and self._on_processor():
+                tensors.append(tvm.runtime.from_dlpack(values))
+            else:
+                tensors.append(buffer.copyfrom(values))
+        return tensors
 
 
 def _described(path: Path) -> tuple[dict[str, Any], list[TensorSpec], list[TensorSpec]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edge_tester.core.backends import backend
 from edge_tester.core.model import ModelWrapper
-from edge_tester.core.record import RunRecord
+from edge_tester.core.record import Profile, RunRecord
 from edge_tester.core.results.figures import told
+from edge_tester.core.results.words import amount, shortened
 from edge_tester.core.statistics.comparing import MARGIN
 from edge_tester.report.context import report_of
 from edge_tester.scenarios._command import Parsed
@@ -24,6 +26,9 @@ _COMPARED = {
 }
 _LEAST_NAME = 20
 _MOST_NUMBER = 9
+_MOST_OPERATORS = 5
+# Characters of an operator, beside its share and time.
+_OPERATOR = 58
 
 
 def default_report(parsed: Parsed) -> dict[str, str]:
@@ -41,10 +46,32 @@ def show(record: RunRecord, path: Path) -> None:
         table.add_row(one.title, told(one, record.quality.samples))
     console = backend("rich.console", "edge-tester").Console()
     console.print(table)
+    if record.profile is not None:
+        _operators(console, record.profile)
     for remark in record.remarks:
         console.print(f"note: {remark}", highlight=False)
     console.print(f"Record: {path}", highlight=False, soft_wrap=True)
     console.print(f"Report: edge-tester report {path}", highlight=False, soft_wrap=True)
+
+
+def _operators(console: Any, profile: Profile) -> None:
+    """Print the operators that take the most, a line for each."""
+    if not profile.operators:
+        console.print(f"Time per operator: not available. {profile.unavailable}", highlight=False)
+        return
+    most = sorted(profile.operators, key=lambda one: -one.time_ns)[:_MOST_OPERATORS]
+    what = "differences" if profile.differences else "profiled"
+    console.print(
+        f"Time per operator, {len(most)} of {len(profile.operators)}, {what} in a run of its own: "
+        "shares count",
+        highlight=False,
+    )
+    text = backend("rich.text", "edge-tester").Text
+    for one in most:
+        label = f"{one.place} {one.type}" + (f"  {one.name}" if one.name != one.type else "")
+        share, time = f"{100 * profile.share(one):.1f} %", amount(one.time_ns, "time")
+        # A name may look like rich's markup.
+        console.print(text(f"{share:>7}  {time:>8}  {shortened(label.strip(), _OPERATOR)}"))
 
 
 def verdicts(

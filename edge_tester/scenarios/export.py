@@ -20,7 +20,8 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="edge-tester export",
         description="Write run records as CSV: a row for each run with all its figures, or for "
-        "each replicate, block or inference. Units are in the names of the columns. "
+        "each replicate, block, inference or operator of a profile. Units are in the names of the "
+        "columns. "
         "edge_tester.records.frame gives the same to pandas.",
         allow_abbrev=False,
     )

@@ -3,7 +3,7 @@
 import pytest
 
 # Before the imports below, so that a failed check shows its values.
-_NAMES = "agent plugin compiler dataset model pattern runtime runtimeprotocol"
+_NAMES = "agent plugin compiler dataset model pattern profiles runtime runtimeprotocol"
 for _name in _NAMES.split():
     pytest.register_assert_rewrite(f"edge_tester.testing.{_name}")
 
@@ -14,6 +14,7 @@ from edge_tester.testing.model import (  # noqa: E402
     ModelWrapperConformance as ModelWrapperConformance,
 )
 from edge_tester.testing.pattern import PatternConformance as PatternConformance  # noqa: E402
+from edge_tester.testing.profiles import ProfilesConformance as ProfilesConformance  # noqa: E402
 from edge_tester.testing.runtime import RuntimeConformance as RuntimeConformance  # noqa: E402
 from edge_tester.testing.runtimeprotocol import (  # noqa: E402
     RuntimeProtocolConformance as RuntimeProtocolConformance,

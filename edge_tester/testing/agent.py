@@ -13,6 +13,7 @@ import pytest
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.errors import ProtocolError, TargetError, UnreachableError
+from edge_tester.core.run.heard import profile_in
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.tensors import Array
 from edge_tester.core.wire import payloads
@@ -20,6 +21,7 @@ from edge_tester.core.wire.channel import write
 from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.frames import MAGIC, VERSION, Flag, Type, encode_header
 from edge_tester.core.wire.payloads import Block, Failure, Hello
+from edge_tester.core.wire.profiling import FEATURE, profiled
 from edge_tester.core.wire.states import flight_limit
 from edge_tester.testing.agentsessions import AgentSessions
 from edge_tester.testing.plugin import lacking
@@ -180,6 +182,24 @@ class AgentConformance(AgentSessions):
             loaded.conversation.answer(loaded.conversation.request(_UNKNOWN_TYPE, [b"later"]), 0)
         assert "unsupported" == caught.value.code
         loaded.counters()
+
+    def test_profiles_if_it_says_so(
+        self, loaded: Client, samples: Sequence[Sequence[Array]]
+    ) -> None:
+        """Whoever names the feature tells times, or why there are none; others know no such thing.
+
+        Either way the answers stay as they were, and the session goes on.
+        """
+        expected = [one.copy() for one in loaded.run_block(samples[:1]).outputs[0]]
+        if loaded.welcome is not None and FEATURE in loaded.welcome.features:
+            profile_in(profiled(loaded, samples[0], 3))
+        else:
+            request = loaded.conversation.request(Type.PROFILE, [payloads.PROFILE.pack(0, 3)])
+            with pytest.raises(TargetError) as caught:
+                loaded.conversation.answer(request, 0)
+            assert "unsupported" == caught.value.code
+        again = loaded.run_block(samples[:1]).outputs[0]
+        assert all(np.array_equal(a, b) for a, b in zip(expected, again, strict=True))
 
     def test_ignores_fields_of_later_versions(self, protocol: RuntimeProtocol) -> None:
         """A map may have more than this version knows."""

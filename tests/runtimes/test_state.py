@@ -96,6 +96,19 @@ def test_answers_are_those_of_the_state(tmp_path, make, state):
     assert [] == record.remarks
 
 
+@pytest.mark.parametrize("make", [adding_onnx, adding_torchscript])
+def test_a_profile_leaves_the_state_as_it_was(tmp_path, make):
+    model, cls, pairs, *more = make(tmp_path / "m.onnx")
+    runtime = cls(state="carry", state_pairs=pairs, **dict(*more))
+    runtime.prepare()
+    runtime.load(model.model_path, 1)
+    for number, values in enumerate(SAMPLES):
+        runtime.set_inputs([values[np.newaxis]])
+        runtime.run()
+        assert ADDED["carry"][number] == pytest.approx(runtime.get_outputs()[0][0], abs=1e-5)
+        runtime.profile([np.ones((1, 3), np.float32)], 3)
+
+
 def test_the_graph_tells_where_a_state_is(tmp_path):
     model, *_ = adding_tflite(tmp_path / "m.tflite")
     assert "resources" == state_of(model.model_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from edge_tester.core.agent.status import Activity
 from edge_tester.core.errors import RemoteProtocolError
@@ -23,6 +24,8 @@ _WAITING, _RUNNING = Activity.WAITING, Activity.RUNNING
 _SLOTS, _SLOT_BYTES, _OPEN_SLOTS = 256, 1 << 25, 16
 # The system wakes a process up to a tenth of a millisecond late.
 _SLEEP_ABOVE_NS = 200_000
+
+Found = TypeVar("Found")
 
 
 class Slot:
@@ -153,6 +156,21 @@ class Bench:
             # One that had no turn still has its inputs.
             slot.state = after if number < block.inferences else SlotState.FILLED
         return payloads.encode_times(*times)
+
+    def profile(self, number: int, run: Callable[[Sequence[Array]], Found]) -> Found:
+        """Return what comes of the inputs in the slot that PROFILE names, which stay.
+
+        Raises
+        ------
+        RemoteProtocolError
+        Exception
+            What ``run`` raises.
+        """
+        ((slot, after),) = self._named(number, 1, Type.PROFILE)
+        self._say(_RUNNING)
+        found = run(slot.inputs)
+        slot.state = after
+        return found
 
     def output(self, content: memoryview) -> list[frames.Buffer]:
         """Return the answer to OUTPUT.

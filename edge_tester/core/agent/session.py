@@ -13,6 +13,7 @@ from msgspec import structs, to_builtins
 
 from edge_tester.core.agent.bench import Bench
 from edge_tester.core.agent.limits import require_threads
+from edge_tester.core.agent.profiling import can_profile, profile_of
 from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.agent.storage import Store, receive_description
 from edge_tester.core.errors import (
@@ -133,6 +134,7 @@ class Session:
             Type.PROCESS: self._on_process,
             Type.OUTPUT: self._on_output,
             Type.STATS: self._on_stats,
+            Type.PROFILE: self._on_profile,
         }
 
     def serve(self, received: bytes = b"") -> None:
@@ -220,6 +222,8 @@ class Session:
         features = names_of(hello.features)
         if not self._protocol.several:
             features = [one for one in features if one != "beside"]
+        if not can_profile(runtime):
+            features = [one for one in features if one != "profile"]
         self._answer(message, [payloads.encode(structs.replace(welcome, features=features))])
 
     def _on_offer(self, message: Message) -> None:
@@ -307,6 +311,12 @@ class Session:
             counters.inference_peak_bytes = peak_bytes
         self._answer(message, [payloads.encode(counters)])
 
+    def _on_profile(self, message: Message) -> None:
+        with self._turn:
+            answer = profile_of(self._runtime, self._bench, message.payload)
+        self._say(Activity.ANSWERING)
+        self._answer(message, [answer])
+
     def _bench_of(
         self,
         counters: Counters,
@@ -348,6 +358,7 @@ def _limits_by_state(data_limit_bytes: int) -> dict[str, dict[int, int]]:
         Type.DATA: data_limit_bytes,
         Type.PROCESS: payloads.PROCESS.size + payloads.INSTANT_BYTES * payloads.INFERENCES_LIMIT,
         Type.OUTPUT: payloads.OUTPUT.size,
+        Type.PROFILE: payloads.PROFILE.size,
     }
     return {
         state: {request: sizes.get(request, 0) for request in allowed(state)}

@@ -1,17 +1,18 @@
-"""Records as tables: a row for each inference, block, replicate or run."""
+"""Records as tables: a row for each inference, block, replicate, run or operator."""
 
 from __future__ import annotations
 
 import csv
 import io
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, Protocol
 
 from edge_tester.core.results.measures import MEASURES, Measured, measure_all
 from edge_tester.core.results.parts import Machine
+from edge_tester.core.results.profile import Profile
 
-Rows = Literal["inference", "block", "replicate", "run"]
+Rows = Literal["inference", "block", "replicate", "run", "operator"]
 Row = dict[str, Any]
 
 
@@ -38,6 +39,10 @@ class Tabled(Measured, Protocol):
     def target(self) -> Machine:
         """What ran the model."""
 
+    @property
+    def profile(self) -> Profile | None:
+        """Time per operator."""
+
 
 def rows_of(records: Sequence[Tabled], rows: Rows) -> list[Row]:
     """Return a table; what a record does not have is None.
@@ -46,7 +51,8 @@ def rows_of(records: Sequence[Tabled], rows: Rows) -> list[Row]:
     ----------
     records : sequence of Tabled
     rows : str
-        What a row is of: ``inference``, ``block``, ``replicate`` or ``run``.
+        What a row is of: ``inference``, ``block``, ``replicate``, ``run`` or, of records with a
+        profile, ``operator``.
 
     Returns
     -------
@@ -160,6 +166,34 @@ def _runs(record: Tabled) -> Iterator[Row]:
     yield row
 
 
+def _operators(record: Tabled) -> Iterator[Row]:
+    profile = record.profile
+    if profile is None:
+        return
+    for one in profile.operators:
+        yield {
+            "record": record.name,
+            "place": one.place,
+            "type": one.type,
+            "name": one.name,
+            "time_ns": one.time_ns,
+            "share": profile.share(one),
+            "shapes": None if one.shapes is None else _joined(map(_sizes, one.shapes)),
+            "dtypes": None if one.dtypes is None else _joined(one.dtypes),
+            "delegate": one.delegate,
+            "fused": _joined(one.fused),
+            "difference": profile.differences,
+        }
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _joined(words: Iterable[str]) -> str:
+    return " ".join(words)
+
+
 def _median(times_ns: Sequence[int]) -> float | None:
     return float(statistics.median(times_ns)) if times_ns else None
 
@@ -169,4 +203,5 @@ _ROWS: Final[dict[Rows, Callable[[Tabled], Iterator[Row]]]] = {
     "block": _blocks,
     "replicate": _replicates,
     "run": _runs,
+    "operator": _operators,
 }

@@ -22,6 +22,7 @@ from edge_tester.core.errors import (
 from edge_tester.core.record import Machine
 from edge_tester.core.registry import name_of
 from edge_tester.core.run import heard
+from edge_tester.core.run.capabilities import require_feature
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
@@ -209,6 +210,7 @@ def require_target(plan: Plan, link: RuntimeProtocol | None = None) -> None:
             hello_of(plan, wait=False), answer_limit_s=measurement.answer_limit_s
         )
         heard.machine_of(welcome)
+        require_feature(plan, welcome)
     except TargetError as error:
         # It is waited for when there is something to measure.
         if error.code != "busy" or not measurement.wait:
@@ -253,6 +255,7 @@ def deploy(
         welcome = client.welcome
         if welcome is None:
             raise LocalProtocolError("The client was not connected.")
+        require_feature(plan, welcome)
         deployment = Deployment(
             client,
             heard.machine_of(welcome),

@@ -11,10 +11,13 @@ import msgspec
 import edge_tester
 from edge_tester.core.errors import RecordError, RemoteProtocolError
 from edge_tester.core.record import Machine, require_encodable
+from edge_tester.core.results.profile import OperatorTime, Profile
 from edge_tester.core.system.text import printable
 from edge_tester.core.wire.client import BlockAnswer
 from edge_tester.core.wire.payloads import Counters, Welcome
 
+# Of a name or a reason that a target gives.
+_NAME_LENGTH, _REASON_LENGTH = 300, 1000
 # No clock of a target runs twice as fast as this one; what is short is let pass.
 _FASTEST_CLOCK = 2
 _SLACK_NS = 1_000_000_000
@@ -153,3 +156,56 @@ def require_answer(answer: BlockAnswer, count: int, arrivals_ns: Sequence[int] =
             f"The target says that {count} inferences took {ran_ns} ns, but answered within "
             f"{waited_ns} ns."
         )
+
+
+def profile_in(profile: Profile) -> Profile:
+    """Return the times of operators as a record can keep them.
+
+    Parameters
+    ----------
+    profile : Profile
+        Its numbers have the limits of their fields already.
+
+    Raises
+    ------
+    RemoteProtocolError
+        There are neither times nor a reason, or both; places are not 0, 1, 2 and so on; or a sum
+        of times cannot be.
+    """
+    operators = profile.operators
+    if bool(operators) == bool(profile.unavailable):
+        raise RemoteProtocolError(
+            f"The target tells of {len(operators)} operators, and why there are none: "
+            f"{profile.unavailable!r:.99}."
+        )
+    if [one.place for one in operators] != list(range(len(operators))):
+        raise RemoteProtocolError(
+            "The places of a target's operators must be 0, 1, 2 and so on, got "
+            f"{[one.place for one in operators[:5]]}."
+        )
+    if operators and not profile.inferences:
+        raise RemoteProtocolError("The target tells the times of operators over no inference.")
+    if operators and not profile.total_ns:
+        raise RemoteProtocolError(
+            f"The target says that none of {len(operators)} operators took any time."
+        )
+    if profile.total_ns >= 1 << 63:
+        raise RemoteProtocolError(f"An inference of the target took {profile.total_ns} ns.")
+    return msgspec.structs.replace(
+        profile,
+        tool=printable(profile.tool, _NAME_LENGTH),
+        unavailable=printable(profile.unavailable, _REASON_LENGTH),
+        remarks=[printable(text, _REASON_LENGTH) for text in profile.remarks],
+        operators=[_operator(one) for one in operators],
+    )
+
+
+def _operator(one: OperatorTime) -> OperatorTime:
+    return msgspec.structs.replace(
+        one,
+        type=printable(one.type, _NAME_LENGTH),
+        name=printable(one.name, _NAME_LENGTH),
+        dtypes=one.dtypes and [printable(dtype, _NAME_LENGTH) for dtype in one.dtypes],
+        delegate=None if one.delegate is None else printable(one.delegate, _NAME_LENGTH),
+        fused=[printable(name, _NAME_LENGTH) for name in one.fused],
+    )

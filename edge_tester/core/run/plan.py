@@ -79,6 +79,11 @@ class Measurement(Configurable):
         help="Power of the target while it infers, for an estimate of the energy where no meter "
         "reads it",
     )
+    profile: bool = option(
+        False,
+        help="Tell the time per operator too, of a further process that runs after all that is "
+        "timed; costs another load and a few seconds",
+    )
     wait: bool = option(False, help="Wait in line while another client uses the target")
     answer_limit_s: float = option(
         600.0, minimum=0.1, unit="s", help="Time that the target may take for an answer"

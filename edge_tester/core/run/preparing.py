@@ -11,6 +11,7 @@ from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.making.chain import compile_model, suffix_of
 from edge_tester.core.pattern import facts_of
+from edge_tester.core.run.capabilities import require_profiles
 from edge_tester.core.run.deployment import require_target
 from edge_tester.core.run.evaluation import Evaluation
 from edge_tester.core.run.localagent import local_agent
@@ -28,6 +29,7 @@ def prepared(plan: Plan, path: Path) -> Evaluation:
     plan.client_options()
     facts_of(plan.pattern)
     require_replicable(plan)
+    require_profiles(plan)
     if compiler is not None and compiler.compiled_model_path is None:
         compiler.compiled_model_path = _beside(path, model.model_path, compiler)
     dataset.prepare()

@@ -17,6 +17,7 @@ from edge_tester.core.record import (
 )
 from edge_tester.core.results.disturbances import disturbances
 from edge_tester.core.results.patterns import pattern_remarks
+from edge_tester.core.results.profile import Profile
 from edge_tester.core.results.words import moment
 from edge_tester.core.run.deployment import Company, Deployment, deploy, fed
 from edge_tester.core.run.evaluation import Evaluation
@@ -27,6 +28,7 @@ from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.outputs import OutputFiles
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.run.preparing import made, prepared, target
+from edge_tester.core.run.profiling import profile_of
 from edge_tester.core.run.recording import clock_remarks, closed, opening
 from edge_tester.core.run.replication import Replication
 from edge_tester.core.run.tally import Tally
@@ -93,6 +95,7 @@ class Run:
         self._opened: _Opened | None = None
         self._remarks: dict[str, None] = {}
         self._settled = False
+        self._profile: Profile | None = None
 
     @property
     def more(self) -> bool:
@@ -133,7 +136,7 @@ class Run:
                 self._observer.tell(said)
 
     def written(self) -> RunRecord:
-        """Write the record of a run that is complete.
+        """Write the record of a run that is complete; profile the model first, if that is wanted.
 
         Raises
         ------
@@ -141,6 +144,8 @@ class Run:
         """
         if self._opened is None:
             raise LocalProtocolError("Nothing was run that could be recorded.")
+        if self.plan.measurement.profile:
+            self._profile = self._profiled(self._opened)
         record = self._record(self._opened, None)
         self._write(record)
         if self._replacing:
@@ -184,6 +189,7 @@ class Run:
             incomplete_reason=reason,
             dataset_facts=plan.dataset.facts(),
             input_facts=feed.input_facts(),
+            profile=self._profile,
             remarks=[
                 *plan.model.remarks(),
                 *plan.dataset.remarks(),
@@ -199,6 +205,18 @@ class Run:
                 *pattern_remarks(opened.record.pattern, tally.replicates),
             ],
         )
+
+    def _profiled(self, opened: _Opened) -> Profile | None:
+        """Return the time per operator; whatever goes wrong with it costs no other figure."""
+        times_ns = opened.tally.median_ns
+        try:
+            with deploy(
+                self.plan, self._artifact, self._observer, self._link, opened.deployment
+            ) as deployment:
+                return profile_of(deployment, opened.feed, times_ns, self._observer.tell)
+        except EdgeTesterError as error:
+            self._remark(f"There is no time per operator, the profiled run failed: {error}")
+            return None
 
     def _write(self, record: RunRecord) -> None:
         # Whoever presses Ctrl-C now shall have either the record or the journal.

@@ -45,6 +45,7 @@ class Type:
     OUTPUT: Final = 7
     STATS: Final = 8
     OFFER: Final = 9
+    PROFILE: Final = 10
 
 
 TYPE_NAMES: dict[int, str] = {n: name for name, n in vars(Type).items() if isinstance(n, int)}
@@ -71,6 +72,7 @@ KNOWN_FLAGS = Flag.MORE | Flag.CHECKSUM
 HELLO_LIMIT_BYTES = 1 << 16
 ERROR_LIMIT_BYTES = 1 << 16
 DESCRIPTION_LIMIT_BYTES = 1 << 20
+PROFILE_LIMIT_BYTES = 1 << 22
 SHAPES_LIMIT_BYTES = 1 << 16
 OPEN_DATA_LIMIT_BYTES = 1 << 30
 TRANSFER_LIMIT_BYTES = 1 << 40

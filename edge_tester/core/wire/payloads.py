@@ -233,6 +233,9 @@ PROCESS = struct.Struct(">IIIIII")
 TIMES = struct.Struct(">IIQ")
 INSTANT_BYTES = 8
 INFERENCES_LIMIT = 1 << 16
+# PROFILE: slot, inferences.
+PROFILE = struct.Struct(">II")
+PROFILE_INFERENCES_LIMIT = 1000
 
 
 class Block(NamedTuple):

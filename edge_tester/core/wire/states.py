@@ -42,6 +42,7 @@ TRANSITIONS: dict[tuple[str, int], tuple[str, str]] = {
     (State.LOADED, Type.PROCESS): (State.LOADED, State.LOADED),
     (State.LOADED, Type.OUTPUT): (State.LOADED, State.LOADED),
     (State.LOADED, Type.STATS): (State.LOADED, State.LOADED),
+    (State.LOADED, Type.PROFILE): (State.LOADED, State.LOADED),
 }
 
 # The same for each slot that a request names. A MODEL makes all slots empty.
@@ -49,9 +50,11 @@ SLOT_TRANSITIONS: dict[tuple[str, int], tuple[str, str]] = {
     (SlotState.EMPTY, Type.DATA): (SlotState.FILLED, SlotState.EMPTY),
     (SlotState.FILLED, Type.DATA): (SlotState.FILLED, SlotState.EMPTY),
     (SlotState.FILLED, Type.PROCESS): (SlotState.ANSWERED, SlotState.EMPTY),
+    (SlotState.FILLED, Type.PROFILE): (SlotState.FILLED, SlotState.EMPTY),
     (SlotState.ANSWERED, Type.DATA): (SlotState.FILLED, SlotState.EMPTY),
     (SlotState.ANSWERED, Type.PROCESS): (SlotState.ANSWERED, SlotState.EMPTY),
     (SlotState.ANSWERED, Type.OUTPUT): (SlotState.ANSWERED, SlotState.ANSWERED),
+    (SlotState.ANSWERED, Type.PROFILE): (SlotState.ANSWERED, SlotState.EMPTY),
 }
 
 # Request -> payloads of the OKs that answer it, in order. An ERROR takes the place of any of
@@ -64,12 +67,13 @@ ANSWERS: dict[int, tuple[str, ...]] = {
     Type.PROCESS: ("nothing", "times"),
     Type.OUTPUT: ("tensors",),
     Type.STATS: ("Counters",),
+    Type.PROFILE: ("Profile",),
 }
 
 # What the code of an ERROR may be, and what it means.
 ERROR_CODES = {
     "version": "the target speaks other versions of the protocol, which it names",
-    "unsupported": "the target does not know this request, or a flag of it",
+    "unsupported": "the target does not know this request or a flag of it, or its runtime cannot",
     "busy": "another client uses the target, or this one has as many sessions as it may",
     "ticket": "the session beside which this one was to be has ended, or never was",
     "protocol": "the request breaks the protocol",
@@ -87,7 +91,7 @@ ERROR_CODES = {
 FATAL_CODES = frozenset({"version", "busy", "ticket", "protocol", "crashed", "timeout"})
 
 # What a target may be able to do beyond the rest; both sides name theirs.
-FEATURES = ("offer", "schedule", "beside")
+FEATURES = ("offer", "schedule", "beside", "profile")
 
 
 def allowed(state: str) -> list[int]:

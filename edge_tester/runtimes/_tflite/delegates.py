@@ -33,10 +33,8 @@ def count_delegates(interpreter: Any) -> int:
     return sum(operation["op_name"] == "DELEGATE" for operation in _operations(interpreter) or [])
 
 
-def operations_by_executor(
-    interpreter: Any, asked_for: int
-) -> tuple[Counts, Counts, Counts] | None:
-    """Count the operations by name: of delegates asked for, of XNNPACK, of built-in kernels.
+def executors(interpreter: Any, asked_for: int) -> list[tuple[dict[str, Any], int]] | None:
+    """Return each operation of the file with who runs it; None where that is not told.
 
     Parameters
     ----------
@@ -48,24 +46,51 @@ def operations_by_executor(
 
     Returns
     -------
-    tuple of three dicts of str to int, or None
-        None where the interpreter does not tell.
+    list of (dict, int)
+        In the order of the file; 0 is a delegate asked for, 1 XNNPACK, 2 a built-in kernel.
     """
     operations = _operations(interpreter)
     if operations is None:
         return None
     real = [operation for operation in operations if operation["op_name"] != "DELEGATE"]
     parts = [operation for operation in operations if operation["op_name"] == "DELEGATE"]
+    # Below 0 is what an operation leaves out: no tensor, and the same for all of them.
     producers = {
-        tensor: operation for operation in real for tensor in operation["outputs"].tolist()
+        tensor: operation
+        for operation in real
+        for tensor in operation["outputs"].tolist()
+        if tensor >= 0
     }
     inside_asked, inside_xnnpack = (
         _inside(some, producers) for some in (parts[:asked_for], parts[asked_for:])
     )
+    return [
+        (one, 0 if one["index"] in inside_asked else 1 if one["index"] in inside_xnnpack else 2)
+        for one in real
+    ]
+
+
+def operations_by_executor(
+    interpreter: Any, asked_for: int
+) -> tuple[Counts, Counts, Counts] | None:
+    """Count the operations by name: of delegates asked for, of XNNPACK, of built-in kernels.
+
+    Parameters
+    ----------
+    interpreter, asked_for
+        As for :func:`executors`.
+
+    Returns
+    -------
+    tuple of three dicts of str to int, or None
+        None where the interpreter does not tell.
+    """
+    found = executors(interpreter, asked_for)
+    if found is None:
+        return None
     counts: tuple[Counts, Counts, Counts] = ({}, {}, {})
-    for operation in real:
-        index, name = operation["index"], operation["op_name"]
-        count = counts[0 if index in inside_asked else 1 if index in inside_xnnpack else 2]
+    for operation, executor in found:
+        count, name = counts[executor], operation["op_name"]
         count[name] = count.get(name, 0) + 1
     return counts
 

@@ -6,7 +6,7 @@ import io
 import pytest
 
 import edge_tester.records
-from edge_tester.core.record import write_record
+from edge_tester.core.record import OperatorTime, Profile, write_record
 from edge_tester.core.results.measures import measure_all
 from edge_tester.core.results.tables import csv_of, rows_of
 from tests.core.results.series import disturbed, measured
@@ -42,6 +42,23 @@ def test_the_values_are_those_of_the_records(two):
             number=row["p50_ns"], interval=(row["p50_ns_low"], row["p50_ns_high"])
         )
         assert one.quality.accuracy == row["accuracy"]
+
+
+def test_operators_have_rows_where_there_is_a_profile():
+    one = OperatorTime(
+        place=0, type="Conv", name="a", time_ns=30, shapes=[[1, 2], [3]], dtypes=["int8", "int8"]
+    )
+    other = OperatorTime(place=1, type="Add", time_ns=10, fused=["x", "y"])
+    profile = Profile(tool="t", operators=[one, other], inferences=1, differences=True)
+    first, second = rows_of([record("a", profile=profile), record("b")], "operator")
+    assert ("a", 0, "Conv", 30, 0.75, "1x2 3", "int8 int8", True) == tuple(
+        first[key] for key in "record place type time_ns share shapes dtypes difference".split()
+    )
+    # What is not known is None, and no text.
+    assert (None, None, None, "x y") == tuple(
+        second[key] for key in ("shapes", "dtypes", "delegate", "fused")
+    )
+    assert [] == rows_of([record("b")], "operator")
 
 
 def test_csv_has_the_same(two):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_tester.core.results.profile import OperatorTime, Profile
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.core.wire import frames, payloads, states
 from edge_tester.core.wire.frames import Flag, Type, encode_header
@@ -19,6 +20,8 @@ MAPS = [
     payloads.Loaded,
     payloads.Counters,
     payloads.Failure,
+    Profile,
+    OperatorTime,
     TensorSpec,
 ]
 
@@ -52,9 +55,12 @@ def test_limits_are_those_of_the_code():
         ("8 + 65,536 bytes more", frames.SHAPES_LIMIT_BYTES),
         ("1 to 65,536\n", payloads.INFERENCES_LIMIT),
         ("a map of at most 64 KiB", frames.HELLO_LIMIT_BYTES),
+        ("a map of at most 4 MiB", frames.PROFILE_LIMIT_BYTES),
+        ("each time shall come, 1 to 1,000\n", payloads.PROFILE_INFERENCES_LIMIT),
         ("a map of at most 1 MiB", frames.DESCRIPTION_LIMIT_BYTES),
     ):
-        number = {"65,536": 65536, "64 KiB": 64 << 10, "1 MiB": 1 << 20}
+        number = {"65,536": 65536, "64 KiB": 64 << 10, "1 MiB": 1 << 20, "4 MiB": 4 << 20}
+        number["1,000"] = 1000
         assert said in PAGE
         assert bytes_ in [value for text, value in number.items() if text in said]
     assert 2 * 7 + 8 == states.flight_limit(7)

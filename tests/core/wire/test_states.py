@@ -20,7 +20,8 @@ REQUESTS = set(TYPE_NAMES) - {Type.OK, Type.ERROR}
 
 def test_every_request_has_its_place_in_every_table():
     assert REQUESTS == {request for _, request in TRANSITIONS} == set(ANSWERS)
-    assert {Type.DATA, Type.PROCESS, Type.OUTPUT} == {request for _, request in SLOT_TRANSITIONS}
+    of_slots = {Type.DATA, Type.PROCESS, Type.OUTPUT, Type.PROFILE}
+    assert of_slots == {request for _, request in SLOT_TRANSITIONS}
 
 
 @pytest.mark.parametrize("request_", sorted(REQUESTS - {Type.HELLO}))
@@ -30,7 +31,7 @@ def test_before_the_hello_and_after_the_end_nothing_is_allowed(request_):
 
 
 def test_slots_are_used_only_once_a_model_is_loaded():
-    for request in (Type.DATA, Type.PROCESS, Type.OUTPUT):
+    for request in (Type.DATA, Type.PROCESS, Type.OUTPUT, Type.PROFILE):
         assert [State.LOADED] == [before for before, name in TRANSITIONS if name == request]
 
 

@@ -1,11 +1,16 @@
 import os
 import signal
+import sys
 from pathlib import Path
 
 # Each processor has its own tests: threads of frameworks would wait for each other, busily. Before
 # any of them is imported; what is started by tests gets it too.
 for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(_name, "1")
+# Tests start a thousand processes. Where containers turn it off to keep layers small, each of them
+# would compile the whole package anew, which takes longer than most of what it then does.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import pytest  # noqa: E402
 

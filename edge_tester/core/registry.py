@@ -7,9 +7,11 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 import traceback
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 from edge_tester.core.errors import PluginError
 from edge_tester.core.options import Configurable, hint, path_of
@@ -167,9 +169,15 @@ def _raise(name: str) -> None:
 
 
 def _entry_points(role: str) -> Iterator[importlib.metadata.EntryPoint]:  # type: ignore[name-defined]
+    yield from _installed(tuple(sys.path)).select(group=f"edge_tester.{role}")
+
+
+@functools.cache
+def _installed(path: tuple[str, ...]) -> Any:
+    """Return the entry points of all that is installed; reading them takes milliseconds."""
     from importlib import metadata
 
-    yield from metadata.entry_points(group=f"edge_tester.{role}")
+    return metadata.entry_points()
 
 
 def _imported(name: str, wanted: str) -> ModuleType:

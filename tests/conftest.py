@@ -52,7 +52,26 @@ SLOW = (
 # Runs tests inside a test.
 pytest_plugins = ("pytester",)
 # One process has each file to itself: the longest come first, or the others wait for them.
-FIRST = ("test_readme.py", "scenarios/test_onnx_conversion.py", "scenarios/test_matrix.py")
+FIRST = (
+    "test_readme.py",
+    "compilers/test_quality.py",
+    "compilers/test_executorch.py",
+    "compilers/test_litert_torch.py",
+    "compilers/test_onnx2tf.py",
+    "onnxconverters/test_tensorflow.py",
+    "core/agent/test_attacks.py",
+    "scenarios/test_matrix.py",
+    "compilers/test_tvm_schedules.py",
+    "compilers/test_tvm.py",
+    "compilers/test_tvm_tuning.py",
+    "compilers/test_coreml.py",
+    "scenarios/test_own_files.py",
+    "core/agent/test_sessions_attacked.py",
+    "scenarios/test_interrupted.py",
+    "modelwrappers/classification/test_tensorflow_pet_dataset.py",
+    "onnxconverters/test_pytorch.py",
+    "scenarios/test_onnx_conversion.py",
+)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,16 @@
 import os
 import signal
+import sys
 from pathlib import Path
 
 # Each processor has its own tests: threads of frameworks would wait for each other, busily. Before
 # any of them is imported; what is started by tests gets it too.
 for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(_name, "1")
+# Tests start a thousand processes. Where containers turn it off to keep layers small, each of them
+# would compile the whole package anew, which takes longer than most of what it then does.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import pytest  # noqa: E402
 
@@ -47,7 +52,26 @@ SLOW = (
 # Runs tests inside a test.
 pytest_plugins = ("pytester",)
 # One process has each file to itself: the longest come first, or the others wait for them.
-FIRST = ("test_readme.py", "scenarios/test_onnx_conversion.py", "scenarios/test_matrix.py")
+FIRST = (
+    "test_readme.py",
+    "compilers/test_quality.py",
+    "compilers/test_executorch.py",
+    "compilers/test_litert_torch.py",
+    "compilers/test_onnx2tf.py",
+    "onnxconverters/test_tensorflow.py",
+    "core/agent/test_attacks.py",
+    "scenarios/test_matrix.py",
+    "compilers/test_tvm_schedules.py",
+    "compilers/test_tvm.py",
+    "compilers/test_tvm_tuning.py",
+    "compilers/test_coreml.py",
+    "scenarios/test_own_files.py",
+    "core/agent/test_sessions_attacked.py",
+    "scenarios/test_interrupted.py",
+    "modelwrappers/classification/test_tensorflow_pet_dataset.py",
+    "onnxconverters/test_pytorch.py",
+    "scenarios/test_onnx_conversion.py",
+)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ SHAPES = {
     "two_ends": ((3, 16, 16), (9,)),
     "sequence": ((5, 37),),
     "dense": ((13,),),
-    "recurrent": ((11, 9),),
+    "recurrent": ((5, 9),),
 }
 
 

@@ -58,6 +58,8 @@ class Made(NamedTuple):
 
 # Test class -> what its compiler made: compiling takes longer than all checks of it.
 _MADE: dict[type, Made] = {}
+# The same without a data set, or why not.
+_WITHOUT_DATA: dict[type, Artifact | CompilationError] = {}
 
 
 class CompilerConformance(PluginConformance):
@@ -100,6 +102,16 @@ class CompilerConformance(PluginConformance):
             compiler = self._compiler(tmp_path_factory.mktemp("made") / "compiled")
             found = _MADE[type(self)] = Made.by(compiler, model, dataset)
         return found
+
+    @pytest.fixture
+    def without_data(
+        self, model: ModelWrapper, tmp_path_factory: pytest.TempPathFactory
+    ) -> Artifact | CompilationError:
+        """Return what the compiler made of the model alone, once for the class."""
+        if type(self) not in _WITHOUT_DATA:
+            compiler = self._compiler(tmp_path_factory.mktemp("without_data") / "compiled")
+            _WITHOUT_DATA[type(self)] = self._compiled_without_data(compiler, model)
+        return _WITHOUT_DATA[type(self)]
 
     def test_flags_and_mapping_give_the_same(self) -> None:
         """The command line, YAML and Python are three spellings of one thing."""
@@ -160,13 +172,21 @@ class CompilerConformance(PluginConformance):
         assert facts.get("compared") or (not facts["run"] and facts["reason"])
 
     def test_same_model_gives_the_same_answers(
-        self, made: Made, compiler: ModelCompiler, model: ModelWrapper, dataset: Dataset
+        self,
+        made: Made,
+        compiler: ModelCompiler,
+        model: ModelWrapper,
+        dataset: Dataset,
+        without_data: Artifact | CompilationError,
     ) -> None:
-        """Compiling again, calibration included, changes nothing."""
+        """Compiling again changes nothing, calibration included; nor do samples of no use."""
         if not self.runnable:
             pytest.skip("no runtime takes the output format")
         _, first = self._compared(made.artifact, model, dataset)
-        _, second = self._compared(compiler.compile(model, dataset), model, dataset)
+        again = compiler.compile(model, dataset) if compiler.calibrates else without_data
+        if isinstance(again, CompilationError):
+            raise again
+        _, second = self._compared(again, model, dataset)
         for wanted, got in zip(first, second, strict=True):
             assert np.array_equal(wanted, got)
 
@@ -199,14 +219,12 @@ class CompilerConformance(PluginConformance):
         assert [compiler.output_path()] == list(folder.iterdir())
 
     def test_compiles_without_data_unless_it_calibrates(
-        self, compiler: ModelCompiler, model: ModelWrapper
+        self, compiler: ModelCompiler, without_data: Artifact | CompilationError
     ) -> None:
         """Samples are missed only where they are used, and then by name."""
-        try:
-            compiler.compile(model, None)
-        except CompilationError as error:
+        if isinstance(without_data, CompilationError):
             assert compiler.quantizes
-            assert "data set" in str(error)
+            assert "data set" in str(without_data)
 
     def _compiler(self, folder: Path) -> ModelCompiler:
         options: Mapping[str, Any] = {
@@ -216,6 +234,14 @@ class CompilerConformance(PluginConformance):
             **self.options,
         }
         return self.cls.from_options(options)
+
+    def _compiled_without_data(
+        self, compiler: ModelCompiler, model: ModelWrapper
+    ) -> Artifact | CompilationError:
+        try:
+            return compiler.compile(model, None)
+        except CompilationError as error:
+            return error
 
     def _compared(
         self, artifact: Artifact, model: ModelWrapper, dataset: Dataset

@@ -11,13 +11,29 @@ from edge_tester.runtimes.mil import MILRuntime
 from tests.compilers.on_digits import DIGITS_WEIGHTS, OnDigits
 
 
-class TestTorch(OnDigits):
+def require_weights(artifact, model, digits, elements, share):
+    """See whether the weights are these, and whether the first sample's answer is still there."""
+    assert elements == artifact.weights.elements
+    assert share == artifact.weights.quantized_share
+    values = np.moveaxis(digits.load(digits.split().test[:1]).inputs[0], -1, 1) / 16
+    expected = model.run([values.astype(np.float32)])[0]
+    assert decibels(expected, evaluated(artifact, values.astype(np.float32))) > 15
+
+
+class OnCoreML(OnDigits):
     cls = CoreMLCompiler
     runtime = MILRuntime
+
+
+class TestTorch(OnCoreML):
     options = {"precision": "float32"}
 
+    def test_weights_are_counted(self, made, torch_digits, digits):
+        elements = {"float32": DIGITS_WEIGHTS}
+        require_weights(made.artifact, torch_digits, digits, elements, 0)
 
-class TestKerasHalf(TestTorch):
+
+class TestKerasHalf(OnCoreML):
     options = {"precision": "float16"}
     tolerance = 0.02
 
@@ -26,7 +42,7 @@ class TestKerasHalf(TestTorch):
         return KerasFile(model_path=keras_file)
 
 
-class TestSavedModelInt8(TestTorch):
+class TestSavedModelInt8(OnCoreML):
     options = {"weights": "int8"}
     tolerance = 0.1
 
@@ -35,9 +51,12 @@ class TestSavedModelInt8(TestTorch):
         return KerasFile(model_path=saved_model)
 
 
-class TestTorchInt8(TestTorch):
+class TestTorchInt8(OnCoreML):
     options = {"weights": "int8"}
     tolerance = 0.05
+
+    def test_weights_are_counted(self, made, torch_digits, digits):
+        require_weights(made.artifact, torch_digits, digits, {"int8": DIGITS_WEIGHTS}, 1)
 
 
 class Network(TorchModel):
@@ -123,9 +142,7 @@ def test_a_network_of_many_operations_survives(network, tmp_path, options, least
 @pytest.mark.parametrize(
     ("options", "elements", "share"),
     [
-        ({"precision": "float32"}, {"float32": DIGITS_WEIGHTS}, 0),
         ({"precision": "float16"}, {"float16": DIGITS_WEIGHTS}, 0),
-        ({"weights": "int8"}, {"int8": DIGITS_WEIGHTS}, 1),
         ({"weights": "palettized"}, {"palette of 16": DIGITS_WEIGHTS}, 1),
         (
             {"weights": "int8", "minimum_deployment_target": "iOS18"},
@@ -138,11 +155,7 @@ def test_weights_are_counted_and_answers_stay(
     torch_digits, digits, tmp_path, options, elements, share
 ):
     artifact = compiled(torch_digits, tmp_path / "digits.mlpackage", **options)
-    assert elements == artifact.weights.elements
-    assert share == artifact.weights.quantized_share
-    values = np.moveaxis(digits.load(digits.split().test[:1]).inputs[0], -1, 1) / 16
-    expected = torch_digits.run([values.astype(np.float32)])[0]
-    assert decibels(expected, evaluated(artifact, values.astype(np.float32))) > 15
+    require_weights(artifact, torch_digits, digits, elements, share)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,9 @@ class Attention(TorchModel):
 
 
 def compiled(model, path, **options):
-    return TVMCompiler(compiled_model_path=path, **options).compile(model, None)
+    # Answers are compared here; its own check is tried by the suite, and takes a process each time.
+    compiler = TVMCompiler(compiled_model_path=path, self_check=False, **options)
+    return compiler.compile(model, None)
 
 
 def answers(path, values, num_threads=1):

@@ -21,7 +21,7 @@ def model(tmp_path_factory):
 
 
 def compiled(model, path, **options):
-    compiler = TVMCompiler(compiled_model_path=path, **options)
+    compiler = TVMCompiler(compiled_model_path=path, **{"self_check": False, **options})
     return compiler.compile(model, None), compiler.facts()
 
 
@@ -85,7 +85,9 @@ def test_no_batch_begins_when_the_time_is_over(model, tmp_path, monkeypatch):
 def test_other_models_share_a_database_and_no_trials(tuned, tmp_path):
     other = ONNXFile(model_path=small_models.write_onnx(tmp_path / "other.onnx", 4, 4))
     database = database_of(tuned[0])
-    _, facts = compiled(other, tmp_path / "m.tvm", tuning_trials=1, tuning_database=database)
+    how = {"tuning_trials": 1, "tuning_database": database, "self_check": True}
+    artifact, facts = compiled(other, tmp_path / "m.tvm", **how)
+    assert artifact.facts["self_check"]["compared"]
     # The one trial is the schedule of this package.
     expected = {
         "schedules": "edge_tester",

@@ -1,6 +1,7 @@
 """One model, run in many ways: rows that fail, what is kept, going on where it was."""
 
 import json
+import shutil
 import signal
 import time
 
@@ -20,6 +21,7 @@ MATRIX = """
 modelwrapper: m.onnx
 dataset: {class: random_inputs, num_samples: 20, test_fraction: 1, calibration_fraction: 0}
 report_directory: OUT
+measurement: {replicates: 1}
 combinations:
   - runtime: {class: onnxruntime, num_threads: [1, 2]}
   - compiler: onnx
@@ -47,11 +49,26 @@ def write(user, out, text=MATRIX):
     (user.folder / "matrix.yml").write_text(text.replace("OUT", str(out)))
 
 
-def test_a_matrix_is_measured_compared_and_not_done_twice(user, out):
-    write(user, out)
+@pytest.fixture(scope="module")
+def first_run(user, tmp_path_factory):
+    """What the first run of the matrix said, and the folder that it wrote; it is not changed."""
+    folder = tmp_path_factory.mktemp("first") / "out"
+    write(user, folder)
     explained = user.does("matrix", "matrix.yml", "--explain").splitlines()
     assert "onnx-onnxruntime: to be compiled: nothing by this compiler is kept" in explained[2]
-    status, output, errors = user.run("matrix", "matrix.yml")
+    return folder, user.run("matrix", "matrix.yml")
+
+
+@pytest.fixture
+def measured(user, first_run, out):
+    """The matrix as its first run left it, in a folder that the test may change."""
+    shutil.copytree(first_run[0], out)
+    write(user, out)
+    return out
+
+
+def test_a_matrix_is_measured_compared_and_not_done_twice(user, first_run, measured):
+    out, (status, output, errors) = measured, first_run[1]
     assert 1 == status
     assert "1 of 4 failed: impossible" in output
     assert "onnx -> onnx (ONNXCompiler)" in errors
@@ -75,9 +92,8 @@ def test_a_matrix_is_measured_compared_and_not_done_twice(user, out):
     assert "impossible: nothing to compile; to be measured" == explained[3]
 
 
-def test_what_changed_is_measured_again(user, out):
-    write(user, out)
-    user.run("matrix", "matrix.yml")
+def test_what_changed_is_measured_again(user, measured):
+    out = measured
     write(user, out, MATRIX.replace("num_samples: 20", "num_samples: 21"))
     _, _, errors = user.run("matrix", "matrix.yml")
     assert "done before" not in errors
@@ -89,10 +105,8 @@ def test_what_changed_is_measured_again(user, out):
 
 
 @pytest.mark.parametrize("old", ['\\"hostname\\":\\"', '\\"numpy\\":\\"'], ids=["host", "version"])
-def test_what_ran_elsewhere_or_in_other_versions_is_measured_again(user, out, old):
-    write(user, out)
-    user.run("matrix", "matrix.yml")
-    state = out / "matrix.json"
+def test_what_ran_elsewhere_or_in_other_versions_is_measured_again(user, measured, old):
+    state = measured / "matrix.json"
     before = state.read_text()
     assert old in before
     state.write_text(before.replace(old, old + "other-", 1))
@@ -169,7 +183,8 @@ def test_an_interrupted_matrix_goes_on_where_it_was(user, out):
     outputs = out / "outputs"
     text = MATRIX.partition("  - compiler")[0].replace("num_samples: 20", "num_samples: 2000")
     text = text.replace("[1, 2]", "[1, 2, 3, 4, 5]")
-    write(user, out, f"{text}measurement: {{outputs_directory: {outputs}}}\n")
+    measurement = f"measurement: {{replicates: 2, outputs_directory: {outputs}}}"
+    write(user, out, text.replace("measurement: {replicates: 1}", measurement))
     process = user.start("matrix", "matrix.yml")
     state = out / "matrix.json"
     first = [f"onnxruntime-num_threads={number}" for number in range(1, 5)]
@@ -209,8 +224,8 @@ def test_two_targets_are_two_runs(user, out):
             "did you mean 'combinations'",
         ),
         (("num_threads", "num_thread"), "did you mean 'num_threads'"),
-        (("num_threads: [1, 2]", "num_threads: 0"), "matrix.yml, line 6: ONNXRuntime.num_threads"),
-        (("  - compiler: onnx", "    runtime: tflite"), "matrix.yml, line 7: the key 'runtime' is"),
+        (("num_threads: [1, 2]", "num_threads: 0"), "matrix.yml, line 7: ONNXRuntime.num_threads"),
+        (("  - compiler: onnx", "    runtime: tflite"), "matrix.yml, line 8: the key 'runtime' is"),
         (("onnxruntime, num", "onnxruntim, num"), "No runtime is named 'onnxruntim'"),
         (("- compiler: onnx", "- compilr: onnx"), "combination 2 has an unknown key 'compilr'"),
         (("name: impossible", "name: onnx-onnxruntime"), "two combinations are named"),

@@ -105,7 +105,9 @@ def test_no_model_makes_the_agent_deaf(tmp_path, fault, monkeypatch):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    words = ("--fault", fault, "--time-limit-s", "1", "--idle-limit-s", "6")
+    # Who lies is found out when the idle limit is over.
+    idle_limit_s = "3" if fault == "status of a liar" else "6"
+    words = ("--fault", fault, "--time-limit-s", "1", "--idle-limit-s", idle_limit_s)
     with running_agent(tmp_path, *words, runtime=FAULTY) as running:
         assert_serves(running, tmp_path)
         before = descriptors_of(running)

@@ -77,7 +77,7 @@ def test_the_same_seed_is_the_same_order(tmp_path):
     def order(seed):
         jobs = [
             Job(
-                plan(tmp_path, KnownCostsRuntime(sleep_ns=20 * MILLISECOND_NS), replicates=2),
+                plan(tmp_path, KnownCostsRuntime(sleep_ns=20 * MILLISECOND_NS), 10, replicates=2),
                 tmp_path / f"{n}.json",
             )
             for n in "abc"

@@ -1,10 +1,11 @@
 """Let one agent meet many hostile models and clients, and see whether it still serves.
 
+An attack is one or several hostile sessions; it goes on until there were as many as asked for.
 After each attack the next client runs a whole session, and the time until it has its answer is
 taken. In the end the agent must have no more descriptors, processes and folders than at the
 beginning. Linux only.
 
-    python benchmarks/agent_attacks.py --sessions 2000
+    python benchmarks/agent_attacks.py --sessions 10000
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -50,6 +52,7 @@ class Soak:
         self.waits_s: dict[str, list[float]] = collections.defaultdict(list)
         self.deaf: list[str] = []
         self.strangers: list[socket.socket] = []
+        self.hostile = 0
 
     def attacks(self) -> dict[str, Callable[[], None]]:
         """Return every attack by its name."""
@@ -80,6 +83,7 @@ class Soak:
 
     def connected(self) -> socket.socket:
         """Return a new connection."""
+        self.hostile += 1
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(DEAF_S)
         connection.connect(self.agent.host)
@@ -105,6 +109,7 @@ class Soak:
         with contextlib.suppress(EdgeTesterError):
             while True:
                 clients.append(first.beside(Hello(client="a soak"), answer_limit_s=DEAF_S))
+                self.hostile += 1
         for one in clients:
             one.disconnect()
 
@@ -113,6 +118,7 @@ class Soak:
         good = self.client("none", "beside")
         hello = Hello(client="a soak", runtime_options={"fault": fault})
         bad = good.beside(hello, answer_limit_s=DEAF_S)
+        self.hostile += 1
         bad.upload_model(self.model)
         with contextlib.suppress(EdgeTesterError):
             bad.run_sample(sample(*BAD))
@@ -134,6 +140,7 @@ class Soak:
     def run_model(self, fault: str) -> None:
         """Let a model go wrong, and hear of it."""
         client = self.client(fault)
+        self.hostile += 1
         with contextlib.suppress(EdgeTesterError):
             client.run_sample(sample(*BAD))
         client.disconnect()
@@ -141,6 +148,7 @@ class Soak:
     def leave(self, fault: str) -> None:
         """Let a model go wrong, and do not wait for it."""
         client = self.client(fault)
+        self.hostile += 1
         client.begin_sample(sample(*BAD))
         time.sleep(0.05)
         client.disconnect()
@@ -157,9 +165,11 @@ class Soak:
         self.waits_s[after].append(time.monotonic() - begin_s)
 
     def run(self, sessions: int) -> None:
-        """Attack so many times, in random order."""
+        """Attack in random order until there were so many hostile sessions."""
         attacks = self.attacks()
-        for number in range(sessions):
+        for number in itertools.count(1):
+            if self.hostile >= sessions:
+                return
             name = self.random.choice(list(attacks))
             try:
                 attacks[name]()
@@ -168,8 +178,8 @@ class Soak:
             self.next_client(name)
             if len(self.strangers) > 100:
                 self.go_away()
-            if number % 100 == 99:
-                print(f"{number + 1} of {sessions}, {len(self.deaf)} deaf", flush=True)
+            if number % 100 == 0:
+                print(f"{self.hostile} of {sessions}, {len(self.deaf)} deaf", flush=True)
 
     def go_away(self) -> None:
         """Close what was left open."""
@@ -241,7 +251,10 @@ def main() -> None:
         longest = f"{max(waits_s):>12.2f}"
         print(f"{name:<45}{len(waits_s):>6}{statistics.median(waits_s):>12.2f}{longest}")
     every = sorted(wait for waits_s in soak.waits_s.values() for wait in waits_s)
-    print(f"\n{arguments.sessions} attacks in {lasted_s:.0f} s; {len(soak.deaf)} times deaf")
+    print(
+        f"\n{soak.hostile} hostile sessions in {len(every)} attacks and {lasted_s:.0f} s; "
+        f"{len(soak.deaf)} times deaf"
+    )
     print(
         f"next client served after {statistics.median(every):.2f} s (median), "
         f"{every[int(0.99 * len(every))]:.2f} s (99 of 100), {every[-1]:.2f} s (longest)"

@@ -128,6 +128,7 @@ def test_models_are_compared_under_a_pattern(user):
 def test_the_highest_rate_that_keeps_a_latency(user):
     """Where nothing is in time, and where everything is."""
     words = ("throughput", "m.tflite", "data.npz", "--replicates", 2, "--min-count", 200)
+    words = (*words, "--resolution", 50)
     said = " ".join(
         user.does(*words, "--latency-bound-ms", 1e-6, "--percentile", 90, "--probes", 2).split()
     )
@@ -135,15 +136,21 @@ def test_the_highest_rate_that_keeps_a_latency(user):
     where = ("--report-directory", "highest", "--limit", 50)
     said = " ".join(
         user.does(
-            *words, *where, "--latency-bound-ms", 1e4, "--percentile", 90, "--probes", 1
+            *words, *where, "--latency-bound-ms", 1e4, "--percentile", 90, "--probes", 8
         ).split()
     )
     assert "queries/s the target keeps 90 % of the queries within 10000 ms" in said
-    alone, probe = sorted((user.folder / "highest").glob("*.json"), reverse=True)
+    alone, *probes = sorted((user.folder / "highest").glob("*.json"), reverse=True)
     assert ("one-after-another", "inference") == (alone.stem, read_record(alone).pattern.kind)
-    record = read_record(probe)
-    (server,) = [part.options for part in record.components if part.role == "pattern"]
-    rate_hz = 1e9 / np.mean(read_record(alone).target_ns) / 2
-    assert rate_hz == pytest.approx(server["target_rate_hz"])
+    rates = [
+        part.options["target_rate_hz"]
+        for probe in probes
+        for part in read_record(probe).components
+        if part.role == "pattern"
+    ]
+    # The first one is half of what there would be time for.
+    half_hz = 1e9 / np.mean(read_record(alone).target_ns) / 2
+    assert any(rate_hz == pytest.approx(half_hz) for rate_hz in rates)
+    record = read_record(probes[0])
     assert "query" == record.pattern.kind and len(record.target_ns) >= 200
     assert "--latency-bound-ms" in user.refused(*words)

@@ -174,7 +174,8 @@ def test_an_agent_that_is_stopped_ends_all_sessions(tmp_path, opened):
         running.process.send_signal(signal.SIGTERM)
         for client in (first, second):
             with pytest.raises(TargetError, match="The agent was stopped"):
-                client.counters()
+                # The signal takes a moment to arrive.
+                wait_until(lambda client=client: client.counters() is None)
         assert 0 == running.process.wait(10)
 
 

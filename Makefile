@@ -10,10 +10,12 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 demo: $(DEMO_ENVIRONMENT)/made
 	$(DEMO_ENVIRONMENT)/bin/edge-tester demo
 
-# The tests of a file share what takes long to make; the slow files come first. A process takes up to 3 GB.
+# The tests of a file share what takes long to make; the slow files come first. Three for two
+# processors, since many tests wait; at most four, since each takes up to 3 GB.
 test: $(TEST_ENVIRONMENT)/made lint
-	$(TEST_ENVIRONMENT)/bin/python -m pytest --numprocesses auto --maxprocesses 4 \
-		--dist loadfile --no-loadscope-reorder
+	$(TEST_ENVIRONMENT)/bin/python -m pytest --dist loadfile --no-loadscope-reorder \
+		--numprocesses $$($(TEST_ENVIRONMENT)/bin/python -c \
+		"import os; print(min(4, (3 * len(os.sched_getaffinity(0)) + 1) // 2))")
 	$(TEST_ENVIRONMENT)/bin/edge-tester demo --directory build/demo-of-test --no-open-browser
 
 # For every day: what takes no time; make test has the rest.

@@ -147,6 +147,7 @@ def test_the_example_of_a_gate_works(user, compared, monkeypatch):
     example = ROOT / "examples/regression_gate"
     shutil.copy(example / "gate.sh", user.folder)
     monkeypatch.setenv("REPLICATES", "3")
+    monkeypatch.setenv("MIN_DURATION_S", "1")
     monkeypatch.setenv("MAX_SLOWDOWN", "50%")
     monkeypatch.setenv("MAX_ACCURACY_LOSS", "5")
     # The script that the installation made.

@@ -15,7 +15,7 @@ demo: $(DEMO_ENVIRONMENT)/made
 test: $(TEST_ENVIRONMENT)/made lint
 	$(TEST_ENVIRONMENT)/bin/python -m pytest --dist loadfile --no-loadscope-reorder \
 		--numprocesses $$($(TEST_ENVIRONMENT)/bin/python -c \
-		"import os; print(min(4, (3 * len(os.sched_getaffinity(0)) + 1) // 2))")
+		"import os; print(min(4, (3 * os.cpu_count() + 1) // 2))")
 	$(TEST_ENVIRONMENT)/bin/edge-tester demo --directory build/demo-of-test --no-open-browser
 
 # For every day: what takes no time; make test has the rest.

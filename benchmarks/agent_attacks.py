@@ -161,7 +161,7 @@ class Soak:
             assert [list(GOOD)] == client.run_sample(sample(*GOOD)).outputs[0].tolist()
             client.disconnect()
         except EdgeTesterError as error:
-            self.deaf.append(f"{after}: {error}")
+            self.went_deaf(f"after {after}: {error}")
         self.waits_s[after].append(time.monotonic() - begin_s)
 
     def run(self, sessions: int) -> None:
@@ -174,12 +174,17 @@ class Soak:
             try:
                 attacks[name]()
             except EdgeTesterError as error:
-                self.deaf.append(f"{name}: {error}")
+                self.went_deaf(f"during {name}: {error}")
             self.next_client(name)
             if len(self.strangers) > 100:
                 self.go_away()
             if number % 100 == 0:
                 print(f"{self.hostile} of {sessions}, {len(self.deaf)} deaf", flush=True)
+
+    def went_deaf(self, how: str) -> None:
+        """Keep and say it."""
+        self.deaf.append(how)
+        print(how, flush=True)
 
     def go_away(self) -> None:
         """Close what was left open."""

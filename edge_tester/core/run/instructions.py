@@ -83,7 +83,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a process under valgrind is told."""
 
-    library: str
+    callgrind: str
     runtime: str
     runtime_options: dict[str, Any]
     model: str
@@ -189,7 +189,7 @@ def _wanted(plan: Plan, artifact: Artifact, inferences: int, scratch: Path) -> _
             f"{compiler} cannot compile against valgrind/callgrind.h: {_end_of(made.stderr)}"
         )
     return _Wanted(
-        library=str(library),
+        callgrind=str(library),
         runtime=path_of(type(plan.runtime)),
         runtime_options=plan.runtime.chosen_options(),
         model=str(artifact.path.resolve()),
@@ -235,7 +235,7 @@ def _count(wanted: _Wanted) -> None:
     runtime.load(Path(wanted.model), wanted.batch_size)
     with np.load(wanted.tensors) as kept:
         tensors: list[Array] = [kept[name] for name in kept.files]
-    library = ctypes.CDLL(wanted.library)
+    library = ctypes.CDLL(wanted.callgrind)
     # The first one allocates, and what it does is that of a cold start.
     _run(runtime, tensors)
     library.start()

@@ -18,6 +18,8 @@ DOUBTS: Final[dict[RunKind, str]] = {
 }
 """What figures of latency carry where they are not those of a steady state."""
 
+_LEAST_REPLICATES: Final = 3
+
 
 class Settling(NamedTuple):
     """How the replicates of a run went on.
@@ -56,7 +58,9 @@ class Settling(NamedTuple):
         if self.kind != "warm-up" or not known:
             return None
         typical = sorted(known)[len(known) // 2]
-        interval = span(replicate_interval(known), unit_for("time", [typical]))
+        # Of two, it would go from nothing to hours.
+        found = replicate_interval(known) if len(known) >= _LEAST_REPLICATES else None
+        interval = span(found, unit_for("time", [typical]))
         inferences = [one.begin for one in self.replicates if one.kind == "warm-up" and one.begin]
         about = f"about {plural(sorted(inferences)[len(inferences) // 2], 'inference')}"
         return amount(typical, "time"), f"{about}; 95 % interval {interval}" if interval else about

@@ -55,6 +55,8 @@ def test_replicates_that_differ_are_counted():
     slow = [replicate(latencies([(300, 100_000), (900, 200_000)], seed)) for seed in range(2)]
     found = settling_of([*settled, *warm])
     assert ("warm-up", "of 5 replicates: 3 flat, 2 warm-up") == (found.kind, found.detail)
+    # Two tell how long it takes, but not how much that differs.
+    assert "about 300 inferences" == found.warm_up[1]
     one = msgspec.structs.replace(record(), replicates=[*warm, *slow])
     found = figures(one)
     assert "inconsistent" == found["Steady state"].text

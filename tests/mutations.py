@@ -23,6 +23,8 @@ TALLY = "edge_tester/core/run/tally.py"
 REPLICATION = "edge_tester/core/run/replication.py"
 TOGETHER = "edge_tester/core/run/together.py"
 VERDICTS = "edge_tester/core/results/verdicts.py"
+ENERGY = "edge_tester/core/results/energy.py"
+FEED = "edge_tester/core/run/feed.py"
 PATTERN = "edge_tester/patterns/single_stream.py"
 PATTERNS = "edge_tester/core/results/patterns.py"
 PAYLOADS = "edge_tester/core/wire/payloads.py"
@@ -207,9 +209,27 @@ MUTATIONS = (
         "every block is one inference",
     ),
     Mutation(
+        ENERGY,
+        "count, lasted_s = len(one.target_ns), sum(map(lasting_s, one.blocks))",
+        "count, lasted_s = len(one.target_ns), sum(one.target_ns) / 1e9",
+        "idling between inferences is energy of inferences",
+    ),
+    Mutation(
+        FEED,
+        "self._values_join: bool | None = None",
+        "self._values_join: bool | None = True",
+        "samples of several inferences are scaled together whatever the model does",
+    ),
+    Mutation(
+        FEED,
+        "self._answers_join: bool | None = None",
+        "self._answers_join: bool | None = True",
+        "answers of several inferences are judged together whatever the model does",
+    ),
+    Mutation(
         PATTERNS,
-        "origins_ns = block.arrivals_ns or block.begins_ns",
-        "origins_ns = block.begins_ns",
+        "origins_ns, ends_ns = block.arrivals_ns or block.begins_ns, _ends_ns(block)",
+        "origins_ns, ends_ns = block.begins_ns, _ends_ns(block)",
         "waiting is no part of a query's latency",
     ),
     Mutation(

@@ -27,7 +27,9 @@ class TrainingPlan(Configurable):
     batch_size: int = option(32, minimum=1, help="Samples of one training step")
     learning_rate: float = option(0.001, minimum=0, help="Learning rate of the optimizer")
     num_epochs: int = option(20, minimum=1, help="Passes over the training split")
-    seed: int = option(0, minimum=0, help="Seed of the weights and of the order of samples")
+    seed: int = option(
+        0, minimum=0, gives_way=True, help="Seed of the weights and of the order of samples"
+    )
 
 
 class ModelWrapper(Configurable):

@@ -125,7 +125,7 @@ class Command:
             )
             for c in chosen
         ]
-        extras = {cls: cls.from_argparse(namespace) for cls in self._extras}
+        extras = {cls: from_flags(cls, namespace, together) for cls in self._extras}
         command_line = ["edge-tester", self.name, *arguments]
         parsed = Parsed(
             parts, extras, dict(zip(self._trailing, trailing, strict=False)), command_line, named

@@ -59,8 +59,13 @@ def from_flags(
 
 
 def prefix_of(cls: type[Configurable]) -> str:
-    """Return what a flag begins with whose own name is another class's: ``coreml-``."""
-    return f"{cls.__module__.rpartition('.')[2]}-".replace("_", "-")
+    """Return what a flag begins with whose own name is another class's: ``coreml-``.
+
+    A plugin is known by its module, a class of the core by its own name.
+    """
+    own = cls.__module__.startswith("edge_tester.core.")
+    name = cls.__name__.lower() if own else cls.__module__.rpartition(".")[2]
+    return f"{name}-".replace("_", "-")
 
 
 def taken_options(cls: type[Configurable], classes: Iterable[type[Configurable]]) -> set[str]:

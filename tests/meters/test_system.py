@@ -109,12 +109,6 @@ def test_a_quiet_machine_is_not_told():
     assert [] == disturbances(record().blocks, MACHINE)
 
 
-def test_more_threads_than_processors_are_told():
-    (text,) = disturbances([], MACHINE, 5)
-    assert "5 threads on 4 processors" in text
-    assert [] == disturbances([], MACHINE, 4) == disturbances([], MACHINE, "many")
-
-
 def test_waiting_is_no_work_of_others():
     """A frame of 10 ms in each of 100 seconds, in which the system did as much again."""
     blocks = [

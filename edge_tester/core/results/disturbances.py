@@ -8,7 +8,6 @@ from typing import Final
 from edge_tester.core.results.conditions import clocks_hz, quarters, temperatures_c
 from edge_tester.core.results.energy import lasting_s
 from edge_tester.core.results.parts import Block, Machine
-from edge_tester.core.results.words import plural
 
 # Of what lasted less, ticks of 10 ms tell nothing.
 _LEAST_S: Final = 0.3
@@ -20,7 +19,7 @@ _OTHERS, _STOLEN, _INTERRUPTED_PER_S = 0.2, 0.02, 200.0
 _SLOWED, _HOT_C = 0.03, 80.0
 
 
-def disturbances(blocks: Sequence[Block], target: Machine, threads: object = None) -> list[str]:
+def disturbances(blocks: Sequence[Block], target: Machine) -> list[str]:
     """Return what disturbed a run.
 
     Parameters
@@ -28,19 +27,12 @@ def disturbances(blocks: Sequence[Block], target: Machine, threads: object = Non
     blocks : sequence of Block
         Of all replicates.
     target : Machine
-    threads : object
-        How many the runtime said that it uses, if it said so.
     """
     found = []
     if target.governor not in (None, "performance"):
         found.append(
             f"The target's frequency governor is {target.governor!r}: with 'performance' its clock "
             "does not depend on what ran before."
-        )
-    if isinstance(threads, int) and target.cpu_count and threads > target.cpu_count:
-        found.append(
-            f"The runtime used {threads} threads on {plural(target.cpu_count, 'processor')}: they "
-            "wait for each other."
         )
     found += _heat(blocks)
     measured = [one for one in blocks if "involuntary_switches" in one.readings]

@@ -67,6 +67,7 @@ class Measurement(Configurable):
         minimum=0.01,
         maximum=100,
         unit="%",
+        gives_way=True,
         help="Go on with further replicates until the median latency is known to within this",
     )
     max_duration_s: float = option(

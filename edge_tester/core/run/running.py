@@ -199,9 +199,7 @@ class Run:
                 *feed.remarks(at_chance=evaluation.at_chance()),
                 *evaluation.remarks(),
                 *clock_remarks(blocks),
-                *disturbances(
-                    blocks, opened.record.target, opened.record.runtime_facts.get("num_threads")
-                ),
+                *disturbances(blocks, opened.record.target),
                 *pattern_remarks(opened.record.pattern, tally.replicates),
             ],
         )

@@ -21,7 +21,6 @@ def test_models_run_where_their_owner_lets_them(tmp_path):
         assert os.sched_getaffinity(agent.process.pid) == os.sched_getaffinity(0)
 
 
-@pytest.mark.skipif(os.cpu_count() == len(os.sched_getaffinity(0)) == 1, reason="one processor")
 def test_all_processors_are_no_pinning(tmp_path):
     with running_agent(tmp_path) as agent:
         client = agent.connect()

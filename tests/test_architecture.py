@@ -22,61 +22,12 @@ from edge_tester.core.backends import EXTRAS
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from tests.agents import SampleClient, echo_model, running_agent, sample
+from tests.layers import LAYERS
 
 PROJECT = Path(__file__).parents[1]
 LONGEST_FILE_LINES = 400
 WAIT_LIMIT_S = 30
 
-# Modules of edge_tester.core; each may import those of earlier lines only.
-LAYERS = (
-    "errors system.interrupts run.observer system.quiet run.readahead agent.status "
-    "agent.cgroup agent.descendants agent.logs optionforms system.text results.profile",
-    "options backends system.files formats making.isolation statistics.distributions tensors "
-    "agent.turn",
-    "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
-    "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
-    "wire.connections wire.states statistics.comparing statistics.dependence statistics.ranking "
-    "statistics.regression statistics.sequential statistics.steady statistics.detection",
-    "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel "
-    "statistics.percentileinterval",
-    "results.parts quality",
-    "results.settling results.energy results.values detection",
-    "results.conditions results.externalmeter results.patterns making.toolenvironment",
-    "results.measures results.version1 results.disturbances",
-    "results.figures results.tables",
-    "artifact record system.onnxmetadata run.watch",
-    "results.answers",
-    "results.verdicts",
-    "results.gate results.calibration results.capacity",
-    "classification system.machine",
-    "dataset meter onnxconversion pattern runtime runtimeprotocol",
-    "wire.conversation profiles",
-    "wire.greeting",
-    "wire.client",
-    "model wire.profiling",
-    "run.feed making.likeness",
-    "run.evaluation making.trial",
-    "making.selfcheck",
-    "compiler",
-    "run.hostruntime agent.scratch",
-    "making.chain run.localagent",
-    "making.cache run.requirements",
-    "run.plan run.heard",
-    "run.capabilities",
-    "run.deployment",
-    "run.recording run.targets run.profiling run.measuring",
-    "run.tally run.replication run.preparing",
-    "run.journal",
-    "run.running",
-    "run.benchmark run.together run.instructions",
-    "run.matrix agent.bench agent.control agent.handshake agent.limits agent.output agent.storage",
-    "agent.process agent.profiling",
-    "agent.session agent.service",
-    "agent.session_process agent.sessions",
-    "agent.reception",
-    "agent.supervisor",
-    "agent.agent",
-)
 RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 PACKAGES = {"edge_tester.core", *(name.rpartition(".")[0] for name in RANKS)}
 # Folders that hold what the plugins of one role share.

@@ -41,6 +41,11 @@ class CoreMLCompiler(ModelCompiler):
 
     input_formats = ("torch", "keras", "savedmodel")
     output_format = "coreml"
+    variants = {
+        "": {},
+        "float32": {"precision": "float32"},
+        "int8": {"weights": "int8"},
+    }
     output_is_folder = True
     packages = ("coremltools",)
     distributions = ("coremltools", "torch", "tensorflow", "tensorflow-cpu")

@@ -45,6 +45,7 @@ class ExecuTorchCompiler(ModelCompiler):
 
     input_formats = ("torch",)
     output_format = "executorch"
+    variants = {"": {}, "int8": {"target": "int8"}}
     packages = ("executorch", "torch")
     distributions = ("executorch", "torch", "torchao")
 

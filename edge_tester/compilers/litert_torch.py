@@ -11,9 +11,14 @@ from edge_tester.compilers._shared.calibration import Calibration
 from edge_tester.compilers._shared.flatbuffer import Flatbuffer
 from edge_tester.compilers._tools import litert_torch as tool
 from edge_tester.core.artifact import Weights
-from edge_tester.core.backends import backend
+from edge_tester.core.backends import backend, version
 from edge_tester.core.compiler import ModelCompiler
-from edge_tester.core.making.toolenvironment import default_tools_folder, run_python, tool_python
+from edge_tester.core.making.toolenvironment import (
+    default_tools_folder,
+    lacks_tool,
+    run_python,
+    tool_python,
+)
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
 from edge_tester.core.system.quiet import quiet
@@ -45,17 +50,19 @@ class LiteRTTorchCompiler(ModelCompiler):
 
     _versions: dict[str, str] = state(default_factory=dict)
 
+    def prepare(self) -> None:
+        """Make the environment of litert-torch where there is none."""
+        self._python()
+
+    def unprepared(self) -> str:
+        """Say if that environment is yet to be made."""
+        return "" if self.litert_torch_python else lacks_tool(*self._tool())
+
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Export, and let litert-torch convert the program."""
         torch = backend("torch", self)
         model.load()
-        python = self.litert_torch_python or tool_python(
-            _TOOL,
-            # A program is read by the version of PyTorch that wrote it. What follows a plus
-            # sign names a build, which need not exist where this one comes from.
-            [f"{_TOOL}=={_TOOL_VERSION}", f"torch=={torch.__version__.partition('+')[0]}"],
-            self.tools_directory or default_tools_folder(),
-        )
+        python = self._python()
         with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
             program = Path(folder) / "program.pt2"
             with quiet():
@@ -72,3 +79,13 @@ class LiteRTTorchCompiler(ModelCompiler):
     def facts(self) -> dict[str, Any]:
         """Return the versions of litert-torch and what it ran with."""
         return dict(self._versions)
+
+    def _python(self) -> Path:
+        return self.litert_torch_python or tool_python(*self._tool())
+
+    def _tool(self) -> tuple[str, list[str], Path]:
+        # A program is read by the version of PyTorch that wrote it. What follows a plus sign
+        # names a build, which need not exist where this one comes from.
+        torch = (version("torch") or "").partition("+")[0]
+        requirements = [f"{_TOOL}=={_TOOL_VERSION}", f"torch=={torch}"]
+        return _TOOL, requirements, self.tools_directory or default_tools_folder()

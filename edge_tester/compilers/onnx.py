@@ -47,6 +47,7 @@ class ONNXCompiler(ModelCompiler):
 
     input_formats = ("keras", "savedmodel", "torch", "onnx")
     output_format = "onnx"
+    variants = {"": {}, "int8": {"target": "int8"}}
     packages = ("onnx", "onnxruntime")
     distributions = ("onnx", "onnxruntime", "torch", "onnxscript", "tensorflow", "tf2onnx")
 

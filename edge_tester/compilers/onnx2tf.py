@@ -15,7 +15,12 @@ from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import BackendMissingError, CompilationError
-from edge_tester.core.making.toolenvironment import default_tools_folder, run_python, tool_python
+from edge_tester.core.making.toolenvironment import (
+    default_tools_folder,
+    lacks_tool,
+    run_python,
+    tool_python,
+)
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
 
@@ -54,6 +59,10 @@ class ONNX2TFCompiler(ModelCompiler):
         """Make the environment of onnx2tf where there is none."""
         self._python()
 
+    def unprepared(self) -> str:
+        """Say if that environment is yet to be made."""
+        return "" if self.onnx2tf_python else lacks_tool(*self._tool())
+
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Fix the batch size, and let onnx2tf convert."""
         onnx: Any = backend("onnx", self)
@@ -78,11 +87,14 @@ class ONNX2TFCompiler(ModelCompiler):
     def _python(self) -> Path:
         if self.onnx2tf_python is not None:
             return self.onnx2tf_python
-        folder = self.tools_directory or default_tools_folder()
         try:
-            return tool_python(_TOOL, [f"{_TOOL}=={_TOOL_VERSION}"], folder)
+            return tool_python(*self._tool())
         except CompilationError as error:
             raise BackendMissingError(
                 f"{type(self).__name__} needs {_TOOL}, and no environment could be made for it: "
                 f"{error}"
             ) from error
+
+    def _tool(self) -> tuple[str, list[str], Path]:
+        folder = self.tools_directory or default_tools_folder()
+        return _TOOL, [f"{_TOOL}=={_TOOL_VERSION}"], folder

@@ -46,6 +46,10 @@ class TFLiteCompiler(ModelCompiler):
 
     input_formats = ("keras", "savedmodel", "tflite")
     output_format = "tflite"
+    variants = {
+        "": {},
+        **{target: {"target": target} for target in ("float16", "dynamic", "int8")},
+    }
     distributions = (
         "tensorflow",
         "tensorflow-cpu",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -44,6 +44,9 @@ class ModelCompiler(Configurable):
     distributions: ClassVar[tuple[str, ...]] = ()
     """Names of the packages whose versions decide what comes out."""
 
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
+    """Options of the results that people usually want of it, by what tells them apart."""
+
     keeps_state: ClassVar[bool] = True
     """Whether a state that a network keeps between inferences is kept."""
 
@@ -62,6 +65,10 @@ class ModelCompiler(Configurable):
 
     def prepare(self) -> None:
         """Get once what takes long to get; without it, the first compilation does."""
+
+    def unprepared(self) -> str:
+        """Return what :meth:`prepare` has yet to get, in words; empty if there is nothing."""
+        return ""
 
     def convert(
         self, model: ModelWrapper, calibration: Iterator[list[Array]], output: Path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import numpy as np
@@ -86,6 +86,9 @@ class Dataset(Configurable):
     Conformance suite: :class:`edge_tester.testing.DatasetConformance`.
     """
 
+    random: ClassVar[bool] = False
+    """Whether the samples are random numbers, which tell less than those of a device."""
+
     inference_batch_size: int = option(1, minimum=1, help="Samples that one inference takes")
     test_fraction: float = option(
         0.2, minimum=0, maximum=1, help="Part of the samples held out for measuring"
@@ -95,6 +98,12 @@ class Dataset(Configurable):
     )
     calibration_fraction: float = option(
         0.125, minimum=0, maximum=1, help="Part of the samples for calibrating a quantization"
+    )
+    min_calibration: int = option(
+        0,
+        minimum=0,
+        help="Samples to set apart for calibration even where nothing calibrates, so that all runs "
+        "measure the same ones",
     )
     split_seed: int = option(0, minimum=0, help="Seed of the split; the same seed, the same split")
     limit: int | None = option(
@@ -183,7 +192,11 @@ class Dataset(Configurable):
 
     def split(self) -> Split:
         """Return the split, with what was set apart for calibration since."""
-        own = self.own_split()
+        if self.min_calibration and not self.reserved:
+            self.ensure_calibration(self.min_calibration)
+        return self._divided(self.own_split())
+
+    def _divided(self, own: Split) -> Split:
         if not self.reserved:
             return own
         moved = np.concatenate(list(self.reserved.values()))
@@ -210,10 +223,10 @@ class Dataset(Configurable):
         DatasetError
             There are too few samples.
         """
-        if len(self.split().calibration) >= minimum:
+        own, labels = self.own_split(), self.labels()
+        if len(self._divided(own).calibration) >= minimum:
             return
         self.reserved = {}
-        own, labels = self.own_split(), self.labels()
         missing = minimum - len(own.calibration)
         sources = (
             ("train", own.train, len(own.train)),

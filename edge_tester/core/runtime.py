@@ -148,6 +148,8 @@ class Runtime(Configurable):
     """Names of the options, where it has them, that say how many threads to start."""
     complete: ClassVar[bool] = True
     """Whether it runs all of its formats; if not, its refusal says nothing of a model."""
+    simulates: ClassVar[bool] = False
+    """Whether it computes what a device would answer, in a time that says nothing of the device."""
 
     save_model_path: Path | None = option(
         None, target_only=True, help="Where the target keeps the uploaded model"
@@ -184,6 +186,11 @@ class Runtime(Configurable):
         type(self).run(self)
         del vars(self)["run"]
         self._stage = _Stage.RAN
+
+    @classmethod
+    def unusable(cls) -> str:
+        """Return why this machine can never run it, whatever is installed; empty if it can."""
+        return ""
 
     def prepare(self) -> None:
         """Import the backend and check what this target must have; loads no model.

@@ -22,6 +22,8 @@ class RandomDataset(WholeDataset):
     booleans fair. A sample depends on the seed and its index alone.
     """
 
+    random = True
+
     num_samples: int = option(1000, minimum=1, help="Number of samples")
     seed: int = option(0, minimum=0, help="Seed of the samples")
     integer_high: int = option(

@@ -48,15 +48,20 @@ class CoreMLRuntime(Runtime):
     _feeds: Any = state()
     _results: Any = state()
 
+    @classmethod
+    def unusable(cls) -> str:
+        """Say if this is no Mac."""
+        system = platform.system()
+        return "" if system == "Darwin" else f"predicts on macOS alone, this is {system}"
+
     def prepare(self) -> None:
         """Import coremltools and see whether this is a Mac."""
         with quiet():
             self._tools = backend("coremltools", self)
-        if platform.system() != "Darwin":
+        if reason := self.unusable():
             raise RuntimeStateError(
-                f"CoreMLRuntime predicts on macOS alone, this target runs {platform.system()}. "
-                "MILRuntime computes what a converted program says, anywhere, but not as fast "
-                "and not in Core ML's own kernels."
+                f"CoreMLRuntime {reason}. MILRuntime computes what a converted program says, "
+                "anywhere, but not as fast and not in Core ML's own kernels."
             )
 
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:

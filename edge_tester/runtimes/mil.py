@@ -32,6 +32,7 @@ class MILRuntime(Runtime):
     packages = ("coremltools", "torch")
     distributions = ("coremltools", "torch")
     complete = False
+    simulates = True
 
     _tools: Any = state()
     _program: Any = state()

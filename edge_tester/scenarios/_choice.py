@@ -118,23 +118,6 @@ def is_class(word: str, roles: Sequence[str]) -> bool:
         return False
 
 
-def runtime_for(format: str) -> type[Configurable]:
-    """Return the runtime that runs a model format: the first by name that names it first.
-
-    Raises
-    ------
-    PluginError
-        None does.
-    """
-    loaded = (registry.loadable("runtimes", name) for name in registry.names("runtimes"))
-    runtimes = [one for one in loaded if one is not None]
-    formats = {one: tuple(getattr(one, "input_formats", ())) for one in runtimes}
-    fitting = [one for one in runtimes if format in formats[one]]
-    if not fitting:
-        raise PluginError(f"No runtime runs {format!r} models; name a compiler that makes another.")
-    return min(fitting, key=lambda one: formats[one].index(format))
-
-
 def _found(word: str, roles: Sequence[str]) -> list[Chosen]:
     path = Path(word)
     own_file = _own_file(path, roles)

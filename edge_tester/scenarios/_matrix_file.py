@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, cast
 
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError
+from edge_tester.core.making.runtimes import runtime_for
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import hint, options_of, path_of
 from edge_tester.core.run.plan import Plan
-from edge_tester.scenarios._choice import Chosen, runtime_for
+from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import chosen_from
 from edge_tester.scenarios._yaml import blaming, read_mapping
 

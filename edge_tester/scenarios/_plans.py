@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from edge_tester.core import registry
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
+from edge_tester.core.making.runtimes import runtime_for
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.pattern import LoadPattern
 from edge_tester.core.run.plan import Measurement, Plan, single_stream
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.scenarios._choice import Chosen, runtime_for
+from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import Parsed
 
 
@@ -31,7 +30,7 @@ def plan_of(parsed: Parsed, model: ModelWrapper, measurement: Measurement) -> Pl
     plan = Plan(
         model,
         parsed.needed(Dataset),
-        runtime or cast(Runtime, runtime_for(format)()),
+        runtime or runtime_for(format)(),
         compiler,
         parsed.part(RuntimeProtocol),
         measurement,

@@ -10,6 +10,7 @@ from edge_tester.core import registry
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError, UnreachableError
+from edge_tester.core.making.runtimes import runtime_for
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.pattern import LoadPattern
@@ -17,7 +18,7 @@ from edge_tester.core.run.benchmark import measure
 from edge_tester.core.run.plan import Measurement
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.scenarios._choice import Chosen, runtime_for
+from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress

@@ -10,6 +10,7 @@ from edge_tester.core.errors import OptionError
 from edge_tester.core.options import hint
 from edge_tester.scenarios import (
     compare,
+    conversion_validation,
     inference_client,
     inference_performance,
     inference_server,
@@ -22,14 +23,14 @@ from edge_tester.scenarios._yaml import blaming, read_mapping
 SCENARIOS = {
     module.COMMAND.name: module
     for module in (
-        *(compare, inference_client, inference_performance),
+        *(compare, conversion_validation, inference_client, inference_performance),
         *(inference_server, model_training, throughput),
     )
 }
 
 
-def run_file(path: Path) -> None:
-    """Run the scenario of one file.
+def run_file(path: Path) -> int | None:
+    """Run the scenario of one file; return its status if it has one.
 
     Raises
     ------
@@ -45,15 +46,16 @@ def run_file(path: Path) -> None:
     module = SCENARIOS[name]
     with blaming(path):
         parsed = module.COMMAND.read(content, str(path))
-    module.conduct(parsed)
+    status: int | None = module.conduct(parsed)
+    return status
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> int | None:
     """Run the command."""
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
         print("Usage: edge-tester run SCENARIO.yml\n\n'edge-tester schema' prints what it may say.")
         raise SystemExit(0 if {"-h", "--help"} & set(arguments) else 2)
-    run_file(Path(arguments[0]))
+    return run_file(Path(arguments[0]))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -140,7 +140,7 @@ def compile_model(
             settings = {"compiled_model_path": path, "self_check": compiler.self_check}
             made = link.from_options(settings).compile(step, dataset)
             step = CompiledModel(model_path=path)
-            step.origin, step.made, step.file = model, made, _file(made)
+            step.origin, step.made, step.file = model, made, wrapper_of(made.path, made.format)
         # The model's own format was checked; that of the last step is another.
         options: dict[str, Any] = {**compiler.to_options(), "model_framework": "auto"}
         return type(compiler).from_options(options).compile(step, dataset)
@@ -151,9 +151,24 @@ def suffix_of(format: str) -> str:
     return next(suffix for suffix, known in FORMATS.items() if known == format)
 
 
-def _file(made: Artifact) -> ModelWrapper:
+def wrapper_of(path: Path, format: str, options: Mapping[str, Any] | None = None) -> ModelWrapper:
+    """Return a model file in the wrapper for any file of its format.
+
+    Parameters
+    ----------
+    path : Path
+    format : str
+    options : mapping, optional
+        Further ones of the wrapper.
+
+    Raises
+    ------
+    CompilationError
+        No wrapper reads the format.
+    """
     for name in names("modelwrappers"):
         wrapper = loadable("modelwrappers", name)
-        if wrapper is not None and getattr(wrapper, "file_format", "") == made.format:
-            return cast(ModelWrapper, wrapper.from_options({"model_path": made.path}))
-    raise CompilationError(f"No model wrapper reads {made.format!r} files.")
+        if wrapper is not None and getattr(wrapper, "file_format", "") == format:
+            chosen = wrapper.from_options({"model_path": path, **(options or {})})
+            return cast(ModelWrapper, chosen)
+    raise CompilationError(f"No model wrapper reads {format!r} files.")

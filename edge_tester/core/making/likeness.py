@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from edge_tester.core.artifact import Weights
+from edge_tester.core.statistics.agreement import agreement
 from edge_tester.core.tensors import Array, TensorSpec
 
 PRECISIONS = ("float32", "float16", "integers")
@@ -17,8 +18,6 @@ PRECISIONS = ("float32", "float16", "integers")
 TOLERANCES = {"float32": 1e-3, "float16": 5e-2}
 # Below this, noise is heard as loudly as what it hides: a fifth of the amplitude.
 LOW_SIGNAL_TO_NOISE_DB = 15.0
-# Outputs that vary by less may well become a single quantized value.
-_VARIES = 0.05
 _FLOAT16 = ("float16", "bfloat16")
 
 
@@ -105,28 +104,5 @@ def _likeness(source: Array, result: Array) -> Likeness:
         return Likeness(0.0, None, 0, False)
     if not np.issubdtype(source.dtype, np.floating):
         return Likeness(float(np.mean(source != result)), None, 0, False)
-    wanted, found = source.astype(np.float64), result.astype(np.float64)
-    finite = np.isfinite(wanted)
-    broken = int(np.sum(finite & ~np.isfinite(found)))
-    both = finite & np.isfinite(found)
-    if not both.any():
-        return Likeness(0.0, None, broken, False)
-    largest = float(np.abs(wanted[both]).max())
-    noise = np.abs(wanted[both] - found[both])
-    signal, power = float(np.square(wanted[both]).sum()), float(np.square(noise).sum())
-    # Of nothing but zeros, every part is infinite: the difference itself tells more.
-    difference = float(noise.max()) / (largest or 1.0)
-    ratio = 10 * math.log10(signal / power) if signal and power else None
-    return Likeness(difference, ratio, broken, _constant(wanted, found, largest))
-
-
-def _constant(wanted: Array, found: Array, largest: float) -> bool:
-    throughout = _varies(wanted.reshape(-1, 1), largest) and not _varies(found.reshape(-1, 1), 0)
-    for_every_input = _varies(wanted, largest) and not _varies(found, 0)
-    return throughout or for_every_input
-
-
-def _varies(values: Array, largest: float) -> bool:
-    """Tell whether any column varies by more than a part of the largest value."""
-    spread: Any = np.ptp(np.where(np.isfinite(values), values, 0), axis=0).max()
-    return bool(spread > _VARIES * largest)
+    found = agreement(source, result)
+    return Likeness(found.max_relative, found.signal_to_noise_db, found.not_finite, found.constant)

@@ -36,9 +36,7 @@ def tool_python(name: str, requirements: Sequence[str], folder: Path) -> Path:
     CompilationError
         It could not be made; the message has the last error of pip.
     """
-    version = "{}.{}".format(*sys.version_info)
-    key = hashlib.sha256("\n".join([version, *requirements]).encode()).hexdigest()[:8]
-    place = folder / f"{name}-{key}"
+    place = _place(name, requirements, folder)
     if not place.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _logger.info(
@@ -60,6 +58,13 @@ def tool_python(name: str, requirements: Sequence[str], folder: Path) -> Path:
                     raise
         _logger.info("The environment of %s is complete", name)
     return _interpreter(place)
+
+
+def lacks_tool(name: str, requirements: Sequence[str], folder: Path) -> str:
+    """Return that an environment must be made first, in words; empty if it is there."""
+    if _place(name, requirements, folder).exists():
+        return ""
+    return f"an environment of its own for {name}, which takes minutes and gigabytes to make"
 
 
 def run_python(python: Path, arguments: Sequence[str], name: str) -> str:
@@ -89,6 +94,12 @@ def default_tools_folder() -> Path:
     """Return where environments are kept unless told otherwise, in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "edge_tester" / "tools"
+
+
+def _place(name: str, requirements: Sequence[str], folder: Path) -> Path:
+    version = "{}.{}".format(*sys.version_info)
+    key = hashlib.sha256("\n".join([version, *requirements]).encode()).hexdigest()[:8]
+    return folder / f"{name}-{key}"
 
 
 def _interpreter(environment: Path) -> Path:

@@ -22,9 +22,10 @@ from edge_tester.core.errors import (
 )
 from edge_tester.core.making import likeness
 from edge_tester.core.making.isolation import isolated
+from edge_tester.core.making.runtimes import runtimes_for
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import path_of
-from edge_tester.core.registry import load_path, loadable, names
+from edge_tester.core.registry import load_path
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
@@ -184,7 +185,7 @@ def random_inputs(specs: Sequence[TensorSpec], open_size: int) -> tuple[Runs, st
 def run_result(result: Result, inputs: Runs | None) -> tuple[Answers | None, str]:
     """Return the result's answers, or why there is nothing here that could give any."""
     reasons = []
-    for runtime in _runtimes(result.format):
+    for runtime in runtimes_for(result.format):
         # What is machine code, or aborts where others raise, must not take this process along.
         call: Any = isolated if runtime.may_crash else _called
         try:
@@ -204,12 +205,6 @@ def run_result(result: Result, inputs: Runs | None) -> tuple[Answers | None, str
 
 def _called(function: Any, *arguments: Any) -> Any:
     return function(*arguments)
-
-
-def _runtimes(format: str) -> list[type[Runtime]]:
-    loaded = (loadable("runtimes", name) for name in names("runtimes"))
-    runtimes = [cast(type[Runtime], one) for one in loaded if one is not None]
-    return [one for one in runtimes if format in one.input_formats]
 
 
 def run_file(name: str, path: Path, inputs: Runs | None) -> Answers:

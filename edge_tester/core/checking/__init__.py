@@ -1,0 +1,1 @@
+"""Whether a converted model is still the model: what differs, where, and what helps."""

@@ -1,0 +1,52 @@
+"""The order of the core: each module may import those of earlier lines only."""
+
+LAYERS = (
+    "errors system.interrupts run.observer system.quiet run.readahead agent.status "
+    "agent.cgroup agent.descendants agent.logs optionforms system.text results.profile",
+    "options backends system.files formats making.isolation statistics.distributions tensors "
+    "agent.turn",
+    "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
+    "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
+    "wire.connections wire.states statistics.comparing statistics.dependence statistics.ranking "
+    "statistics.agreement statistics.detection statistics.regression statistics.sequential "
+    "statistics.steady",
+    "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel "
+    "statistics.percentileinterval",
+    "results.parts quality",
+    "results.settling results.energy results.values detection",
+    "results.conditions results.externalmeter results.patterns making.toolenvironment",
+    "results.measures results.version1 results.disturbances",
+    "results.figures results.tables",
+    "artifact record system.onnxmetadata run.watch",
+    "results.answers",
+    "results.verdicts",
+    "results.gate results.calibration results.capacity",
+    "classification system.machine",
+    "dataset meter onnxconversion pattern runtime runtimeprotocol",
+    "wire.conversation profiles making.runtimes",
+    "wire.greeting",
+    "wire.client",
+    "model wire.profiling",
+    "run.feed making.likeness checking.outputs",
+    "run.evaluation making.trial checking.validation",
+    "making.selfcheck",
+    "compiler",
+    "run.hostruntime agent.scratch",
+    "making.chain run.localagent",
+    "making.cache run.requirements",
+    "run.plan run.heard checking.ways",
+    "run.capabilities",
+    "run.deployment",
+    "run.recording run.targets run.profiling run.measuring",
+    "run.tally run.replication run.preparing",
+    "run.journal",
+    "run.running",
+    "run.benchmark run.together run.instructions",
+    "run.matrix agent.bench agent.control agent.handshake agent.limits agent.output agent.storage",
+    "agent.process agent.profiling checking.validating",
+    "agent.session agent.service",
+    "agent.session_process agent.sessions",
+    "agent.reception",
+    "agent.supervisor",
+    "agent.agent",
+)

@@ -17,6 +17,8 @@ COMMANDS = {
     "client": ("inference_client", "compile a model, run it on a target, write a run record"),
     "server": ("inference_server", "run the target agent"),
     "compare": ("compare", "say which of several models or records is faster, if that can be said"),
+    "doctor": ("doctor", "say what this machine has for running models"),
+    "pipeline": ("edge_pipeline", "go from a model to a decision what to deploy"),
     "validate": ("conversion_validation", "say whether conversions of a model still are the model"),
     "throughput": ("throughput", "find the highest rate of arrivals that keeps a latency"),
     "calibrate": ("calibrate", "compare a model with itself: what a machine's noise hides"),

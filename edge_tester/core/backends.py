@@ -78,7 +78,8 @@ def backend(name: str, needed_by: object) -> ModuleType:
         )
     for variable, value in ENVIRONMENT.get(package, {}).items():
         os.environ.setdefault(variable, value)
-    if package == "torchvision":
+    if package in ("torchvision", "onnx2torch"):
+        # The latter imports the former.
         _prepare_torchvision()
     if package in _TALKATIVE and package not in sys.modules:
         with quiet():

@@ -302,6 +302,22 @@ def options_of(cls: type[Configurable]) -> list[Option]:
     return typing.cast("list[Option]", cached)
 
 
+def flags_of(part: Configurable) -> list[str]:
+    """Return the flags that make an equal instance on a command line."""
+    words: list[str] = []
+    for declared in options_of(type(part)):
+        value = getattr(part, declared.name)
+        if value == declared.default or value is None:
+            continue
+        if declared.kind is bool:
+            words.append(declared.flag if value else f"--no-{declared.flag[2:]}")
+        elif declared.repeated:
+            words += [declared.flag, *map(str, value)]
+        else:
+            words += [declared.flag, str(value)]
+    return words
+
+
 def json_schema(cls: type[Configurable]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the options of a class."""
     properties = {d.name: property_schema(d) for d in options_of(cls)}

@@ -49,20 +49,39 @@ def latency_values(latency_ns: Sequence[Array]) -> dict[str, Value]:
     """
     replicates = [one for one in latency_ns if len(one)]
     of_ranks = rank_time(replicates) if replicates else 1.0
-    values: dict[str, Value] = {}
-    for key, fraction in PERCENTILES.items():
-        missing = missing_inferences(replicates, fraction, of_ranks)
-        if missing:
-            values[key] = Value(None, None, missing)
-            continue
-        number = smallest_not_exceeded(np.concatenate(replicates), fraction)
-        if fraction == 0.5:
-            medians = [smallest_not_exceeded(one, fraction) for one in replicates]
-            interval = replicate_interval(medians)
-        else:
-            interval = percentile_interval(replicates, fraction, of_ranks)
-        values[key] = with_interval(number, interval)._replace(single=len(replicates) == 1)
-    return values
+    return {
+        key: percentile_value(replicates, fraction, of_ranks)
+        for key, fraction in PERCENTILES.items()
+    }
+
+
+def percentile_value(
+    latency_ns: Sequence[Array], fraction: float, of_ranks: float | None = None
+) -> Value:
+    """Return one percentile, if latencies support it.
+
+    Parameters
+    ----------
+    latency_ns : sequence of ndarray of shape (count,)
+        Those of each replicate, in the order in which they were measured [ns].
+    fraction : float
+        Such as 0.5.
+    of_ranks : float, optional
+        What :func:`edge_tester.core.statistics.dependence.rank_time` gives for them.
+    """
+    replicates = [one for one in latency_ns if len(one)]
+    if of_ranks is None:
+        of_ranks = rank_time(replicates) if replicates else 1.0
+    missing = missing_inferences(replicates, fraction, of_ranks)
+    if missing:
+        return Value(None, None, missing)
+    number = smallest_not_exceeded(np.concatenate(replicates), fraction)
+    if fraction == 0.5:
+        medians = [smallest_not_exceeded(one, fraction) for one in replicates]
+        interval = replicate_interval(medians)
+    else:
+        interval = percentile_interval(replicates, fraction, of_ranks)
+    return with_interval(number, interval)._replace(single=len(replicates) == 1)
 
 
 def with_interval(number: float, interval: tuple[float, float] | None) -> Value:

@@ -14,7 +14,7 @@ from typing import cast
 from edge_tester.core import registry
 from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.errors import RuntimeStateError
-from edge_tester.core.options import Configurable, options_of, path_of
+from edge_tester.core.options import flags_of, path_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 
@@ -41,7 +41,7 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[RuntimeProtocol]:
             RuntimeProtocol,
             registry.load("runtimeprotocols", "network").from_options({"host": host}),
         )
-        flags = [word for r in runtimes for word in _flags(r)] if len(runtimes) == 1 else []
+        flags = [word for r in runtimes for word in flags_of(r)] if len(runtimes) == 1 else []
         command = [
             *(sys.executable, "-m", "edge_tester", "server", "network"),
             *(path_of(type(runtime)) for runtime in runtimes),
@@ -85,19 +85,3 @@ def _last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     last = lines[-1] if lines else "it said nothing"
     return f"The agent could not start: {last.removeprefix('error: ')}"
-
-
-def _flags(part: Configurable) -> list[str]:
-    """Return the flags that make an equal instance."""
-    words: list[str] = []
-    for declared in options_of(type(part)):
-        value = getattr(part, declared.name)
-        if value == declared.default or value is None:
-            continue
-        if declared.kind is bool:
-            words.append(declared.flag if value else f"--no-{declared.flag[2:]}")
-        elif declared.repeated:
-            words += [declared.flag, *map(str, value)]
-        else:
-            words += [declared.flag, str(value)]
-    return words

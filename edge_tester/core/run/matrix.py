@@ -108,6 +108,13 @@ class MatrixRun:
                 found[path] = read_record(path)
         return found
 
+    def artifact(self, name: str) -> Artifact | None:
+        """Return what a plan deploys, None if it was not made."""
+        plan = self._plan(name)
+        if plan.compiler is None:
+            return plan.model.artifact()
+        return self._cache.find(ingredients_of(plan.compiler, plan.model, plan.dataset))
+
     def _plan(self, name: str) -> Plan:
         """Return a plan of instances that nothing was done with, its data set prepared."""
         plan = self._plans[name].fresh()

@@ -1,0 +1,1 @@
+"""From a model to a decision: the phases of an edge evaluation, each with its evidence."""

@@ -1,0 +1,129 @@
+"""Go from a model to a decision what to deploy: ``edge-tester pipeline``."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from edge_tester.core.backends import backend
+from edge_tester.core.dataset import Dataset
+from edge_tester.core.errors import OptionError
+from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import Configurable, hint, option
+from edge_tester.core.pipeline.evaluation import Evaluation, Verdict
+from edge_tester.core.pipeline.phases import Phase
+from edge_tester.core.pipeline.settings import Settings
+from edge_tester.core.run.hostruntime import HostRuntime
+from edge_tester.core.run.plan import Measurement, Plan
+from edge_tester.report import render_page
+from edge_tester.report.pipeline import pipeline_page, write_runbooks
+from edge_tester.scenarios._command import Command, chosen_from
+from edge_tester.scenarios._program import Logging, guard
+from edge_tester.scenarios._progress import TerminalProgress
+from edge_tester.scenarios._yaml import blaming, read_mapping
+
+_MODEL_KEYS = ("modelwrapper", "dataset", "measurement", "report_directory")
+# For each candidate, in all its replicates.
+_DURATION_S = 1.0
+
+
+class Conduct(Configurable):
+    """How a pipeline is gone through."""
+
+    new: bool = option(False, help="Begin a new run; otherwise the newest one goes on")
+
+
+COMMAND = Command(
+    "pipeline",
+    "Go through an edge evaluation: what this machine has, proof on it, conversions and their "
+    "checks, runbooks for devices or the measurement there, and a decision by thresholds. A "
+    "failed phase is marked and the rest goes on; an interrupted run goes on where it was, and "
+    "does again only what has changed. The status is 1 if a phase failed.",
+    extras=(Conduct,),
+    trailing=("pipeline_file",),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parsed = COMMAND.parse(arguments)
+    parsed.extra(Logging).start()
+    path = Path(parsed.trailing["pipeline_file"])
+    content = read_mapping(path)
+    with blaming(path):
+        plan, settings, folder = _understood(content, path)
+    directory = _run_directory(folder, new=parsed.extra(Conduct).new)
+    with TerminalProgress() as progress:
+        evaluation = Evaluation(plan, settings, directory, progress, parsed.command_line)
+        phases = evaluation.run().done
+    write_runbooks(phases, directory)
+    render_page(pipeline_page(plan, settings, phases, directory), directory / "report.html")
+    _show(phases, directory)
+    return 1 if any(phase.status == "failed" for phase in phases) else 0
+
+
+def _understood(content: dict[str, Any], path: Path) -> tuple[Plan, Settings, Path]:
+    """Return what a file says: plan of the model, settings, folder of the runs."""
+    known = [*_MODEL_KEYS, *Settings.__struct_fields__]
+    for key in content:
+        if key not in known:
+            raise OptionError(f"{path} has an unknown key {key!r}{hint(key, known)}")
+    if "modelwrapper" not in content:
+        raise OptionError(f"{path} must have a key 'modelwrapper'.")
+    model = chosen_from(content["modelwrapper"], "modelwrappers", f"{path}: modelwrapper")
+    dataset = chosen_from(content.get("dataset", "random_inputs"), "datasets", f"{path}: dataset")
+    how = content.get("measurement", {})
+    if not isinstance(how, dict):
+        raise OptionError(f"{path}: measurement must hold keys and values, got {how!r}.")
+    if not {"min_duration_s", "min_count"} & how.keys():
+        how = {**how, "min_duration_s": _DURATION_S}
+    plan = Plan(
+        cast(ModelWrapper, model.cls.from_options(model.preset)),
+        cast(Dataset, dataset.cls.from_options(dataset.preset)),
+        HostRuntime(),
+        measurement=Measurement.from_options(how),
+    )
+    asked = {key: value for key, value in content.items() if key not in _MODEL_KEYS}
+    try:
+        settings = msgspec.convert(asked, Settings, dec_hook=lambda kind, value: kind(value))
+    except (msgspec.ValidationError, TypeError) as error:
+        raise OptionError(f"{path}: {error}") from error
+    return plan.fresh(), settings, Path(content.get("report_directory", "build/pipeline"))
+
+
+def _run_directory(folder: Path, *, new: bool) -> Path:
+    """Return the newest run in a folder, or a new one named by the date."""
+    runs = sorted(path for path in folder.glob("[0-9][0-9][0-9][0-9]-*") if path.is_dir())
+    if runs and not new:
+        return runs[-1]
+    name = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    (folder / name).mkdir(parents=True)
+    return folder / name
+
+
+def _show(phases: Sequence[Phase], directory: Path) -> None:
+    """Print what became of each phase, and the decision."""
+    console = backend("rich.console", "edge-tester").Console()
+    text = backend("rich.text", "edge-tester").Text
+    for phase in phases:
+        about = f": {phase.reason}" if phase.reason else ""
+        console.print(text(f"{phase.name:<15} {phase.status}{about}"))
+    last = phases[-1]
+    if last.status == "done":
+        decision = msgspec.convert(last.content, Verdict).decision
+        console.print()
+        console.print(text(decision.sentence))
+        console.print(text(f"Why: {decision.rule}"))
+        console.print(text(f"Confidence: {decision.confidence}"))
+        for one in decision.unknown:
+            console.print(text(f"* {one}"))
+    console.print(f"Report: {directory / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main))

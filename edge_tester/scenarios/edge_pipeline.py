@@ -43,7 +43,7 @@ COMMAND = Command(
     "Go through an edge evaluation: what this machine has, proof on it, conversions and their "
     "checks, runbooks for devices or the measurement there, and a decision by thresholds. A "
     "failed phase is marked and the rest goes on; an interrupted run goes on where it was, and "
-    "does again only what has changed. The status is 1 if a phase failed.",
+    "does again only what has changed. The status is 1 if a phase, or a candidate in it, failed.",
     extras=(Conduct,),
     trailing=("pipeline_file",),
 )
@@ -64,7 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     write_runbooks(phases, directory)
     render_page(pipeline_page(plan, settings, phases, directory), directory / "report.html")
     _show(phases, directory)
-    return 1 if any(phase.status == "failed" for phase in phases) else 0
+    lost = any(phase.status == "failed" or phase.content.get("failures") for phase in phases)
+    return 1 if lost else 0
 
 
 def _understood(content: dict[str, Any], path: Path) -> tuple[Plan, Settings, Path]:
@@ -113,6 +114,8 @@ def _show(phases: Sequence[Phase], directory: Path) -> None:
     for phase in phases:
         about = f": {phase.reason}" if phase.reason else ""
         console.print(text(f"{phase.name:<15} {phase.status}{about}"))
+        for name, reason in phase.content.get("failures", {}).items():
+            console.print(text(f"  {name} failed: {reason}"))
     last = phases[-1]
     if last.status == "done":
         decision = msgspec.convert(last.content, Verdict).decision

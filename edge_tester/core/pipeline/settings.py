@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -70,12 +70,14 @@ def link_to(address: str) -> RuntimeProtocol | None:
             raise OptionError(
                 f"An address such as ssh://pi@raspberrypi is expected, got {address}."
             )
-        name, options = "stdio", {"command": f"ssh {place} edge-tester server --stdio"}
-    else:
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
-            raise OptionError(
-                f"The address of a device is host:port or ssh://user@host, got {address!r}."
-            )
-        name, options = "network", {"host": host.strip("[]"), "port": port}
+        return _link("stdio", {"command": f"ssh {place} edge-tester server --stdio"})
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise OptionError(
+            f"The address of a device is host:port or ssh://user@host, got {address!r}."
+        )
+    return _link("network", {"host": host.strip("[]"), "port": int(port)})
+
+
+def _link(name: str, options: dict[str, Any]) -> RuntimeProtocol:
     return cast(RuntimeProtocol, registry.load("runtimeprotocols", name).from_options(options))

@@ -16,6 +16,7 @@ from edge_tester.compilers._shared.onnx_files import loaded, saved
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.errors import OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option
 from edge_tester.core.system.onnxmetadata import PREPROCESSING, Preprocessing
@@ -56,6 +57,22 @@ class ONNXCompiler(ModelCompiler):
         help="default keeps the precision; int8 has int8 weights and activations",
     )
 
+    calibration_method: str = option(
+        "minmax",
+        choices=("minmax", "percentile", "entropy"),
+        help="How target int8 takes ranges from the samples: their ends; the ends of all but the "
+        "farthest 0.001 % of the values; or those that lose the least information",
+    )
+
+    def check_choices(self) -> None:
+        """See also that a method has something to do."""
+        super().check_choices()
+        if self.calibration_method != "minmax" and not self.calibrates:
+            raise OptionError(
+                "ONNXCompiler.calibration_method is for target int8, got "
+                f"{self.calibration_method!r} with target {self.target!r}."
+            )
+
     @property
     def quantizes(self) -> bool:
         """Whether integer weights were asked for."""
@@ -81,7 +98,9 @@ class ONNXCompiler(ModelCompiler):
                 # Loaded and saved, so that weights in files beside it come along.
                 made = loaded(source, self)
             else:
-                quantizer = ONNXQuantizer(self, str(model.model_path), Path(folder))
+                quantizer = ONNXQuantizer(
+                    self, str(model.model_path), Path(folder), self.calibration_method
+                )
                 made = quantizer.quantized(source, conformed(model, calibration))
             self._describe(model, made)
             saved(made, output, self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +18,8 @@ Prepared = TypeVar("Prepared")
 # Keeps these random numbers apart from those of the split, which have the seed alone.
 _CHOICE = 1
 _PARTS = {"train": "for training", "validation": "for validation", "test": "to be measured"}
+# Part of what is set apart: samples of the test split that somebody calibrates with from files.
+_IN_FOLDER = "in folder"
 
 
 class Samples(msgspec.Struct, frozen=True):
@@ -86,6 +88,9 @@ class Dataset(Configurable):
     Conformance suite: :class:`edge_tester.testing.DatasetConformance`.
     """
 
+    random: ClassVar[bool] = False
+    """Whether its samples are random numbers, like no real ones."""
+
     inference_batch_size: int = option(1, minimum=1, help="Samples that one inference takes")
     test_fraction: float = option(
         0.2, minimum=0, maximum=1, help="Part of the samples held out for measuring"
@@ -153,14 +158,21 @@ class Dataset(Configurable):
 
     def remarks(self) -> list[str]:
         """Return what a reader of the figures must know of the samples loaded so far, in words."""
-        if not self.reserved:
-            return []
         counts = {part: len(indices) for part, indices in self.reserved.items()}
+        found = []
+        if count := counts.pop(_IN_FOLDER, 0):
+            found.append(
+                f"{count} of the samples to be measured are among those that are calibrated with "
+                "from files: they are not measured."
+            )
+        if not counts:
+            return found
         sources = " and ".join(f"{count} of those {_PARTS[part]}" for part, count in counts.items())
         return [
+            *found,
             f"{sum(counts.values())} samples were set apart for calibration, since the split had "
             f"too few: {sources}, each class with its share. They are not measured; "
-            "--calibration-fraction and --test-fraction choose how many there are."
+            "--calibration-fraction and --test-fraction choose how many there are.",
         ]
 
     def facts(self) -> dict[str, Any]:
@@ -240,6 +252,12 @@ class Dataset(Configurable):
                 f"{type(self).__name__} overrides split(), which hides the samples set apart for "
                 "calibration: it must override own_split() instead."
             )
+
+    def set_apart(self, indices: Array) -> None:
+        """Let none of these samples be measured, since a quantization is calibrated with them."""
+        if len(measured := np.intersect1d(self.split().test, indices)):
+            earlier = self.reserved.get(_IN_FOLDER, np.empty(0, int))
+            self.reserved = {**self.reserved, _IN_FOLDER: np.union1d(earlier, measured)}
 
     def split_of(self, count: int, labels: Array | None) -> Split:
         """Split the first ``count`` samples, whose class indices are ``labels``."""

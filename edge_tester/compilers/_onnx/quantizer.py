@@ -45,11 +45,14 @@ class ONNXQuantizer:
         The user's name of the file.
     folder : Path
         For files that are of no use later.
+    method : str
+        How ranges are taken: minmax, percentile or entropy.
     """
 
     owner: object
     name: str
     folder: Path
+    method: str = "minmax"
 
     def quantized(self, source: Path, samples: Iterator[dict[str, Array]]) -> Any:
         """Return the model with int8 weights per channel and int8 activations.

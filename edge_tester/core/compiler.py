@@ -115,6 +115,11 @@ class ModelCompiler(Configurable):
         return False
 
     @property
+    def makes_integers(self) -> bool:
+        """Whether some weights must be integers in what was just compiled."""
+        return self.quantizes
+
+    @property
     def calibrates(self) -> bool:
         """Whether it will need calibration samples."""
         return False
@@ -175,7 +180,7 @@ class ModelCompiler(Configurable):
                     f"{owner} could not compile {model.model_path}: {type(error).__name__}: "
                     f"{reason}"
                 ) from error
-            if self.quantizes and weights.quantized_share == 0:
+            if self.makes_integers and weights.quantized_share == 0:
                 raise CompilationError(
                     f"{owner} was asked for integer weights, but those of the result are "
                     f"{', '.join(weights.elements) or 'absent'}."

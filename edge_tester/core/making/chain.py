@@ -141,7 +141,7 @@ def compile_model(
             settings = {"compiled_model_path": path, "self_check": compiler.self_check}
             made = link.from_options(settings).compile(step, dataset)
             step = CompiledModel(model_path=path)
-            step.origin, step.made, step.file = model, made, _file(made)
+            step.origin, step.made, step.file = model, made, file_model(made)
         # The model's own format was checked; that of the last step is another.
         options: dict[str, Any] = {**compiler.to_options(), "model_framework": "auto"}
         return type(compiler).from_options(options).compile(step, dataset)
@@ -152,7 +152,14 @@ def suffix_of(format: str) -> str:
     return next(suffix for suffix, known in FORMATS.items() if known == format)
 
 
-def _file(made: Artifact) -> ModelWrapper:
+def file_model(made: Artifact) -> ModelWrapper:
+    """Return a wrapper that runs a compiled file on the host.
+
+    Raises
+    ------
+    CompilationError
+        There is none for its format.
+    """
     for name in names("modelwrappers"):
         wrapper = loadable("modelwrappers", name)
         if wrapper is not None and getattr(wrapper, "file_format", "") == made.format:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edge_tester.compilers._onnx.half import in_float32
-from edge_tester.compilers._onnx.layers import layers_of, stand_ins
+from edge_tester.compilers._onnx.layers import layers_of, nodes_of, stand_ins
 from edge_tester.compilers._onnx.ranges import ends, found_ranges, operations
 from edge_tester.compilers._shared.onnx_files import loaded, saved
 from edge_tester.core.backends import backend
@@ -111,7 +111,7 @@ class ONNXQuantizer:
             self.owner.tensor_ranges = ends(ranges)
             model = form.model
             self.owner.layers = layers_of(model, operations(self.owner))
-            kept = self.owner.keep(lambda name: stand_ins(name, form.source, model))
+            kept = self.owner.keep(lambda name: stand_ins(name, form.source, self.owner.layers))
             quantizer = qdq.QDQQuantizer(
                 model,
                 # On a digits classifier, scales per channel gain 3 dB of signal-to-noise
@@ -123,7 +123,7 @@ class ONNXQuantizer:
                 types.QInt8,
                 ranges,
                 [],
-                [layer.node for layer in kept],
+                nodes_of(kept, model),
                 operations(self.owner),
                 {"TensorQuantOverrides": self._overrides(model)},
             )

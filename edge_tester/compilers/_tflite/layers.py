@@ -34,6 +34,8 @@ def layers_of(source: Flatbuffer) -> list[Layer]:
                     if constant is None
                 ),
                 outputs=names,
+                # What was fused has the names of all its parts.
+                node=names[0].partition(";")[0],
                 # Vectors are biases.
                 weights=sum(c.size for c in constants if c is not None and c.ndim > 1),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +57,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     kept : list of str
         Layers in float, in the order of the graph; what ``keep_float`` takes.
+    weighted : int
+        How many of these layers have weights.
     weights_in_float : float
         Part of the weights, 0 to 1.
     worth : Worth
@@ -67,6 +69,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kept: list[str]
+    weighted: int
     weights_in_float: float
     worth: Worth
     size_bytes: int
@@ -86,8 +89,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         What the figure must at least be.
     source : Worth
         Of the model in float.
-    layers : int
-        That could be quantized.
+    layers, weighted_layers : int
+        That could be quantized, and those of them that have weights.
     ranking : list of Harm
         Worst first; empty if the goal held from the beginning.
     steps : list of Step
@@ -106,6 +109,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     goal: float
     source: Worth
     layers: int
+    weighted_layers: int
     ranking: list[Harm]
     steps: list[Step]
     chosen: int
@@ -157,7 +161,7 @@ def select(
     samples : int, default=300
         At most so many judge.
     most_layers : float, default=1
-        Part of the layers that may stay in float, 0 to 1.
+        Part of the layers with weights that may stay in float, 0 to 1.
     latency : callable, optional
         Measures a step [ns], or does not; called while the step's file is there.
     tell : callable, optional
@@ -185,7 +189,7 @@ def select(
             tell(f"Quantizing each of {len(search.layers)} layers alone")
             ranking = search.ranking()
             tell("Leaving the worst in float")
-            search.go(ranking, math.floor(most_layers * len(search.layers)))
+            search.go(ranking, math.floor(most_layers * search.weighted()))
     return search.result(ranking)
 
 
@@ -243,6 +247,7 @@ class _Search:
         weights = artifact.weights
         found = Step(
             kept=[one.name for one in self.layers if one.name in kept],
+            weighted=self.weighted(kept),
             weights_in_float=1 - weights.quantized_share if weights else 0.0,
             worth=self.judge.worth(artifact),
             size_bytes=artifact.content_bytes or artifact.size_bytes,
@@ -250,6 +255,10 @@ class _Search:
         )
         self.steps.append(found)
         return found
+
+    def weighted(self, kept: Collection[str] | None = None) -> int:
+        """Count the layers with weights, all or some."""
+        return sum(one.weights > 0 for one in self.layers if kept is None or one.name in kept)
 
     def made(self, kept: Sequence[str]) -> Artifact:
         self.compiler.keep_float = tuple(kept)
@@ -295,7 +304,7 @@ class _Search:
         kept: set[str] = set()
         for harm in ranking:
             more = kept | set(harm.layers)
-            if more == kept or len(more) > most:
+            if more == kept or self.weighted(more) > most:
                 continue
             kept = more
             if self.holds(self.step(sorted(kept))):
@@ -325,6 +334,7 @@ class _Search:
             goal=self.goal or 0.0,
             source=self.judge.source,
             layers=len(self.layers),
+            weighted_layers=self.weighted(),
             ranking=ranking,
             steps=self.steps,
             chosen=self.steps.index(best),

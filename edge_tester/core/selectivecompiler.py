@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -119,6 +119,11 @@ class SelectiveCompiler(ModelCompiler):
             self._once.append((find(), self.calibration))
         found, self.calibration = self._once[0]
         return found
+
+    def note_ranges(self, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """Keep the ranges of the tensors that layers read and write, in the order of the graph."""
+        order = dict.fromkeys(name for one in self.layers for name in one.inputs + one.outputs)
+        self.tensor_ranges = {name: ranges[name] for name in order if name in ranges}
 
     def keep(self, more: Callable[[str], Sequence[str]] = lambda name: ()) -> list[Layer]:
         """Find the layers that ``keep_float`` names among ``layers``; return them.

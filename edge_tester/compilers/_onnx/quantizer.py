@@ -108,9 +108,9 @@ class ONNXQuantizer:
                     self.owner, form.path, form.feeds, self.method, large=form.large
                 )
             )
-            self.owner.tensor_ranges = ends(ranges)
             model = form.model
             self.owner.layers = layers_of(model, operations(self.owner))
+            self.owner.note_ranges(ends(ranges))
             kept = self.owner.keep(lambda name: stand_ins(name, form.source, self.owner.layers))
             quantizer = qdq.QDQQuantizer(
                 model,

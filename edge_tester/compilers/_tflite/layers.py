@@ -21,7 +21,8 @@ def layers_of(source: Flatbuffer) -> list[Layer]:
         inputs = [graph.Tensors(i) for i in _indices(operation.InputsAsNumpy()) if i >= 0]
         outputs = [graph.Tensors(i) for i in _indices(operation.OutputsAsNumpy())]
         constants = [source.constant(one) for one in inputs]
-        if not any(one.Type() == source.schema.TensorType.FLOAT32 for one in outputs):
+        floats = source.schema.TensorType.FLOAT32
+        if not any(one.Type() == floats for one in outputs):
             continue
         names = tuple(one.Name().decode() for one in outputs)
         found.append(
@@ -31,7 +32,7 @@ def layers_of(source: Flatbuffer) -> list[Layer]:
                 inputs=tuple(
                     one.Name().decode()
                     for one, constant in zip(inputs, constants, strict=True)
-                    if constant is None
+                    if constant is None and one.Type() == floats
                 ),
                 outputs=names,
                 # What was fused has the names of all its parts.

@@ -85,10 +85,13 @@ class TFLiteQuantizer:
                 ranges = self.owner.ranges_once(
                     lambda: self._ranges(every, source, model, calibration)
                 )
-                self.owner.tensor_ranges = {
-                    name: (float(np.min(one["min"])), float(np.max(one["max"])))
-                    for name, one in ranges.items()
-                }
+                self.owner.note_ranges(
+                    {
+                        name: (float(np.min(one["min"])), float(np.max(one["max"])))
+                        for name, one in ranges.items()
+                        if "min" in one
+                    }
+                )
                 quantizer = self._quantizer(with_room_for_biases(source, ranges), kept)
             result = quantizer.quantize(
                 ranges, enable_progress_bar=False, enable_progress_report=False

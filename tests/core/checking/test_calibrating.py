@@ -58,9 +58,8 @@ def test_the_clipped_share_is_that_of_the_values_of_the_tensor(tmp_path):
     model = ONNXFile(model_path=RESOURCES / "digits.onnx")
     compiler = ONNXCompiler(target="int8", calibration_samples=dim)
     found = calibration_report(compiler, model, dataset, counts=(30, 31), methods=["minmax"])
-    assert ["31 samples: ONNXCompiler.calibration_count must be at most the 30"] == [
-        one[:66] for one in found.left_out
-    ]
+    (reason,) = found.left_out
+    assert reason.startswith("31 samples: ONNXCompiler.calibration_count must be at most the 30")
     one = found.trials[0].ranges[0]
     assert ("image", 0.5) == (one.name, one.maximum)
     values = dataset.load(unmeasured(dataset, 300)[:100]).inputs[0]

@@ -35,7 +35,7 @@ def trained(seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _network(nn)
-        optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+        optimizer = torch.optim.Adam(network.parameters(), 6e-3)
         for _ in range(EPOCHS):
             for batch in torch.randperm(len(images)).split(64):
                 optimizer.zero_grad()

@@ -13,13 +13,13 @@ import numpy as np
 
 WIDTH = 24
 # Layers after which the channels differ, counted from the first convolution.
-AFTER = (2, 4)
-SMALLEST, LARGEST = 0.003, 3.0
+ONE, TWO = (2,), (2, 4)
+SMALLEST, LARGEST = 0.001, 3.0
 EPOCHS = 40
 
 
 def trained(seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights and biases of all layers, channels first, unbalanced."""
+    """Weights and biases of all layers, channels first."""
     import torch
     from sklearn.datasets import load_digits
     from torch import nn
@@ -42,18 +42,25 @@ def trained(seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
                 nn.functional.cross_entropy(network(images[batch]), labels[batch]).backward()
                 optimizer.step()
     layers = [one for one in network if hasattr(one, "weight")]
-    found = [[one.weight.detach().numpy(), one.bias.detach().numpy()] for one in layers]
+    return [(one.weight.detach().numpy(), one.bias.detach().numpy()) for one in layers]
+
+
+def spoiled(
+    layers: list[tuple[np.ndarray, np.ndarray]], after: tuple[int, ...], seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The same network, with channels that differ behind some of its layers."""
+    found = [list(one) for one in layers]
     generator = np.random.default_rng(seed)
-    for place in AFTER:
+    for place in after:
         factors = np.exp(generator.uniform(np.log(SMALLEST), np.log(LARGEST), WIDTH))
         factors = factors.astype(np.float32)
-        before, after = found[place], found[place + 1]
+        before, behind = found[place], found[place + 1]
         before[0] = before[0] * factors[:, None, None, None]
         before[1] = before[1] * factors
         # A depthwise layer has the channels that it reads along its first axis.
-        depthwise = after[0].shape[1] == 1
+        depthwise = behind[0].shape[1] == 1
         shape = (-1, 1, 1, 1) if depthwise else (1, -1, 1, 1)
-        after[0] = after[0] / factors.reshape(shape)
+        behind[0] = behind[0] / factors.reshape(shape)
     return [(weights, biases) for weights, biases in found]
 
 

@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 
 from edge_tester.datasets.digits import DigitsDataset
@@ -7,20 +9,33 @@ from tests import unbalanced
 
 
 @pytest.fixture(scope="session")
-def unbalanced_layers():
+def trained_layers():
     return unbalanced.trained()
 
 
 @pytest.fixture(scope="session")
-def unbalanced_onnx(unbalanced_layers, tmp_path_factory):
-    path = tmp_path_factory.mktemp("unbalanced") / "m.onnx"
-    return ONNXFile(model_path=unbalanced.as_onnx(unbalanced_layers, path))
+def models(trained_layers, tmp_path_factory):
+    """Makes the network with one or two bad tensors, in a format."""
+
+    @functools.cache
+    def made(format, after):
+        layers = unbalanced.spoiled(trained_layers, after)
+        folder = tmp_path_factory.mktemp("unbalanced")
+        if format == "onnx":
+            return ONNXFile(model_path=unbalanced.as_onnx(layers, folder / "m.onnx"))
+        return TFLiteFile(model_path=unbalanced.as_tflite(layers, folder / "m.tflite"))
+
+    return made
 
 
-@pytest.fixture(scope="session")
-def unbalanced_tflite(unbalanced_layers, tmp_path_factory):
-    path = tmp_path_factory.mktemp("unbalanced") / "m.tflite"
-    return TFLiteFile(model_path=unbalanced.as_tflite(unbalanced_layers, path))
+@pytest.fixture
+def unbalanced_onnx(models):
+    return models("onnx", unbalanced.TWO)
+
+
+@pytest.fixture
+def unbalanced_tflite(models):
+    return models("tflite", unbalanced.TWO)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from edge_tester.datasets.npz_file import NpzDataset
 from edge_tester.datasets.random_inputs import RandomDataset
 from edge_tester.modelwrappers.generic.keras_file import KerasFile
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
+from tests import unbalanced
 
 DIGITS = Path(edge_tester.resources.__file__).with_name("digits.onnx")
 
@@ -31,8 +32,12 @@ def case(request):
     return cls, request.getfixturevalue(f"unbalanced_{request.param}")
 
 
-def test_a_quarter_of_the_layers_in_float_regains_half_of_what_int8_lost(case, digits, tmp_path):
-    cls, model = case
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_a_quarter_of_the_layers_in_float_regains_half_of_what_int8_lost(
+    models, format, digits, tmp_path
+):
+    cls = {"onnx": ONNXCompiler, "tflite": TFLiteCompiler}[format]
+    model = models(format, unbalanced.ONE)
     found = select(cls(target="int8"), model, digits, tmp_path, most_layers=0.25)
     assert "accuracy" == found.figure
     lost = found.source.accuracy - found.steps[0].worth.accuracy
@@ -180,9 +185,7 @@ def test_where_there_is_nothing_to_leave_out_it_is_refused(options, said):
         TFLiteCompiler(keep_float=("a",), **options).check_choices()
 
 
-def test_keras_files_are_to_be_compiled_to_tflite_first(
-    unbalanced_tflite, unbalanced_onnx, digits, tmp_path
-):
+def test_keras_files_are_to_be_compiled_to_tflite_first(unbalanced_tflite, digits, tmp_path):
     model = KerasFile(model_path=unbalanced_tflite.model_path.with_suffix(".keras"))
     compiler = TFLiteCompiler(
         target="int8", keep_float=("a",), compiled_model_path=tmp_path / "m.tflite"

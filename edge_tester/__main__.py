@@ -22,6 +22,7 @@ COMMANDS = {
     "validate": ("conversion_validation", "say whether conversions of a model still are the model"),
     "throughput": ("throughput", "find the highest rate of arrivals that keeps a latency"),
     "calibrate": ("calibrate", "compare a model with itself: what a machine's noise hides"),
+    "samples": ("samples", "write samples to calibrate quantizations with"),
     "matrix": ("matrix", "run a model in many ways and compare them"),
     "measure-host": ("inference_performance", "run a model on this machine, in its framework"),
     "train": ("model_training", "train a model"),

@@ -11,14 +11,17 @@ from typing import Any
 import msgspec
 
 from edge_tester.compilers._onnx.quantizer import ONNXQuantizer
+from edge_tester.compilers._onnx.ranges import METHODS, all_tensors
 from edge_tester.compilers._shared.calibration import Calibration, conformed
 from edge_tester.compilers._shared.onnx_files import loaded, saved
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
-from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.errors import OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option
+from edge_tester.core.selectivecompiler import SelectiveCompiler
 from edge_tester.core.system.onnxmetadata import PREPROCESSING, Preprocessing
+from edge_tester.core.tensors import Array
 
 _FLOATS = {"float": "float32", "double": "float64", "float16": "float16", "bfloat16": "bfloat16"}
 _INTEGERS = ("int4", "uint4", "int8", "uint8", "int16", "uint16")
@@ -36,7 +39,7 @@ _NO_WEIGHTS = {
 }
 
 
-class ONNXCompiler(ModelCompiler):
+class ONNXCompiler(SelectiveCompiler):
     """Compiles Keras, SavedModel, PyTorch and ONNX models to ONNX.
 
     Target int8 is static quantization in the QDQ form (QuantizeLinear and
@@ -57,6 +60,22 @@ class ONNXCompiler(ModelCompiler):
         help="default keeps the precision; int8 has int8 weights and activations",
     )
 
+    calibration_method: str = option(
+        "minmax",
+        choices=METHODS,
+        help="How target int8 takes ranges from the samples: their ends; the ends of all but the "
+        "farthest 0.001 % of the values; or those that lose the least information",
+    )
+
+    def check_choices(self) -> None:
+        """See also that a method has something to do."""
+        super().check_choices()
+        if self.calibration_method != "minmax" and not self.calibrates:
+            raise OptionError(
+                "ONNXCompiler.calibration_method is for target int8, got "
+                f"{self.calibration_method!r} with target {self.target!r}."
+            )
+
     @property
     def quantizes(self) -> bool:
         """Whether integer weights were asked for."""
@@ -69,23 +88,41 @@ class ONNXCompiler(ModelCompiler):
 
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Export or copy, and quantize if asked to."""
-        model.load()
+        self.layers, self.tensor_ranges, self._kept = [], {}, []
         # The folder takes what the tools leave beside the file.
         with tempfile.TemporaryDirectory() as folder:
-            source = model.model_path
-            if model.format != "onnx":
-                source = Path(folder) / "exported.onnx"
-                model.save_to_onnx(source)
-                # Exporters may leave operations of their own framework in it.
-                backend("onnx", self).checker.check_model(str(source))
+            source = self._source(model, Path(folder))
             if self.target == "default":
                 # Loaded and saved, so that weights in files beside it come along.
                 made = loaded(source, self)
             else:
-                quantizer = ONNXQuantizer(self, str(model.model_path), Path(folder))
+                quantizer = ONNXQuantizer(
+                    self, str(model.model_path), Path(folder), self.calibration_method
+                )
                 made = quantizer.quantized(source, conformed(model, calibration))
             self._describe(model, made)
             saved(made, output, self)
+
+    def tensors(
+        self, model: ModelWrapper, samples: Iterator[list[Array]]
+    ) -> Iterator[dict[str, Array]]:
+        """Yield all float tensors of what is quantized, before it is."""
+        with tempfile.TemporaryDirectory() as folder:
+            quantizer = ONNXQuantizer(self, str(model.model_path), Path(folder))
+            source = self._source(model, Path(folder))
+            form = quantizer.prepared(source, conformed(model, samples))
+            yield from all_tensors(self, form.path, form.feeds)
+
+    def _source(self, model: ModelWrapper, folder: Path) -> Path:
+        """Return the model's file, or what it is exported to."""
+        model.load()
+        if model.format == "onnx":
+            return model.model_path
+        source = folder / "exported.onnx"
+        model.save_to_onnx(source)
+        # Exporters may leave operations of their own framework in it.
+        backend("onnx", self).checker.check_model(str(source))
+        return source
 
     def _describe(self, model: ModelWrapper, made: Any) -> None:
         """Write into the file how its inputs are to be prepared, which is lost otherwise."""

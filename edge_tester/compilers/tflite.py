@@ -15,6 +15,7 @@ from edge_tester.compilers._tflite.edgetpu import (
     compile_for_edge_tpu,
     edge_tpu_compiler,
 )
+from edge_tester.compilers._tflite.layers import all_tensors
 from edge_tester.compilers._tflite.quantizer import (
     TFLiteQuantizer,
     asks_for_integers,
@@ -24,10 +25,10 @@ from edge_tester.compilers._tflite.quantizer import (
 from edge_tester.compilers._tflite.weights import beyond_float16, was_cut_to_float16
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
-from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
+from edge_tester.core.selectivecompiler import SelectiveCompiler
 from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 
@@ -36,7 +37,7 @@ _TYPES = ("float32", "int8", "uint8")
 _LEFT_ALONE = ("int32", "int64", "uint32", "uint64", "bool", "string")
 
 
-class TFLiteCompiler(ModelCompiler):
+class TFLiteCompiler(SelectiveCompiler):
     """Compiles Keras, SavedModel and .tflite models to LiteRT (TensorFlow Lite).
 
     Keras files and SavedModels go through TensorFlow's converter; .tflite files
@@ -98,6 +99,16 @@ class TFLiteCompiler(ModelCompiler):
                     f"got {getattr(self, name)!r} with target {self.target!r}."
                 )
 
+    def check_choices(self) -> None:
+        """See also that layers can be left in float."""
+        super().check_choices()
+        if self.keep_float and (self.recipe is not None or self.target == "edgetpu"):
+            reason = "a recipe says all" if self.recipe else "the Edge TPU runs integers alone"
+            raise OptionError(
+                f"TFLiteCompiler.keep_float must be left out here, since {reason}, got "
+                f"{', '.join(self.keep_float)}."
+            )
+
     @classmethod
     def packages_for(cls, format: str) -> tuple[str, ...]:
         """Return TensorFlow or the quantizer, by what converts the format."""
@@ -127,7 +138,10 @@ class TFLiteCompiler(ModelCompiler):
     def convert(self, model: ModelWrapper, calibration: Calibration, output: Path) -> None:
         """Compile, then check that types and precision are what was asked for."""
         self._before_edge_tpu = self._log = None
-        self._float32, self._changes = [], {}
+        self._float32, self._changes, self._kept = [], {}, []
+        self.layers, self.tensor_ranges = [], {}
+        if self.keep_float and self.target != "weight-only":
+            self._require_file(model, "keep_float")
         edge_tpu = edge_tpu_compiler(self) if self.target == "edgetpu" else None
         recipe = None
         if self.recipe is not None:
@@ -169,7 +183,24 @@ class TFLiteCompiler(ModelCompiler):
         facts = self._log.facts() if self._log else {}
         if self._float32:
             facts["beyond float16"] = self._float32
-        return facts | self._changes
+        return facts | self._changes | super().facts()
+
+    def tensors(
+        self, model: ModelWrapper, samples: Iterator[list[Array]]
+    ) -> Iterator[dict[str, Array]]:
+        """Yield all float tensors of the file."""
+        self._require_file(model, "tensors")
+        model.load()
+        source = Flatbuffer.read(model.model_path, self).modernized()
+        yield from all_tensors(self, source, conformed(model, samples))
+
+    def _require_file(self, model: ModelWrapper, what: str) -> None:
+        if model.format != "tflite":
+            raise CompilationError(
+                f"TFLiteCompiler.{what} is for .tflite files, whose tensors have names that last; "
+                f"{model.model_path} is {model.format!r}. Compile it with target default first, "
+                "then the resulting .tflite."
+            )
 
     def _check_result(self, model: ModelWrapper, output: Path) -> None:
         result = Flatbuffer.read(output, self)

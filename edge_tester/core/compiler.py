@@ -9,16 +9,21 @@ from typing import Any, ClassVar, cast
 from edge_tester.core.artifact import Artifact, Weights
 from edge_tester.core.backends import version
 from edge_tester.core.dataset import Dataset
-from edge_tester.core.errors import CompilationError, EdgeTesterError
+from edge_tester.core.errors import CompilationError, EdgeTesterError, OptionError
+from edge_tester.core.making.calibration import (
+    CalibrationSet,
+    require_samples,
+    samples_of_dataset,
+    samples_of_folder,
+)
 from edge_tester.core.making.selfcheck import Findings, checked
 from edge_tester.core.making.trial import Result
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option, path_of, state
-from edge_tester.core.run.feed import Feed
+from edge_tester.core.samples.folder import SampleFolder
 from edge_tester.core.system.files import atomic_folder, atomic_path, is_empty
 from edge_tester.core.tensors import Array
 
-MINIMUM_CALIBRATION_SAMPLES = 200
 # Converters print whole programs; what is wrong stands at the beginning.
 _LONGEST_REASON = 500
 
@@ -60,8 +65,20 @@ class ModelCompiler(Configurable):
         True, help="Run the result on a few samples and compare it with its source"
     )
 
-    calibrated: dict[str, list[float]] = state(default_factory=dict)
-    """Smallest and largest value of each input among the samples that were calibrated with."""
+    calibration_samples: Path | None = option(
+        None,
+        help="Folder of .npy samples to calibrate with, such as edge-tester samples writes, "
+        "instead of the data set's calibration split",
+    )
+    calibration_count: int | None = option(
+        None,
+        minimum=1,
+        help="Samples to calibrate with, each class with its share; by default all that are set "
+        "apart for it, at least 200",
+    )
+
+    calibration: CalibrationSet = state(default_factory=CalibrationSet)
+    """What the last compilation was calibrated with."""
 
     def prepare(self) -> None:
         """Get once what takes long to get; without it, the first compilation does."""
@@ -105,6 +122,11 @@ class ModelCompiler(Configurable):
         return False
 
     @property
+    def makes_integers(self) -> bool:
+        """Whether some weights must be integers in what was just compiled."""
+        return self.quantizes
+
+    @property
     def calibrates(self) -> bool:
         """Whether it will need calibration samples."""
         return False
@@ -129,6 +151,7 @@ class ModelCompiler(Configurable):
             The conversion failed, or the result is not what was asked for.
         """
         owner = type(self).__name__
+        self.check_choices()
         self.check_format(model)
         if model.format not in self.input_formats:
             raise CompilationError(
@@ -140,7 +163,7 @@ class ModelCompiler(Configurable):
         if not self.keeps_state:
             model.load()
             model.require_no_state(f"a file of {owner}")
-        self.calibrated = {}
+        self.calibration = CalibrationSet()
         output = self.output_path()
         if output.resolve() == model.model_path.resolve():
             raise CompilationError(
@@ -164,11 +187,12 @@ class ModelCompiler(Configurable):
                     f"{owner} could not compile {model.model_path}: {type(error).__name__}: "
                     f"{reason}"
                 ) from error
-            if self.quantizes and weights.quantized_share == 0:
+            if self.makes_integers and weights.quantized_share == 0:
                 raise CompilationError(
                     f"{owner} was asked for integer weights, but those of the result are "
                     f"{', '.join(weights.elements) or 'absent'}."
                 )
+            self._require_calibrated()
             findings = self._checked(model, dataset, temporary, weights)
         return Artifact.from_file(
             output,
@@ -178,13 +202,17 @@ class ModelCompiler(Configurable):
             tool_versions={d: v for d in self.distributions if (v := version(d))},
             weights=weights,
             facts=self._all_facts(findings),
-            remarks=findings.remarks,
+            remarks=(*self.calibration.remarks, *findings.remarks),
             parent=parent,
         )
 
     def _all_facts(self, findings: Findings) -> dict[str, Any]:
         facts = {**self.facts(), "self_check": findings.facts}
-        return {**facts, "calibrated": self.calibrated} if self.calibrated else facts
+        if self.calibration.facts:
+            facts["calibration"] = self.calibration.facts
+        if self.calibrated:
+            facts["calibrated"] = self.calibrated
+        return facts
 
     def output_path(self) -> Path:
         """Return where the compiled model is written.
@@ -214,20 +242,56 @@ class ModelCompiler(Configurable):
                 f"but {model.model_path} is {model.format!r}."
             )
 
-    def check_calibration(self, dataset: Dataset | None) -> None:
+    def check_choices(self) -> None:
+        """See that no option was chosen that would do nothing, before anything that takes long.
+
+        Raises
+        ------
+        OptionError
+            Samples to calibrate with were named, but nothing is calibrated.
+        """
+        for name, value in self._of_calibration().items():
+            if value is not None and not (self.calibrates or self.quantizes):
+                raise OptionError(
+                    f"{type(self).__name__}.{name} is for a quantization that is calibrated, which "
+                    f"is not asked for, got {value}."
+                )
+
+    def check_calibration(self, dataset: Dataset | None) -> SampleFolder | None:
         """Let a data set set apart what calibrating needs, before anything that takes long.
+
+        Returns
+        -------
+        SampleFolder or None
+            The folder of samples that is taken instead.
 
         Raises
         ------
         CompilationError
-            There is no data set.
+            There is neither a data set nor a folder, or the folder has too few samples.
         DatasetError
-            It has too few samples.
+            The data set has too few samples, or something is wrong with the folder.
         """
-        owner = type(self).__name__
-        if dataset is None:
-            raise CompilationError(f"{owner} needs a data set to calibrate with, got none.")
-        dataset.ensure_calibration(MINIMUM_CALIBRATION_SAMPLES)
+        return require_samples(self, dataset, self.calibration_samples, self.calibration_count)
+
+    @property
+    def calibrated(self) -> dict[str, list[float]]:
+        """Smallest and largest value of each input among the samples that were calibrated with."""
+        return self.calibration.ranges
+
+    def _of_calibration(self) -> dict[str, Any]:
+        return {
+            "calibration_samples": self.calibration_samples,
+            "calibration_count": self.calibration_count,
+        }
+
+    def _require_calibrated(self) -> None:
+        chosen = [name for name, value in self._of_calibration().items() if value is not None]
+        if chosen and not self.calibration.facts:
+            raise CompilationError(
+                f"{type(self).__name__}.{chosen[0]} was given, but with these options nothing is "
+                "calibrated."
+            )
 
     def _checked(
         self, model: ModelWrapper, dataset: Dataset | None, path: Path, weights: Weights
@@ -237,24 +301,19 @@ class ModelCompiler(Configurable):
         if self.runs_elsewhere:
             return Findings({"run": False, "reason": self.runs_elsewhere})
         result = Result(type(self).__name__, path, self.output_format, weights)
-        return checked(result, model, dataset)
+        try:
+            return checked(result, model, dataset)
+        except CompilationError as error:
+            if not self.calibration.remarks:
+                raise
+            # What the samples were may well be why.
+            raise CompilationError(f"{error} {' '.join(self.calibration.remarks)}") from error
 
     def _calibration(self, model: ModelWrapper, dataset: Dataset | None) -> Iterator[list[Array]]:
-        self.check_calibration(dataset)
-        samples = cast(Dataset, dataset)
-        model.load()
-        inputs, _ = model.specs()
-        feed = Feed(model, samples, inputs, indices=samples.split().calibration)
-        for values in map(feed.values, feed.loaded()):
-            self._widen(values)
-            yield values
-
-    def _widen(self, values: list[Array]) -> None:
-        """Note the range of all calibration samples, by the position of the input."""
-        for index, one in enumerate(values):
-            if one.size and one.dtype.kind in "fiu":
-                low, high = self.calibrated.get(str(index), [float("inf"), float("-inf")])
-                self.calibrated[str(index)] = [
-                    min(low, float(one.min())),
-                    max(high, float(one.max())),
-                ]
+        # Nothing is looked at unless the compiler asks for the first sample.
+        folder, owner = self.check_calibration(dataset), type(self).__name__
+        found, count = self.calibration, self.calibration_count
+        if folder is not None:
+            yield from samples_of_folder(found, owner, model, dataset, folder, count)
+        else:
+            yield from samples_of_dataset(found, owner, model, cast(Dataset, dataset), count)

@@ -18,6 +18,8 @@ Prepared = TypeVar("Prepared")
 # Keeps these random numbers apart from those of the split, which have the seed alone.
 _CHOICE = 1
 _PARTS = {"train": "for training", "validation": "for validation", "test": "to be measured"}
+# Part of what is set apart: samples of the test split that somebody calibrates with from files.
+_IN_FOLDER = "in folder"
 
 
 class Samples(msgspec.Struct, frozen=True):
@@ -162,14 +164,21 @@ class Dataset(Configurable):
 
     def remarks(self) -> list[str]:
         """Return what a reader of the figures must know of the samples loaded so far, in words."""
-        if not self.reserved:
-            return []
         counts = {part: len(indices) for part, indices in self.reserved.items()}
+        found = []
+        if count := counts.pop(_IN_FOLDER, 0):
+            found.append(
+                f"{count} of the samples to be measured are among those that are calibrated with "
+                "from files: they are not measured."
+            )
+        if not counts:
+            return found
         sources = " and ".join(f"{count} of those {_PARTS[part]}" for part, count in counts.items())
         return [
+            *found,
             f"{sum(counts.values())} samples were set apart for calibration, since the split had "
             f"too few: {sources}, each class with its share. They are not measured; "
-            "--calibration-fraction and --test-fraction choose how many there are."
+            "--calibration-fraction and --test-fraction choose how many there are.",
         ]
 
     def facts(self) -> dict[str, Any]:
@@ -253,6 +262,12 @@ class Dataset(Configurable):
                 f"{type(self).__name__} overrides split(), which hides the samples set apart for "
                 "calibration: it must override own_split() instead."
             )
+
+    def set_apart(self, indices: Array) -> None:
+        """Let none of these samples be measured, since a quantization is calibrated with them."""
+        if len(measured := np.intersect1d(self.split().test, indices)):
+            earlier = self.reserved.get(_IN_FOLDER, np.empty(0, int))
+            self.reserved = {**self.reserved, _IN_FOLDER: np.union1d(earlier, measured)}
 
     def split_of(self, count: int, labels: Array | None) -> Split:
         """Split the first ``count`` samples, whose class indices are ``labels``."""

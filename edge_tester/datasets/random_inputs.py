@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_tester.core.dataset import Samples
-from edge_tester.core.errors import DatasetError
+from edge_tester.core.errors import DatasetError, OptionError
 from edge_tester.core.figures import Task
 from edge_tester.core.options import option, state
 from edge_tester.core.tensors import Array, TensorSpec
@@ -17,8 +17,8 @@ from edge_tester.datasets._whole import WholeDataset
 class RandomDataset(WholeDataset):
     """Random samples of the model's own input shapes; nothing is known about the answers.
 
-    Floats are uniform from 0 to 1, quantized tensors uniform over all values
-    that they can hold, integers uniform from 0 to below ``integer_high``,
+    Floats are uniform from ``float_low`` to ``float_high``, quantized tensors uniform
+    over all values that they can hold, integers uniform from 0 to below ``integer_high``,
     booleans fair. A sample depends on the seed and its index alone.
     """
 
@@ -26,6 +26,12 @@ class RandomDataset(WholeDataset):
 
     num_samples: int = option(1000, minimum=1, help="Number of samples")
     seed: int = option(0, minimum=0, help="Seed of the samples")
+    float_low: tuple[float, ...] = option(
+        (0.0,), help="Floats are at least this: one number, or one per input"
+    )
+    float_high: tuple[float, ...] = option(
+        (1.0,), help="Floats are below this: one number, or one per input"
+    )
     integer_high: int = option(
         10, minimum=1, help="Integers are below this, such as the size of a vocabulary"
     )
@@ -36,6 +42,20 @@ class RandomDataset(WholeDataset):
     shapes: list[tuple[int, ...]] | None = state()
     specs: list[TensorSpec] = state(default_factory=list)
     calibrates: bool = state(False)
+
+    def __post_init__(self) -> None:
+        """Check the options, also against each other."""
+        super().__post_init__()
+        longest = max(len(self.float_low), len(self.float_high))
+        low, high = (
+            given * longest if len(given) == 1 else given
+            for given in (self.float_low, self.float_high)
+        )
+        if not all(least < most for least, most in zip(low, high, strict=False)):
+            raise OptionError(
+                "RandomDataset.float_high must be above float_low, got "
+                f"{list(self.float_low)} and {list(self.float_high)}."
+            )
 
     @property
     def task(self) -> Task:
@@ -103,12 +123,29 @@ class RandomDataset(WholeDataset):
         generator = np.random.default_rng([self.seed, index])
         shapes = self.shapes or []
         return [
-            self._values(generator, spec, shape)
-            for spec, shape in zip(self.specs, shapes, strict=True)
+            self._values(generator, spec, shape, ends)
+            for spec, shape, ends in zip(self.specs, shapes, self._ends(), strict=True)
         ]
 
+    def _ends(self) -> list[tuple[float, float]]:
+        """Return the least float and what all are below, of each input."""
+        count = len(self.specs)
+        ends = []
+        for name, given in (("float_low", self.float_low), ("float_high", self.float_high)):
+            if len(given) not in (1, count):
+                raise DatasetError(
+                    f"{type(self).__name__}.{name} must have one number, or one for each of the "
+                    f"{count} inputs, got {len(given)}."
+                )
+            ends.append(given if len(given) == count else given * count)
+        return list(zip(*ends, strict=True))
+
     def _values(
-        self, generator: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...]
+        self,
+        generator: np.random.Generator,
+        spec: TensorSpec,
+        shape: tuple[int, ...],
+        ends: tuple[float, float],
     ) -> Array:
         dtype = np.dtype(spec.dtype)
         if spec.quantized:
@@ -116,7 +153,8 @@ class RandomDataset(WholeDataset):
             held = generator.integers(limits.min, limits.max, shape, dtype, endpoint=True)
             return spec.dequantize(np.asarray(held, dtype))
         if dtype.kind == "f":
-            return np.asarray(generator.random(shape), dtype)
+            low, high = ends
+            return np.asarray(low + (high - low) * generator.random(shape), dtype)
         if dtype.kind == "b":
             return np.asarray(generator.random(shape) < 0.5)
         high = min(self.integer_high, int(np.iinfo(dtype).max) + 1)

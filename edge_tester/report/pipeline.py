@@ -21,6 +21,7 @@ from edge_tester.core.results.measures import measure_all
 from edge_tester.core.results.values import Value, percentile_value
 from edge_tester.core.results.words import NOT_AVAILABLE, Kind, amount, moment, plural
 from edge_tester.core.run.plan import Plan
+from edge_tester.core.samples.manifest import Manifest
 from edge_tester.core.system.doctor import Environment
 from edge_tester.report._candidate_plots import candidate_drawings
 from edge_tester.report._comparison_plots import comparison_drawings
@@ -67,6 +68,8 @@ def pipeline_page(plan: Plan, settings: Settings, phases: Sequence[Phase], direc
         sections.append(_local(msgspec.convert(found["3-local"], LocalProof), directory))
     if "5-device" in found:
         sections.append(_device(msgspec.convert(found["5-device"], Device)))
+    if "2-samples" in found:
+        sections.append(_samples(msgspec.convert(found["2-samples"], Manifest)))
     if "1-environment" in found:
         sections.append(_environment(msgspec.convert(found["1-environment"], Environment)))
     sections.append(_phases(phases))
@@ -264,6 +267,21 @@ def _device(device: Device) -> Section:
     if device.runbooks:
         sentences.append(f"{plural(len(device.runbooks), 'runbook')} written.")
     return Section("device", "Devices", sentences, tables, links=links)
+
+
+def _samples(manifest: Manifest) -> Section:
+    rows = []
+    for one in manifest.inputs:
+        ends = _NONE if one.minimum is None else f"{one.minimum:.4g} to {one.maximum:.4g}"
+        rows.append([one.name, "×".join(map(str, one.shape)), one.dtype, ends])
+    return Section(
+        "samples",
+        "Representative samples",
+        [f"{plural(len(manifest.samples), 'sample')} that calibrate, and are not measured."],
+        [Table("", ["Input", "Shape", "Type", "Range"], rows)],
+        notes=manifest.remarks,
+        links=[("manifest.json, with checksums", "samples/manifest.json")],
+    )
 
 
 def _environment(found: Environment) -> Section:

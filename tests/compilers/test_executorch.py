@@ -3,6 +3,7 @@ import pytest
 
 from edge_tester.compilers.executorch import ExecuTorchCompiler
 from edge_tester.core.errors import CompilationError
+from edge_tester.core.samples.choosing import write_samples
 from edge_tester.runtimes.executorch import ExecuTorchRuntime
 from tests.compilers.on_digits import DIGITS_WEIGHTS, OnDigits
 
@@ -114,3 +115,15 @@ def test_orders_of_channels_and_paddings(tmp_path, build, options):
     artifact = compiler.compile(convolutional(tmp_path, build), dataset)
     limit = 0.1 if options.get("target") == "int8" else 1e-4
     assert artifact.facts["self_check"]["largest_difference"] < limit
+
+
+def test_a_folder_of_samples_is_calibrated_with(tmp_path, digits, torch_digits):
+    write_samples(digits, torch_digits, 10, 0, tmp_path / "samples")
+    compiler = ExecuTorchCompiler(
+        compiled_model_path=tmp_path / "m.pte",
+        target="int8",
+        calibration_samples=tmp_path / "samples",
+    )
+    artifact = compiler.compile(torch_digits, digits)
+    assert 10 == artifact.facts["calibration"]["samples"]
+    assert artifact.remarks[0].startswith("There are 10 samples to calibrate with")

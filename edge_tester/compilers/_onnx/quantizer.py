@@ -10,14 +10,17 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edge_tester.compilers._onnx.half import in_float32
+from edge_tester.compilers._onnx.layers import layers_of, nodes_of, stand_ins
+from edge_tester.compilers._onnx.ranges import ends, found_ranges, operations
 from edge_tester.compilers._shared.onnx_files import loaded, saved
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
+from edge_tester.core.selectivecompiler import SelectiveCompiler
 from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array
 
@@ -33,23 +36,49 @@ _EQUAL_TO_HALF = 5e-2
 _LOG_ERRORS_ONLY = 3
 
 
+class Form(NamedTuple):
+    """A model in the form that the quantizer takes.
+
+    Attributes
+    ----------
+    path : Path
+    model : onnx.ModelProto
+        The same with shapes, each node with a name of its own.
+    source : onnx.GraphProto
+        What it was made from.
+    feeds : iterator of dict of str to ndarray
+        The samples, by the names of its inputs.
+    large : bool
+        Whether its weights lie in a file of their own.
+    """
+
+    path: Path
+    model: Any
+    source: Any
+    feeds: Iterator[dict[str, Array]]
+    large: bool
+
+
 @dataclasses.dataclass(frozen=True)
 class ONNXQuantizer:
     """Quantizes one file.
 
     Attributes
     ----------
-    owner : object
-        Who asks, for messages.
+    owner : SelectiveCompiler
+        Who asks; hears of layers and ranges, and says which layers stay in float.
     name : str
         The user's name of the file.
     folder : Path
         For files that are of no use later.
+    method : str
+        How ranges are taken: minmax, percentile or entropy.
     """
 
-    owner: object
+    owner: SelectiveCompiler
     name: str
     folder: Path
+    method: str = "minmax"
 
     def quantized(self, source: Path, samples: Iterator[dict[str, Array]]) -> Any:
         """Return the model with int8 weights per channel and int8 activations.
@@ -69,9 +98,51 @@ class ONNXQuantizer:
         CompilationError
             It is quantized already, or cannot be brought into a form that can be quantized.
         """
-        onnx: Any = backend("onnx", self.owner)
         quantization: Any = backend("onnxruntime.quantization", self.owner)
+        qdq: Any = backend("onnxruntime.quantization.qdq_quantizer", self.owner)
+        types: Any = quantization.QuantType
+        form = self.prepared(source, samples)
+        with quiet():
+            ranges = self.owner.ranges_once(
+                lambda: found_ranges(
+                    self.owner, form.path, form.feeds, self.method, large=form.large
+                )
+            )
+            model = form.model
+            self.owner.layers = layers_of(model, operations(self.owner))
+            self.owner.note_ranges(ends(ranges))
+            kept = self.owner.keep(lambda name: stand_ins(name, form.source, self.owner.layers))
+            quantizer = qdq.QDQQuantizer(
+                model,
+                # On a digits classifier, scales per channel gain 3 dB of signal-to-noise
+                # ratio over scales per tensor. uint8 activations gave the same accuracy,
+                # ratio and speed as int8 (x86 with VNNI), which are what ARM prefers.
+                _opset(model) >= _PER_CHANNEL_OPSET,
+                False,
+                types.QInt8,
+                types.QInt8,
+                ranges,
+                [],
+                nodes_of(kept, model),
+                operations(self.owner),
+                {"TensorQuantOverrides": self._overrides(model)},
+            )
+            quantizer.quantize_model()
+            made = self.folder / "quantized.onnx"
+            quantizer.model.save_model_to_file(str(made), form.large)
+        return loaded(made, self.owner)
+
+    def prepared(self, source: Path, samples: Iterator[dict[str, Array]]) -> Form:
+        """Bring a file into the form that the quantizer takes.
+
+        Raises
+        ------
+        CompilationError
+            It is quantized already, or answers otherwise in that form.
+        """
+        onnx: Any = backend("onnx", self.owner)
         preparation: Any = backend("onnxruntime.quantization.shape_inference", self.owner)
+        tools: Any = backend("onnxruntime.quantization.quant_utils", self.owner)
         model = loaded(source, self.owner)
         if {node.op_type for node in model.graph.node} & _QUANTIZED:
             raise CompilationError(
@@ -94,35 +165,22 @@ class ONNXQuantizer:
             wanted = found
         raised = self._raised(onnx, model, first, wanted)
         _scale_apart(onnx, raised.graph)
-        plain, prepared = self.folder / "plain.onnx", self.folder / "prepared.onnx"
+        plain, ready = self.folder / "plain.onnx", self.folder / "prepared.onnx"
         large = saved(raised, plain)
         with quiet():
             preparation.quant_pre_process(
                 plain,
-                prepared,
+                ready,
                 # Symbolic shapes are for transformers and would need another package.
                 skip_symbolic_shape=True,
                 save_as_external_data=large,
                 all_tensors_to_one_file=large,
                 external_data_location="prepared.data" if large else None,
             )
-            self._require_equal(wanted, self._run(prepared, first), "what it was prepared to")
-            made = self.folder / "quantized.onnx"
-            quantization.quantize_static(
-                prepared,
-                made,
-                _Reader(feeds),
-                quant_format=quantization.QuantFormat.QDQ,
-                # On a digits classifier, scales per channel gain 3 dB of signal-to-noise
-                # ratio over scales per tensor. uint8 activations gave the same accuracy,
-                # ratio and speed as int8 (x86 with VNNI), which are what ARM prefers.
-                per_channel=_opset(raised) >= _PER_CHANNEL_OPSET,
-                weight_type=quantization.QuantType.QInt8,
-                activation_type=quantization.QuantType.QInt8,
-                use_external_data_format=large,
-                extra_options={"TensorQuantOverrides": self._overrides(onnx, prepared)},
-            )
-        return loaded(made, self.owner)
+            self._require_equal(wanted, self._run(ready, first), "what it was prepared to")
+            inferred = tools.load_model_with_shape_infer(ready)
+        _name_apart(inferred.graph)
+        return Form(ready, inferred, model.graph, feeds, large)
 
     def _raised(self, onnx: Any, model: Any, first: dict[str, Array], wanted: list[Array]) -> Any:
         """Return the model in an opset that has scales per channel, or itself if none works."""
@@ -162,14 +220,14 @@ class ONNXQuantizer:
                     "before anything is quantized."
                 )
 
-    def _overrides(self, onnx: Any, path: Path) -> dict[str, list[dict[str, Any]]]:
+    def _overrides(self, model: Any) -> dict[str, list[dict[str, Any]]]:
         """Return what is not to be quantized per channel.
 
         Weights of a transposed convolution with groups have the channels of one group alone along
         their axis, which the quantizer takes for all of them.
         """
+        onnx: Any = backend("onnx", self.owner)
         types: Any = backend("onnxruntime.quantization", self.owner).QuantType
-        model = onnx.load(str(path), load_external_data=False)
         return {
             node.input[1]: [{"quant_type": types.QInt8}]
             for node in model.graph.node
@@ -177,15 +235,13 @@ class ONNXQuantizer:
         }
 
 
-@dataclasses.dataclass
-class _Reader:
-    """Gives the quantizer the inputs of one inference at a time."""
-
-    samples: Iterator[dict[str, Array]]
-
-    def get_next(self) -> dict[str, Array] | None:
-        """Return the next inputs, None after the last ones."""
-        return next(self.samples, None)
+def _name_apart(graph: Any) -> None:
+    """Give each node a name of its own: layers are left out by it."""
+    seen = {""}
+    for number, node in enumerate(graph.node):
+        if node.name in seen:
+            node.name = f"edge_tester/{number}/{node.op_type}"
+        seen.add(node.name)
 
 
 def _scale_apart(onnx: Any, graph: Any) -> None:

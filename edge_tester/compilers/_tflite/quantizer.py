@@ -9,13 +9,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge_tester.compilers._shared.calibration import Calibration, conformed
 from edge_tester.compilers._shared.flatbuffer import Flatbuffer
+from edge_tester.compilers._tflite.layers import layers_of, scope_of
 from edge_tester.compilers._tflite.weights import beyond_float16, with_room_for_biases
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import hint
+from edge_tester.core.selectivecompiler import Layer, SelectiveCompiler
 from edge_tester.core.system.quiet import quiet
 
 # Samples that the quantizer is given at a time; it holds them all in memory.
@@ -30,8 +34,8 @@ class TFLiteQuantizer:
 
     Attributes
     ----------
-    owner : object
-        Whose options these are, for messages.
+    owner : SelectiveCompiler
+        Whose options these are; hears of layers and ranges, and says which layers stay in float.
     target : str
         float16, dynamic, weight-only or int8; not read if there is a recipe.
     input_type, output_type : str
@@ -40,7 +44,7 @@ class TFLiteQuantizer:
         Entries of a recipe of ai-edge-quantizer, from :func:`read_recipe`.
     """
 
-    owner: object
+    owner: SelectiveCompiler
     target: str
     input_type: str
     output_type: str
@@ -64,8 +68,10 @@ class TFLiteQuantizer:
         """
         # The quantizer feeds a model through its signature, which old files lack.
         source = source.modernized()
+        self.owner.layers = layers_of(source)
+        kept = self.owner.keep()
         with quiet():
-            quantizer = self._quantizer(source)
+            quantizer = self._quantizer(source, kept)
             ranges = None
             if quantizer.need_calibration:
                 if model.format != "tflite":
@@ -74,18 +80,31 @@ class TFLiteQuantizer:
                         f".tflite files alone; {model.model_path} is {model.format!r}. Compile it "
                         "with target default first, then the resulting .tflite with the recipe."
                     )
-                ranges = self._ranges(quantizer, source, model, calibration)
-                quantizer = self._quantizer(with_room_for_biases(source, ranges))
+                # Of all layers, whichever stay in float this time.
+                every = self._quantizer(source, [])
+                ranges = self.owner.ranges_once(
+                    lambda: self._ranges(every, source, model, calibration)
+                )
+                self.owner.note_ranges(
+                    {
+                        name: (float(np.min(one["min"])), float(np.max(one["max"])))
+                        for name, one in ranges.items()
+                        if "min" in one
+                    }
+                )
+                quantizer = self._quantizer(with_room_for_biases(source, ranges), kept)
             result = quantizer.quantize(
                 ranges, enable_progress_bar=False, enable_progress_report=False
             )
             return bytes(result.quantized_model)
 
-    def _quantizer(self, source: Flatbuffer) -> Any:
+    def _quantizer(self, source: Flatbuffer, kept: list[Layer]) -> Any:
         module = backend("ai_edge_quantizer.quantizer", self.owner)
         quantizer = module.Quantizer(bytearray(source.content), self.recipe)
         if self.recipe is None:
             self._add_recipe(quantizer, source)
+        for layer in kept:
+            quantizer.update_quantization_recipe(scope_of(layer), "*", algorithm_key=_UNTOUCHED)
         return quantizer
 
     def _add_recipe(self, quantizer: Any, source: Flatbuffer) -> None:

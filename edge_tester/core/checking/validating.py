@@ -16,7 +16,8 @@ from edge_tester.core.checking.validation import (
     conversion_of,
 )
 from edge_tester.core.checking.ways import Way
-from edge_tester.core.compiler import MINIMUM_CALIBRATION_SAMPLES, ModelCompiler
+from edge_tester.core.compiler import ModelCompiler
+from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import (
     BackendMissingError,
     DatasetError,
@@ -35,6 +36,7 @@ from edge_tester.core.run.benchmark import measure_host
 from edge_tester.core.run.matrix import MatrixRun
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
+from edge_tester.core.samples.checks import ENOUGH_SAMPLES
 
 SOURCE = "source"
 
@@ -147,19 +149,34 @@ def validate(
     return Validated(validation, {directory / f"{SOURCE}.json": source.record, **records})
 
 
+def with_calibration(dataset: Dataset, count: int) -> Dataset:
+    """Return a data set that sets samples apart for calibration, whatever it is used for.
+
+    So all that are measured with it are measured with the same samples. It is the data set as it
+    was if it has too few, or makes random ones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    count : int
+    """
+    fresh = type(dataset).from_options({**dataset.chosen_options(), "min_calibration": count})
+    if dataset.random or dataset.min_calibration >= count:
+        return dataset
+    fresh.prepare()
+    try:
+        fresh.split()
+    except DatasetError:
+        # What calibrates says it itself; the others go on.
+        return dataset
+    return type(dataset).from_options(fresh.chosen_options())
+
+
 def _of_the_same_samples(plan: Plan, plans: Mapping[str, Plan]) -> tuple[Plan, dict[str, Plan]]:
-    """Let all set the same samples apart for calibration, where some do and it can be done."""
-    dataset = plan.fresh().dataset
-    calibrate = any(one.compiler is not None and one.compiler.calibrates for one in plans.values())
-    if calibrate and not dataset.random:
-        dataset.prepare()
-        try:
-            dataset.ensure_calibration(MINIMUM_CALIBRATION_SAMPLES)
-        except DatasetError:
-            # Those that calibrate say it themselves; the others go on.
-            return plan, dict(plans)
-        options = {**dataset.chosen_options(), "min_calibration": MINIMUM_CALIBRATION_SAMPLES}
-        dataset = type(dataset).from_options(options)
+    """Let all set the same samples apart for calibration, where some do."""
+    if not any(one.compiler is not None and one.compiler.calibrates for one in plans.values()):
+        return plan, dict(plans)
+    dataset = with_calibration(plan.dataset, ENOUGH_SAMPLES)
     together = {name: dataclasses.replace(one, dataset=dataset) for name, one in plans.items()}
     return dataclasses.replace(plan, dataset=dataset), together
 

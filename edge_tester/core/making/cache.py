@@ -15,13 +15,15 @@ from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import version
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
+from edge_tester.core.making.calibration import calibration_indices
 from edge_tester.core.making.chain import compile_model, links_between, suffix_of
 from edge_tester.core.making.isolation import isolated
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, path_of
 from edge_tester.core.registry import load_path
-from edge_tester.core.system.files import sha256_of, write_atomically
+from edge_tester.core.system.files import sha256_of_all, write_atomically
 from edge_tester.core.system.machine import cpu_features, describe_machine
+from edge_tester.core.tensors import Array
 
 # Options that say where a file is, not what is in it.
 _PLACES = {"compiled_model_path", "model_path", "model_framework"}
@@ -112,7 +114,8 @@ def ingredients_of(
 ) -> dict[str, str]:
     """Return everything that decides what a compiler makes, by name.
 
-    The data set must be prepared; its calibration samples count where the compiler quantizes.
+    The data set must be prepared; its calibration samples count where the compiler quantizes,
+    unless it takes those of a folder, which count then.
     """
     links = links_between(model.format, type(compiler))
     tools = {tool for one in [*links, type(compiler)] for tool in one.distributions}
@@ -126,10 +129,14 @@ def ingredients_of(
         **_described("compiler", compiler),
         **{f"version of {tool}": found for tool in sorted(tools) if (found := version(tool))},
     }
-    if compiler.quantizes:
+    if compiler.calibrates:
+        compiler.check_calibration(dataset)
+    # What is in a folder of samples counts already.
+    if compiler.quantizes and compiler.calibration_samples is None:
         model.load()
         dataset.bind(model.specs()[0])
-        found["calibration samples"] = _fingerprint(dataset)
+        indices = calibration_indices(dataset, compiler.calibration_count)
+        found["calibration samples"] = _fingerprint(dataset, indices)
     return found
 
 
@@ -141,16 +148,16 @@ def _described(role: str, part: Configurable) -> dict[str, str]:
         role: path_of(type(part)),
         **{f"{role}.{name}": repr(value) for name, value in options.items()},
         **{
-            f"content of {role}.{name}": sha256_of(path)
+            f"content of {role}.{name}": sha256_of_all(path)
             for name, path in files.items()
-            if path.is_file()
+            if path.is_file() or name == "calibration_samples"
         },
     }
 
 
-def _fingerprint(dataset: Dataset) -> str:
+def _fingerprint(dataset: Dataset, indices: Array) -> str:
     digest = hashlib.sha256()
-    for samples in dataset.batches(dataset.split().calibration, 64):
+    for samples in dataset.batches(indices, 64):
         for values in samples.inputs:
             digest.update(f"{values.dtype} {values.shape}".encode())
             digest.update(np.ascontiguousarray(values).data)

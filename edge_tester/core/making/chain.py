@@ -130,6 +130,7 @@ def compile_model(
     links = links_between(model.format, type(compiler))
     if not links:
         return compiler.compile(model, dataset)
+    compiler.check_choices()
     compiler.check_format(model)
     if compiler.calibrates:
         compiler.check_calibration(dataset)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from edge_tester.core.checking.validating import SOURCE, plans_of, validate
+from edge_tester.core.checking.validating import SOURCE, plans_of, validate, with_calibration
 from edge_tester.core.checking.validation import Validation
-from edge_tester.core.checking.ways import ways_of
+from edge_tester.core.checking.ways import Way, ways_of
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.pipeline.candidates import (
     candidate_of,
@@ -27,9 +28,12 @@ from edge_tester.core.pipeline.settings import Settings, link_to
 from edge_tester.core.record import RunRecord, read_record
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
+from edge_tester.core.samples.choosing import write_samples
+from edge_tester.core.samples.manifest import Manifest
 from edge_tester.core.system.doctor import examine, installed
 from edge_tester.core.system.machine import describe_machine
 
+SAMPLES = "samples"
 Found = TypeVar("Found")
 
 
@@ -72,7 +76,9 @@ class Evaluation:
         observer: Observer,
         command_line: Sequence[str],
     ) -> None:
-        self._plan = plan
+        self._plan = dataclasses.replace(
+            plan, dataset=with_calibration(plan.dataset, settings.samples)
+        ).fresh()
         self._settings = settings
         self._directory = directory
         self._observer = observer
@@ -97,11 +103,20 @@ class Evaluation:
             read_profile(name)
         link_to(settings.address)
         plan.dataset.prepare()
-        self._find_ways()
-        model = {"plan": plan.key(), "ways": sorted(self._plans), "lacking": self._lacking}
+        ways = self._ways()
         self.phases.run(
             "1-environment", "Examining this machine", examine, [installed(), _machine()]
         )
+        self.phases.run(
+            "2-samples",
+            "Choosing representative samples",
+            self._samples,
+            [plan.key(), settings.samples],
+        )
+        self._plans = plans_of(
+            plan, {name: self._calibrated(way) for name, way in ways.items()}, settings.conversions
+        )
+        model = {"plan": plan.key(), "ways": sorted(self._plans), "lacking": self._lacking}
         self.phases.run(
             "3-local", "Proving it on this machine", self._local, [model, settings.requests]
         )
@@ -111,13 +126,31 @@ class Evaluation:
         self.phases.run("6-decision", "Deciding", self._decision)
         return self.phases
 
-    def _find_ways(self) -> None:
+    def _ways(self) -> dict[str, Way]:
         """Find what can be made and run here."""
         settings, plan = self._settings, self._plan
         found, self._lacking = ways_of(
             plan.model, plan.dataset, wanted=settings.ways, make_tools=settings.make_tools
         )
-        self._plans = plans_of(plan, found, settings.conversions)
+        return found
+
+    def _samples(self) -> Manifest:
+        """Write representative samples; each that is written is not measured."""
+        # A data set is bound to one model: the plan's own stay as they are.
+        own = self._plan.fresh()
+        own.dataset.prepare()
+        folder = self._directory / SAMPLES
+        return write_samples(own.dataset, own.model, self._settings.samples, 0, folder)
+
+    def _calibrated(self, way: Way) -> Way:
+        """Return a way that calibrates with the samples that were written, if it calibrates."""
+        if way.compiler is None or not way.compiler.calibrates:
+            return way
+        if self._found("2-samples", Manifest) is None:
+            return way
+        folder = {"calibration_samples": self._directory / SAMPLES}
+        compiler = type(way.compiler).from_options({**way.compiler.chosen_options(), **folder})
+        return way._replace(compiler=compiler)
 
     def _local(self) -> LocalProof:
         names = self._frameworks() or [

@@ -13,6 +13,7 @@ from edge_tester.core.errors import OptionError
 from edge_tester.core.pipeline.decision import Thresholds
 from edge_tester.core.pipeline.handmade import Import
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.samples.checks import ENOUGH_SAMPLES
 
 _SSH = "ssh://"
 
@@ -28,6 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Files that were made of the model elsewhere.
     make_tools : bool
         Whether compilers may make environments for tools.
+    samples : int
+        Representative samples to write and to calibrate with.
     requests : int
         Of the client simulation, under each load pattern.
     tolerances : Tolerances
@@ -45,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ways: list[str] = []
     conversions: list[Path] = []
     make_tools: bool = False
+    samples: int = ENOUGH_SAMPLES
     requests: int = 100
     tolerances: Tolerances = Tolerances()
     devices: list[str] = []

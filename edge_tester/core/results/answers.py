@@ -10,6 +10,7 @@ from edge_tester.core.record import Component, RunRecord
 _PREPARATION = {
     "inference_batch_size",
     "limit",
+    "min_calibration",
     "image_size",
     "preprocessing",
     "resize",

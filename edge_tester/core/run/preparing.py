@@ -40,8 +40,10 @@ def prepared(plan: Plan, path: Path) -> Evaluation:
             f"{type(runtime).__name__} runs {', '.join(runtime.input_formats)}, "
             f"got {made!r} ({model.model_path}){advice}."
         )
-    if compiler is not None and compiler.calibrates:
-        compiler.check_calibration(dataset)
+    if compiler is not None:
+        compiler.check_choices()
+        if compiler.calibrates:
+            compiler.check_calibration(dataset)
     # Raises if there is nothing to measure.
     dataset.test_indices()
     evaluation = Evaluation(model, dataset)

@@ -101,6 +101,21 @@ def sha256_of(path: Path) -> str:
         return hashed(file, hashlib.sha256()).hexdigest()
 
 
+def sha256_of_all(path: Path) -> str:
+    """Return the SHA-256 of a file, or of all files of a folder with their names, in hexadecimal.
+
+    Of a folder that does not exist it is that of nothing.
+    """
+    import hashlib
+
+    if path.is_file():
+        return sha256_of(path)
+    digest = hashlib.sha256()
+    for one in sorted(one for one in path.rglob("*") if one.is_file()):
+        digest.update(f"{one.relative_to(path).as_posix()}\n{sha256_of(one)}\n".encode())
+    return digest.hexdigest()
+
+
 def hashed(file: BinaryIO | io.RawIOBase, digest: hashlib._Hash) -> hashlib._Hash:
     """Feed the rest of a file to a hash, in pieces; return it.
 

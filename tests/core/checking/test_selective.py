@@ -211,3 +211,21 @@ def test_other_methods_clip_and_say_what_they_are(digits, tmp_path, method):
     assert any(clipped[name][1] < 0.999 * whole[name][1] for name in whole)
     with pytest.raises(OptionError, match="calibration_method is for target int8"):
         ONNXCompiler(calibration_method=method).check_choices()
+
+
+def test_weights_alone_can_be_left_in_float_too(models, digits, tmp_path):
+    model = models("tflite", unbalanced.TWO)
+    found = select(
+        TFLiteCompiler(target="weight-only"),
+        model,
+        digits,
+        tmp_path,
+        figure="signal_to_noise_db",
+        goal=200.0,
+        most_layers=0.2,
+    )
+    assert not found.reached
+    assert 1 <= len(found.steps[-1].kept) and 0 < found.steps[-1].weights_in_float < 1
+    # Errors may cancel out, so that less of them is worse: the best counts, not the last.
+    ratios = [one.worth.signal_to_noise_db for one in found.steps]
+    assert found.chosen == ratios.index(max(ratios))

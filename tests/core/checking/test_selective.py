@@ -59,6 +59,9 @@ def test_the_search_ends_at_the_goal_and_takes_back_what_was_not_needed(case, di
     assert chosen.worth.accuracy >= found.goal == found.source.accuracy - 0.01
     assert len(chosen.kept) < found.layers / 2
     assert chosen.kept == found.keep_float
+    # When the goal held for the first time, each layer was quantized again to see whether it does.
+    held = next(n for n, one in enumerate(found.steps) if one.worth.accuracy >= found.goal)
+    assert len(found.steps[held].kept) <= len(found.steps) - 1 - held
     # All that is in it can be written and read.
     content = msgspec.json.encode(found)
     assert found == msgspec.json.decode(content, type=Selection)

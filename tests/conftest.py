@@ -26,6 +26,7 @@ SLOW = (
     "core/agent/test_peers.py",
     "core/agent/test_sessions.py",
     "core/agent/test_sessions_attacked.py",
+    "core/checking",
     "core/making",
     "core/run/test_interrupted.py",
     "core/run/test_journal.py",

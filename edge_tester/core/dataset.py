@@ -315,6 +315,7 @@ class Dataset(Configurable):
             raise DatasetError(
                 f"{type(self).__name__} has no test samples: {len(self)} samples in all, "
                 f"test_fraction {self.test_fraction:g}."
+                + (" All others are calibrated with." if self.reserved else "")
             )
         return indices
 

@@ -47,6 +47,8 @@ class SelectiveCompiler(ModelCompiler):
     * ``layers`` and ``tensor_ranges`` are set by ``convert``, in the order of the graph.
     * What was calibrated goes through :meth:`ranges_once`.
     * A tensor is in float if the layer that writes it and all that read it are.
+
+    Conformance suite: :class:`edge_tester.testing.SelectiveConformance`.
     """
 
     keep_float: tuple[str, ...] = option(

@@ -3,7 +3,7 @@
 import pytest
 
 # Before the imports below, so that a failed check shows its values.
-_NAMES = "agent plugin compiler dataset model pattern profiles runtime runtimeprotocol"
+_NAMES = "agent plugin compiler dataset model pattern profiles runtime runtimeprotocol selective"
 for _name in _NAMES.split():
     pytest.register_assert_rewrite(f"edge_tester.testing.{_name}")
 
@@ -18,4 +18,7 @@ from edge_tester.testing.profiles import ProfilesConformance as ProfilesConforma
 from edge_tester.testing.runtime import RuntimeConformance as RuntimeConformance  # noqa: E402
 from edge_tester.testing.runtimeprotocol import (  # noqa: E402
     RuntimeProtocolConformance as RuntimeProtocolConformance,
+)
+from edge_tester.testing.selective import (  # noqa: E402
+    SelectiveConformance as SelectiveConformance,
 )

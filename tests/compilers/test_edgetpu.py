@@ -129,6 +129,12 @@ def test_the_artifact_tells_what_runs_where(tool, digits, tmp_path):
         "operations on the CPU": LEFT,
         "self_check": {"run": False, "reason": "it was compiled for the Edge TPU"},
         "calibrated": {"0": [0.0, 1.0]},
+        "calibration": {
+            "source": "data set",
+            "dataset": "edge_tester.datasets.digits.DigitsDataset",
+            "part": "calibration",
+            "samples": 225,
+        },
     } == artifact.facts
 
 

@@ -213,7 +213,8 @@ class _Search:
 
     def begin(self) -> None:
         """Quantize everything, and find what to judge by."""
-        self.compiler.check_calibration(self.dataset)
+        if self.compiler.calibrates:
+            self.compiler.check_calibration(self.dataset)
         indices = unmeasured(self.dataset, self.samples)
         self.judge = Judge(self.model, self.dataset, indices)
         source = self.judge.source

@@ -120,7 +120,7 @@ class SampleWatch:
             more = ", ..." if len(pairs) > 3 else ""
             found.append(
                 f"{plural(len(pairs), 'sample')} of {self.samples} nearly equal an earlier one "
-                f"({shown}{more}, counted from 0): they tell nothing new."
+                f"({shown}{more}, counted from 0): they tell little that is new."
             )
         return found
 

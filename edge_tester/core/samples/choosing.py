@@ -26,6 +26,7 @@ from edge_tester.core.samples.manifest import (
     ManifestInput,
     ManifestSample,
     Origin,
+    read_manifest,
 )
 from edge_tester.core.system.files import atomic_folder, sha256_of
 from edge_tester.core.tensors import Array, TensorSpec
@@ -170,6 +171,11 @@ def _written(
                 else [spec.name for spec in model.specs()[0]]
             )
             watch = SampleWatch(names)
+            if model is None and len(values) > 1:
+                raise DatasetError(
+                    f"{type(dataset).__name__} has {len(values)} inputs, whose order a model "
+                    "decides: name one."
+                )
         _require_numbers(values, names, int(index), dataset)
         watch.see(values)
         label = None if all_labels is None or all_labels[index] < 0 else int(all_labels[index])
@@ -246,15 +252,31 @@ def _require_replaceable(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise DatasetError(f"{folder} must be a folder to write samples into, it is a file.")
-    held = [one for one in folder.rglob("*") if one.is_file()]
-    ours = (folder / MANIFEST).is_file() and all(
-        one.suffix == ".npy" or one == folder / MANIFEST for one in held
+    # Only what lies on top: it may be somebody's home.
+    foreign = sorted(
+        one.name
+        for one in folder.iterdir()
+        if one.name != MANIFEST and one.suffix != ".npy" and not _is_input(one)
     )
-    if held and not ours:
+    held = foreign or sorted(one.name for one in folder.iterdir())
+    if foreign or (held and not _is_ours(folder)):
         raise DatasetError(
             f"{folder} must be a new or empty folder, or one with samples written before: it "
-            f"would be replaced, and holds {min(held).name}."
+            f"would be replaced, and holds {held[0]}."
         )
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return read_manifest(folder) is not None
+    except DatasetError:
+        return False
+
+
+def _is_input(path: Path) -> bool:
+    """Tell whether this is a sub-folder of samples alone."""
+    named = path.name.startswith("input_") and path.is_dir()
+    return named and all(one.suffix == ".npy" for one in path.iterdir())
 
 
 def _origin(part: Configurable) -> Origin:

@@ -69,6 +69,10 @@ class SampleFolder:
         """
         names = [spec.name for spec in inputs]
         numbered = [f"input_{place}" for place in range(len(inputs))]
+        if self.manifest is not None:
+            mine = [one.name for one in self.manifest.inputs]
+            if sorted(mine) == sorted(names):
+                return [self.columns[mine.index(name)] for name in names]
         for wanted in (names, numbered):
             if sorted(wanted) == sorted(self.columns):
                 return wanted
@@ -195,7 +199,7 @@ def _listed_in(manifest: Manifest, path: Path) -> tuple[list[str], list[str]]:
 def _read(file: Path) -> Array:
     try:
         values = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         pickled = "pickle" in str(error).lower()
         reason = "it holds pickled objects, which are code and are not loaded" if pickled else error
         raise DatasetError(f"{file} must be a .npy file of numbers: {reason}.") from error

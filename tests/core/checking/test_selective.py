@@ -59,6 +59,9 @@ def test_the_search_ends_at_the_goal_and_takes_back_what_was_not_needed(case, di
     assert chosen.worth.accuracy >= found.goal == found.source.accuracy - 0.01
     assert len(chosen.kept) < found.layers / 2
     assert chosen.kept == found.keep_float
+    # When the goal held for the first time, each layer was quantized again to see whether it does.
+    held = next(n for n, one in enumerate(found.steps) if one.worth.accuracy >= found.goal)
+    assert len(found.steps[held].kept) <= len(found.steps) - 1 - held
     # All that is in it can be written and read.
     content = msgspec.json.encode(found)
     assert found == msgspec.json.decode(content, type=Selection)
@@ -211,3 +214,21 @@ def test_other_methods_clip_and_say_what_they_are(digits, tmp_path, method):
     assert any(clipped[name][1] < 0.999 * whole[name][1] for name in whole)
     with pytest.raises(OptionError, match="calibration_method is for target int8"):
         ONNXCompiler(calibration_method=method).check_choices()
+
+
+def test_weights_alone_can_be_left_in_float_too(models, digits, tmp_path):
+    model = models("tflite", unbalanced.TWO)
+    found = select(
+        TFLiteCompiler(target="weight-only"),
+        model,
+        digits,
+        tmp_path,
+        figure="signal_to_noise_db",
+        goal=200.0,
+        most_layers=0.2,
+    )
+    assert not found.reached
+    assert 1 <= len(found.steps[-1].kept) and 0 < found.steps[-1].weights_in_float < 1
+    # Errors may cancel out, so that less of them is worse: the best counts, not the last.
+    ratios = [one.worth.signal_to_noise_db for one in found.steps]
+    assert found.chosen == ratios.index(max(ratios))

@@ -3,15 +3,20 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 import edge_tester.resources
 from edge_tester.core.errors import DatasetError, InputError
+from edge_tester.core.samples.checks import SampleWatch
 from edge_tester.core.samples.choosing import indices_of, write_samples
 from edge_tester.core.samples.folder import read_folder
+from edge_tester.core.tensors import TensorSpec
 from edge_tester.datasets.digits import DigitsDataset
 from edge_tester.datasets.npz_file import NpzDataset
 from edge_tester.datasets.random_inputs import RandomDataset
+from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 
 MODEL = Path(edge_tester.resources.__file__).with_name("digits.tflite")
@@ -105,6 +110,13 @@ def test_what_is_not_ours_is_never_replaced(tmp_path, digits):
     with pytest.raises(DatasetError, match="holds thesis.txt|holds 0000"):
         write_samples(digits, None, 10, 0, folder)
     assert "the only copy" == (folder / "thesis.txt").read_text()
+    foreign = tmp_path / "web"
+    foreign.mkdir()
+    (foreign / "manifest.json").write_text("{}")
+    with pytest.raises(DatasetError, match="holds manifest.json"):
+        write_samples(digits, None, 10, 0, foreign)
+    with pytest.raises(DatasetError, match="cannot be written"):
+        write_samples(digits, None, 10, 0, folder / "thesis.txt" / "below")
     with pytest.raises(DatasetError, match="it is a file"):
         write_samples(digits, None, 10, 0, folder / "thesis.txt")
 
@@ -130,12 +142,44 @@ def test_real_samples_raise_no_doubt(tmp_path, digits):
     assert [] == write_samples(digits, None, 220, 0, tmp_path / "s").remarks
 
 
-def test_an_input_that_never_changes_is_named(tmp_path):
-    x_0 = np.random.default_rng(0).random((40, 3)).astype(np.float32)
-    dataset = npz(tmp_path / "d.npz", x_0=x_0, x_1=np.ones((40, 2), np.int64))
-    manifest = write_samples(dataset, None, 20, 0, tmp_path / "s")
-    assert any("Input 'input_1' is the same in all 20" in one for one in manifest.remarks)
+def test_an_input_that_never_changes_is_named():
+    watch = SampleWatch(["image", "length"])
+    for one in np.random.default_rng(0).random((300, 20)):
+        watch.see([one, np.ones(2, np.int64)])
+    assert ["Input 'length' is the same in all 300 samples."] == watch.remarks()
+
+
+def test_several_inputs_take_the_order_of_a_model(tmp_path):
+    """By position alone, two inputs of one shape could change places without a word."""
+    generator = np.random.default_rng(0)
+    arrays = {name: generator.random((40, 3)).astype(np.float32) for name in "ab"}
+    dataset = npz(tmp_path / "d.npz", **arrays)
+    with pytest.raises(DatasetError, match="has 2 inputs, whose order a model decides"):
+        write_samples(dataset, None, 20, 0, tmp_path / "s")
+    model = ONNXFile(model_path=difference(tmp_path / "ba.onnx", "b", "a"))
+    manifest = write_samples(dataset, model, 20, 0, tmp_path / "s")
+    assert ["b", "a"] == [one.name for one in manifest.inputs]
     assert (tmp_path / "s/input_1/000019.npy").is_file()
+    folder = read_folder(tmp_path / "s")
+    for names in ("ab", "ba"):
+        specs = [TensorSpec(name, (None, 3), "float32") for name in names]
+        values = folder.fitted(7, folder.ordered(specs), specs)
+        index = manifest.samples[7].index
+        for name, one in zip(names, values, strict=True):
+            np.testing.assert_array_equal(arrays[name][index], one[0])
+
+
+def difference(path, *names):
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 3]) for n in names]
+    graph = helper.make_graph(
+        [helper.make_node("Sub", list(names), ["y"])],
+        "difference",
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
+    return path
 
 
 def test_too_few_and_broken_samples_leave_no_folder(tmp_path, digits):

@@ -76,6 +76,11 @@ def test_text_that_is_called_npy_is_refused(tmp_path):
     (tmp_path / "0.npy").write_text("no array")
     with pytest.raises(DatasetError, match="0.npy must be a .npy file of numbers"):
         read_folder(tmp_path)
+    huge = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000,), }"
+    header = huge.ljust(117) + b"\n"
+    (tmp_path / "0.npy").write_bytes(b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header)
+    with pytest.raises(DatasetError, match="0.npy must be a .npy file of numbers"):
+        read_folder(tmp_path)
     with pytest.raises(DatasetError, match="it is no folder"):
         read_folder(tmp_path / "0.npy")
 

@@ -1,0 +1,1 @@
+"""Where a conversion of a model differs from its source, layer by layer."""

@@ -1,0 +1,390 @@
+"""Where a conversion of a model differs from its source: layer by layer, over some samples.
+
+Of each layer that both have there are two errors. The whole one is that of the two models as they
+run, each on its own results: what came in wrong goes on. The own one is that of the layer alone:
+the conversion is cut at every matched tensor, each piece gets the tensors of the *source*, and its
+result is compared with the source's. Errors of int8 grow along a graph by whole tens of decibels,
+in the whole ones; the own ones stay where they are, and a destroyed layer stands out.
+
+A layer **breaks** if its own error is more than its precision explains: if its SQNR is below
+:data:`LIMITS_DB`; or, of integers, below :data:`OUTLIER_BELOW_DB` and at the same time
+:data:`OUTLIER_DB` below the median of all layers of integers. And if the error is more than
+:data:`BY_ITSELF` times what its own result moves by where its inputs are off by as much as rounding
+does: small differences of large numbers are no fault of a conversion.
+
+Where nothing can be cut, a layer breaks if its whole SQNR is below the limit and more than
+:data:`DROP_DB` below the worst of the layers that it is computed from.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edge_tester.core.checking.matching import Pair, Rule, match, moved
+from edge_tester.core.checking.sides import Part, Side
+from edge_tester.core.checking.tally import Tally
+from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.inspects import INPUT, Tensor
+from edge_tester.core.making.likeness import LOW_SIGNAL_TO_NOISE_DB, PRECISIONS
+from edge_tester.core.tensors import Array
+
+# A difference of a thousandth, and of a twentieth, as in likeness.py.
+LIMITS_DB = {"float32": 60.0, "float16": 26.0, "integers": LOW_SIGNAL_TO_NOISE_DB}
+OUTLIER_BELOW_DB = 24.0
+OUTLIER_DB = 15.0
+BY_ITSELF = 3.0
+DROP_DB = 10.0
+# Of a value's grid or, without one, of the largest value: how far rounding moves inputs.
+_HALF_A_STEP = 0.5
+_ROUNDING = {"float32": 1e-6, "float16": 5e-4, "integers": 1 / 256}
+_SEED = 0
+# Operators that only turn numbers into others of the same value.
+_RECODING = ("quantize", "dequantize", "cast", "identity")
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor that both models have.
+
+    Attributes
+    ----------
+    place : int
+        Of what computes it in the conversion's graph.
+    name, type : str
+        Of the conversion.
+    operators : list of str
+        Types of all that computes it in the conversion from the matched tensors before, in order.
+    source, source_type : str
+    rule : str
+        How it was matched; see :class:`edge_tester.core.checking.matching.Pair`.
+    correlation : float or None
+    moved : int
+        As of the pair.
+    precision : str
+        The coarsest type of what computes it.
+    sqnr_db : float
+        Of the whole models; 160 where there is no difference.
+    cosine : float or None
+        None where one of both is zero throughout.
+    largest_difference, largest_value : float
+        Of the whole models; the value is the source's.
+    own_sqnr_db : float or None
+        Given the source's tensors; None where the conversion cannot be cut.
+    own_rms_difference, rms_difference : float
+        Roots of the mean squared differences, given the source's tensors and of the whole models.
+    scale, zero_point : float and int, or None
+        Of the conversion's tensor.
+    verdict : str
+        ``breaks``, ``inherits`` (its own error is explained, the whole one is not) or ``sound``.
+    """
+
+    place: int
+    name: str
+    type: str
+    operators: list[str]
+    source: str
+    source_type: str
+    rule: Rule
+    correlation: float | None
+    moved: int = 0
+    precision: str
+    sqnr_db: float
+    cosine: float | None
+    largest_difference: float
+    largest_value: float
+    rms_difference: float
+    own_sqnr_db: float | None = None
+    own_rms_difference: float | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+    verdict: Literal["breaks", "inherits", "sound"] = "sound"
+
+    @property
+    def kind(self) -> str:
+        """The first operator of it that computes something."""
+        computing = [one for one in self.operators if not _recodes(one)]
+        return (computing or [self.type])[-1]
+
+
+class Layers(msgspec.Struct, frozen=True, kw_only=True):
+    """A comparison of two models.
+
+    Attributes
+    ----------
+    source, conversion : str
+        Names of the files.
+    source_format, conversion_format : str
+    samples : int
+    layers : list of Layer
+        In the order of the conversion's graph, inputs left out.
+    first : str or None
+        Name of the first layer that breaks; None if none stands out.
+    source_tensors, conversion_tensors : int
+        How many tensors either has, inputs left out.
+    unmatched : list of str
+        Tensors of the conversion that have no counterpart.
+    remarks : list of str
+    """
+
+    source: str
+    conversion: str
+    source_format: str
+    conversion_format: str
+    samples: int
+    layers: list[Layer]
+    first: str | None = None
+    source_tensors: int
+    conversion_tensors: int
+    unmatched: list[str] = []
+    remarks: list[str] = []
+
+    @property
+    def broken(self) -> Layer | None:
+        """The first layer that breaks."""
+        return next((one for one in self.layers if one.name == self.first), None)
+
+    @property
+    def words(self) -> str:
+        """What was found, in sentences."""
+        said = f"{len(self.layers)} of {self.conversion_tensors} tensors of {self.conversion} were "
+        said += f"found in {self.source}, and compared on {self.samples} samples."
+        if not self.layers:
+            return said
+        if (one := self.broken) is None:
+            lowest = min(self.layers, key=lambda layer: _judged_db(layer))
+            return (
+                f"{said} No layer stands out: the lowest is {lowest.kind} {lowest.name!r}, with "
+                f"{_judged_db(lowest):.1f} dB, and {lowest.precision} explains that."
+            )
+        own = (
+            "" if one.own_sqnr_db is None else f", {one.own_sqnr_db:.1f} dB given the right inputs"
+        )
+        return (
+            f"{said} The first that breaks is {one.kind} {one.name!r}, {one.source!r} in the "
+            f"source: {one.sqnr_db:.1f} dB{own}, where {one.precision} explains "
+            f"{LIMITS_DB[one.precision]:.0f} dB."
+        )
+
+
+def _judged_db(layer: Layer) -> float:
+    return layer.sqnr_db if layer.own_sqnr_db is None else layer.own_sqnr_db
+
+
+def _recodes(operator: str) -> bool:
+    kind = operator.lower().removesuffix("linear")
+    return kind in _RECODING
+
+
+def compare_layers(source: Side, conversion: Side, samples: Iterable[Sequence[Array]]) -> Layers:
+    """Compare two models layer by layer.
+
+    Tensors of one sample at a time are held, of both models.
+
+    Parameters
+    ----------
+    source, conversion : Side
+    samples : iterable of sequences of ndarray of shape (1, ...)
+        Real values as the source takes them, one per input; the first one is matched by.
+
+    Raises
+    ------
+    InputError
+        There is no sample, or it does not fit.
+    ModelError
+        A model cannot be looked into, or no tensor was matched.
+    """
+    comparison: _Comparison | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        for values in samples:
+            ours, theirs = source.tensors(values), conversion.tensors(values)
+            if comparison is None:
+                comparison = _Comparison(source, conversion, ours, theirs, Path(folder))
+            comparison.see(ours, theirs)
+    if comparison is None:
+        raise InputError("Layers are compared on at least one sample, got none.")
+    return comparison.result()
+
+
+class _Comparison:
+    """Matches by the first sample, and sums up over all."""
+
+    def __init__(
+        self,
+        source: Side,
+        conversion: Side,
+        ours: Sequence[Tensor],
+        theirs: Sequence[Tensor],
+        folder: Path,
+    ) -> None:
+        self._source, self._conversion = source, conversion
+        self._first = {one.name: one for one in theirs}
+        self._types = {one.name: one.type for one in ours}
+        self._pairs = match(ours, theirs)
+        self._inner = [p for p in self._pairs if self._first[p.conversion].type != INPUT]
+        if not self._inner:
+            raise ModelError(
+                f"No tensor of {conversion.path.name} was found in {source.path.name}: neither "
+                "names nor values agree."
+            )
+        self._counts = [sum(one.type != INPUT for one in side) for side in (ours, theirs)]
+        self._samples = 0
+        self._whole = {pair.conversion: Tally() for pair in self._inner}
+        self._own = {pair.conversion: Tally() for pair in self._inner}
+        self._nudged = {pair.conversion: Tally() for pair in self._inner}
+        self._generator = np.random.default_rng(_SEED)
+        self._remarks: list[str] = []
+        self._names: list[str] = []
+        self._part = self._severed(folder)
+
+    def _severed(self, folder: Path) -> Part | None:
+        """Return the conversion, cut at every matched tensor; None if that cannot be."""
+        cuts = self._conversion.cuts
+        if cuts is None:
+            return None
+        path = folder / f"severed{self._conversion.path.suffix}"
+        try:
+            self._names = cuts.cut(
+                path,
+                [self._first[pair.conversion] for pair in self._pairs],
+                [self._first[pair.conversion] for pair in self._inner],
+            )
+            return Part(cuts, path)
+        # Whatever a backend raises of a graph that nobody has seen before: then it is said.
+        except Exception as error:
+            self._remarks.append(
+                f"What a layer does by itself is not known: {self._conversion.path.name} could "
+                f"not be cut ({type(error).__name__}: {' '.join(str(error).split())[:200]})."
+            )
+            return None
+
+    def see(self, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
+        """Add one sample."""
+        self._samples += 1
+        got = {one.name: one for one in theirs}
+        values = {one.name: one.values for one in ours}
+        expected = {
+            pair.conversion: as_conversion(values[pair.source], got[pair.conversion], pair)
+            for pair in self._pairs
+        }
+        for pair in self._inner:
+            name = pair.conversion
+            self._whole[name].see(expected[name], got[name].values)
+        if self._part is None:
+            return
+        given = [expected.get(name, got[name].values) for name in self._names]
+        found = self._part.run(given)
+        again = self._part.run(
+            [self._nudge(got[n], one) for n, one in zip(self._names, given, strict=True)]
+        )
+        for pair, one, other in zip(self._inner, found, again, strict=True):
+            self._own[pair.conversion].see(expected[pair.conversion], one)
+            self._nudged[pair.conversion].see(one, other)
+
+    def _nudge(self, tensor: Tensor, values: Array) -> Array:
+        """Return values that are off by what rounding does."""
+        step = tensor.scale and _HALF_A_STEP * tensor.scale
+        if step is None:
+            step = _ROUNDING[tensor.precision] * float(np.abs(np.nan_to_num(values)).max(initial=0))
+        off = self._generator.uniform(-step, step, values.shape)
+        nudged: Array = (values + off).astype(values.dtype)
+        return nudged
+
+    def result(self) -> Layers:
+        """Return what was found."""
+        layers = [self._layer(pair) for pair in self._inner]
+        integers = [_judged_db(one) for one in layers if one.precision == "integers"]
+        usual_db = statistics.median(integers) if integers else 0.0
+        by_name = {one.name: one for one in layers}
+        judged = [
+            msgspec.structs.replace(one, verdict=self._verdict(one, usual_db, by_name))
+            for one in layers
+        ]
+        matched = {pair.conversion for pair in self._pairs}
+        return Layers(
+            source=self._source.path.name,
+            conversion=self._conversion.path.name,
+            source_format=self._source.format,
+            conversion_format=self._conversion.format,
+            samples=self._samples,
+            layers=judged,
+            first=next((one.name for one in judged if one.verdict == "breaks"), None),
+            source_tensors=self._counts[0],
+            conversion_tensors=self._counts[1],
+            unmatched=[name for name in self._first if name not in matched],
+            remarks=self._remarks,
+        )
+
+    def _layer(self, pair: Pair) -> Layer:
+        tensor = self._first[pair.conversion]
+        whole, own = self._whole[tensor.name], self._own[tensor.name]
+        span = self._span(tensor)
+        return Layer(
+            place=tensor.place,
+            name=tensor.name,
+            type=tensor.type,
+            operators=[one.type for one in span],
+            source=pair.source,
+            source_type=self._types[pair.source],
+            rule=pair.rule,
+            correlation=pair.correlation,
+            moved=pair.moved,
+            precision=max((one.precision for one in span), key=PRECISIONS.index),
+            sqnr_db=round(whole.sqnr_db, 3),
+            cosine=whole.cosine,
+            largest_difference=whole.largest_difference,
+            largest_value=whole.largest,
+            rms_difference=whole.rms_difference,
+            own_sqnr_db=None if self._part is None else round(own.sqnr_db, 3),
+            own_rms_difference=None if self._part is None else own.rms_difference,
+            scale=tensor.scale,
+            zero_point=tensor.zero_point,
+        )
+
+    def _span(self, tensor: Tensor) -> list[Tensor]:
+        """Return what is computed from the matched tensors before, to give this one."""
+        found, waiting = {tensor.name: tensor}, [tensor]
+        matched = set(self._whole)
+        while waiting:
+            for name in waiting.pop().inputs or ():
+                one = self._first[name]
+                if name not in matched and name not in found and one.type != INPUT:
+                    found[name] = one
+                    waiting.append(one)
+        return sorted(found.values(), key=lambda one: one.place)
+
+    def _verdict(
+        self, layer: Layer, usual_db: float, layers: Mapping[str, Layer]
+    ) -> Literal["breaks", "inherits", "sound"]:
+        limit_db = LIMITS_DB[layer.precision]
+        if layer.precision == "integers" and usual_db - OUTLIER_DB > limit_db:
+            limit_db = min(OUTLIER_BELOW_DB, usual_db - OUTLIER_DB)
+        falls = layer.sqnr_db < LIMITS_DB[layer.precision]
+        if layer.own_sqnr_db is None:
+            before = [layers[name].sqnr_db for name in self._before(layer) if name in layers]
+            drops = min(before, default=160.0) - layer.sqnr_db > DROP_DB
+            return "breaks" if falls and drops else "inherits" if falls else "sound"
+        moves = self._nudged[layer.name].rms_difference
+        explained = (layer.own_rms_difference or 0.0) <= BY_ITSELF * moves
+        if layer.own_sqnr_db < limit_db and not explained:
+            return "breaks"
+        return "inherits" if falls else "sound"
+
+    def _before(self, layer: Layer) -> list[str]:
+        """Return the matched layers that one is computed from, or the one before in the order."""
+        span = self._span(self._first[layer.name])
+        inside = {one.name for one in span}
+        if all(one.inputs is not None for one in span):
+            return [name for one in span for name in one.inputs or () if name not in inside]
+        earlier = [pair.conversion for pair in self._inner]
+        return earlier[: earlier.index(layer.name)][-1:]
+
+
+def as_conversion(values: Array, tensor: Tensor, pair: Pair) -> Array:
+    """Return the source's values in the order and shape of the conversion's tensor."""
+    return moved(values, pair.moved).reshape(np.shape(tensor.values))

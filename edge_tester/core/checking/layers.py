@@ -7,10 +7,11 @@ result is compared with the source's. Errors of int8 grow along a graph by whole
 in the whole ones; the own ones stay where they are, and a destroyed layer stands out.
 
 A layer **breaks** if its own error is more than its precision explains: if its SQNR is below
-:data:`LIMITS_DB`; or, of integers, below :data:`OUTLIER_BELOW_DB` and at the same time
-:data:`OUTLIER_DB` below the median of all layers of integers. And if the error is more than
-:data:`BY_ITSELF` times what its own result moves by where its inputs are off by as much as rounding
-does: small differences of large numbers are no fault of a conversion.
+:data:`~edge_tester.core.checking.findings.LIMITS_DB`; or, of integers, below
+:data:`OUTLIER_BELOW_DB` and at the same time :data:`OUTLIER_DB` below the median of all layers of
+integers. And if the error is more than :data:`BY_ITSELF` times what its own result moves by where
+its inputs are off by as much as rounding does: small differences of large numbers are no fault of a
+conversion.
 
 Where nothing can be cut, a layer breaks if its whole SQNR is below the limit and more than
 :data:`DROP_DB` below the worst of the layers that it is computed from.
@@ -27,16 +28,15 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edge_tester.core.checking.matching import Pair, Rule, match, moved
+from edge_tester.core.checking.findings import LIMITS_DB, Layer, Layers, judged_db
+from edge_tester.core.checking.matching import Pair, match, moved
 from edge_tester.core.checking.sides import Part, Side
 from edge_tester.core.checking.tally import Tally
 from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.inspects import INPUT, Tensor
-from edge_tester.core.making.likeness import LOW_SIGNAL_TO_NOISE_DB, PRECISIONS
+from edge_tester.core.making.likeness import PRECISIONS
 from edge_tester.core.tensors import Array
 
-# A difference of a thousandth, and of a twentieth, as in likeness.py.
-LIMITS_DB = {"float32": 60.0, "float16": 26.0, "integers": LOW_SIGNAL_TO_NOISE_DB}
 OUTLIER_BELOW_DB = 24.0
 OUTLIER_DB = 15.0
 BY_ITSELF = 3.0
@@ -45,140 +45,6 @@ DROP_DB = 10.0
 _HALF_A_STEP = 0.5
 _ROUNDING = {"float32": 1e-6, "float16": 5e-4, "integers": 1 / 256}
 _SEED = 0
-# Operators that only turn numbers into others of the same value.
-_RECODING = ("quantize", "dequantize", "cast", "identity")
-
-
-class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """One tensor that both models have.
-
-    Attributes
-    ----------
-    place : int
-        Of what computes it in the conversion's graph.
-    name, type : str
-        Of the conversion.
-    operators : list of str
-        Types of all that computes it in the conversion from the matched tensors before, in order.
-    source, source_type : str
-    rule : str
-        How it was matched; see :class:`edge_tester.core.checking.matching.Pair`.
-    correlation : float or None
-    moved : int
-        As of the pair.
-    precision : str
-        The coarsest type of what computes it.
-    sqnr_db : float
-        Of the whole models; 160 where there is no difference.
-    cosine : float or None
-        None where one of both is zero throughout.
-    largest_difference, largest_value : float
-        Of the whole models; the value is the source's.
-    own_sqnr_db : float or None
-        Given the source's tensors; None where the conversion cannot be cut.
-    own_rms_difference, rms_difference : float
-        Roots of the mean squared differences, given the source's tensors and of the whole models.
-    scale, zero_point : float and int, or None
-        Of the conversion's tensor.
-    verdict : str
-        ``breaks``, ``inherits`` (its own error is explained, the whole one is not) or ``sound``.
-    """
-
-    place: int
-    name: str
-    type: str
-    operators: list[str]
-    source: str
-    source_type: str
-    rule: Rule
-    correlation: float | None
-    moved: int = 0
-    precision: str
-    sqnr_db: float
-    cosine: float | None
-    largest_difference: float
-    largest_value: float
-    rms_difference: float
-    own_sqnr_db: float | None = None
-    own_rms_difference: float | None = None
-    scale: float | None = None
-    zero_point: int | None = None
-    verdict: Literal["breaks", "inherits", "sound"] = "sound"
-
-    @property
-    def kind(self) -> str:
-        """The first operator of it that computes something."""
-        computing = [one for one in self.operators if not _recodes(one)]
-        return (computing or [self.type])[-1]
-
-
-class Layers(msgspec.Struct, frozen=True, kw_only=True):
-    """A comparison of two models.
-
-    Attributes
-    ----------
-    source, conversion : str
-        Names of the files.
-    source_format, conversion_format : str
-    samples : int
-    layers : list of Layer
-        In the order of the conversion's graph, inputs left out.
-    first : str or None
-        Name of the first layer that breaks; None if none stands out.
-    source_tensors, conversion_tensors : int
-        How many tensors either has, inputs left out.
-    unmatched : list of str
-        Tensors of the conversion that have no counterpart.
-    remarks : list of str
-    """
-
-    source: str
-    conversion: str
-    source_format: str
-    conversion_format: str
-    samples: int
-    layers: list[Layer]
-    first: str | None = None
-    source_tensors: int
-    conversion_tensors: int
-    unmatched: list[str] = []
-    remarks: list[str] = []
-
-    @property
-    def broken(self) -> Layer | None:
-        """The first layer that breaks."""
-        return next((one for one in self.layers if one.name == self.first), None)
-
-    @property
-    def words(self) -> str:
-        """What was found, in sentences."""
-        said = f"{len(self.layers)} of {self.conversion_tensors} tensors of {self.conversion} were "
-        said += f"found in {self.source}, and compared on {self.samples} samples."
-        if not self.layers:
-            return said
-        if (one := self.broken) is None:
-            lowest = min(self.layers, key=lambda layer: _judged_db(layer))
-            return (
-                f"{said} No layer stands out: the lowest is {lowest.kind} {lowest.name!r}, with "
-                f"{_judged_db(lowest):.1f} dB, and {lowest.precision} explains that."
-            )
-        own = (
-            "" if one.own_sqnr_db is None else f", {one.own_sqnr_db:.1f} dB given the right inputs"
-        )
-        return (
-            f"{said} The first that breaks is {one.kind} {one.name!r}, {one.source!r} in the "
-            f"source: {one.sqnr_db:.1f} dB{own}, where {one.precision} explains "
-            f"{LIMITS_DB[one.precision]:.0f} dB."
-        )
-
-
-def _judged_db(layer: Layer) -> float:
-    return layer.sqnr_db if layer.own_sqnr_db is None else layer.own_sqnr_db
-
-
-def _recodes(operator: str) -> bool:
-    kind = operator.lower().removesuffix("linear")
-    return kind in _RECODING
 
 
 def compare_layers(source: Side, conversion: Side, samples: Iterable[Sequence[Array]]) -> Layers:
@@ -298,7 +164,7 @@ class _Comparison:
     def result(self) -> Layers:
         """Return what was found."""
         layers = [self._layer(pair) for pair in self._inner]
-        integers = [_judged_db(one) for one in layers if one.precision == "integers"]
+        integers = [judged_db(one) for one in layers if one.precision == "integers"]
         usual_db = statistics.median(integers) if integers else 0.0
         by_name = {one.name: one for one in layers}
         judged = [
@@ -313,6 +179,7 @@ class _Comparison:
             conversion_format=self._conversion.format,
             samples=self._samples,
             layers=judged,
+            inputs=[pair for pair in self._pairs if pair not in self._inner],
             first=next((one.name for one in judged if one.verdict == "breaks"), None),
             source_tensors=self._counts[0],
             conversion_tensors=self._counts[1],

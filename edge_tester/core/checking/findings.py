@@ -27,6 +27,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         Of the conversion.
     operators : list of str
         Types of all that computes it in the conversion from the matched tensors before, in order.
+    places : list of int
+        Theirs in the conversion's graph.
     source, source_type : str
     rule : str
         How it was matched; see :class:`edge_tester.core.checking.matching.Pair`.
@@ -55,6 +57,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: str
     operators: list[str]
+    places: list[int] = []
     source: str
     source_type: str
     rule: Rule

@@ -8,10 +8,10 @@ in the whole ones; the own ones stay where they are, and a destroyed layer stand
 
 A layer **breaks** if its own error is more than its precision explains: if its SQNR is below
 :data:`~edge_tester.core.checking.findings.LIMITS_DB`; or, of integers, below
-:data:`OUTLIER_BELOW_DB` and at the same time :data:`OUTLIER_DB` below the median of all layers of
-integers. And if the error is more than :data:`BY_ITSELF` times what its own result moves by where
-its inputs are off by as much as rounding does: small differences of large numbers are no fault of a
-conversion.
+:data:`OUTLIER_BELOW_DB` and at the same time two bits (:data:`OUTLIER_DB`) below what three of four
+layers of integers do not exceed. And if the error is more than :data:`BY_ITSELF` times what its own
+result moves by where its inputs are off by as much as rounding does: small differences of large
+numbers are no fault of a conversion.
 
 Where nothing can be cut, a layer breaks if its whole SQNR is below the limit and more than
 :data:`DROP_DB` below the worst of the layers that it is computed from.
@@ -19,7 +19,7 @@ Where nothing can be cut, a layer breaks if its whole SQNR is below the limit an
 
 from __future__ import annotations
 
-import statistics
+import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,8 +29,9 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.checking.findings import LIMITS_DB, Layer, Layers, judged_db
-from edge_tester.core.checking.matching import Pair, match, moved
+from edge_tester.core.checking.matching import Pair, match
 from edge_tester.core.checking.sides import Part, Side
+from edge_tester.core.checking.spans import Spans, as_conversion, without_undone
 from edge_tester.core.checking.tally import Tally
 from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.inspects import INPUT, Tensor
@@ -38,7 +39,8 @@ from edge_tester.core.making.likeness import PRECISIONS
 from edge_tester.core.tensors import Array
 
 OUTLIER_BELOW_DB = 24.0
-OUTLIER_DB = 15.0
+OUTLIER_DB = 12.0
+_USUAL = 0.75
 BY_ITSELF = 3.0
 DROP_DB = 10.0
 # Of a value's grid or, without one, of the largest value: how far rounding moves inputs.
@@ -91,7 +93,9 @@ class _Comparison:
         self._source, self._conversion = source, conversion
         self._first = {one.name: one for one in theirs}
         self._types = {one.name: one.type for one in ours}
-        self._pairs = match(ours, theirs)
+        self._pairs = without_undone(
+            match(ours, theirs), {one.name: one for one in ours}, self._first
+        )
         self._inner = [p for p in self._pairs if self._first[p.conversion].type != INPUT]
         if not self._inner:
             raise ModelError(
@@ -99,6 +103,7 @@ class _Comparison:
                 "names nor values agree."
             )
         self._counts = [sum(one.type != INPUT for one in side) for side in (ours, theirs)]
+        self._spans = Spans(self._first, [pair.conversion for pair in self._inner])
         self._samples = 0
         self._whole = {pair.conversion: Tally() for pair in self._inner}
         self._own = {pair.conversion: Tally() for pair in self._inner}
@@ -165,7 +170,7 @@ class _Comparison:
         """Return what was found."""
         layers = [self._layer(pair) for pair in self._inner]
         integers = [judged_db(one) for one in layers if one.precision == "integers"]
-        usual_db = statistics.median(integers) if integers else 0.0
+        usual_db = float(np.quantile(integers, _USUAL)) if integers else 0.0
         by_name = {one.name: one for one in layers}
         judged = [
             msgspec.structs.replace(one, verdict=self._verdict(one, usual_db, by_name))
@@ -190,12 +195,13 @@ class _Comparison:
     def _layer(self, pair: Pair) -> Layer:
         tensor = self._first[pair.conversion]
         whole, own = self._whole[tensor.name], self._own[tensor.name]
-        span = self._span(tensor)
+        span = self._spans.span(tensor.name)
         return Layer(
             place=tensor.place,
             name=tensor.name,
             type=tensor.type,
             operators=[one.type for one in span],
+            places=[one.place for one in span],
             source=pair.source,
             source_type=self._types[pair.source],
             rule=pair.rule,
@@ -213,18 +219,6 @@ class _Comparison:
             zero_point=tensor.zero_point,
         )
 
-    def _span(self, tensor: Tensor) -> list[Tensor]:
-        """Return what is computed from the matched tensors before, to give this one."""
-        found, waiting = {tensor.name: tensor}, [tensor]
-        matched = set(self._whole)
-        while waiting:
-            for name in waiting.pop().inputs or ():
-                one = self._first[name]
-                if name not in matched and name not in found and one.type != INPUT:
-                    found[name] = one
-                    waiting.append(one)
-        return sorted(found.values(), key=lambda one: one.place)
-
     def _verdict(
         self, layer: Layer, usual_db: float, layers: Mapping[str, Layer]
     ) -> Literal["breaks", "inherits", "sound"]:
@@ -233,25 +227,22 @@ class _Comparison:
             limit_db = min(OUTLIER_BELOW_DB, usual_db - OUTLIER_DB)
         falls = layer.sqnr_db < LIMITS_DB[layer.precision]
         if layer.own_sqnr_db is None:
-            before = [layers[name].sqnr_db for name in self._before(layer) if name in layers]
+            before = [
+                layers[name].sqnr_db for name in self._spans.before(layer.name) if name in layers
+            ]
             drops = min(before, default=160.0) - layer.sqnr_db > DROP_DB
             return "breaks" if falls and drops else "inherits" if falls else "sound"
-        moves = self._nudged[layer.name].rms_difference
-        explained = (layer.own_rms_difference or 0.0) <= BY_ITSELF * moves
+        explained = (layer.own_rms_difference or 0.0) <= BY_ITSELF * self._moves(layer)
         if layer.own_sqnr_db < limit_db and not explained:
             return "breaks"
         return "inherits" if falls else "sound"
 
-    def _before(self, layer: Layer) -> list[str]:
-        """Return the matched layers that one is computed from, or the one before in the order."""
-        span = self._span(self._first[layer.name])
-        inside = {one.name for one in span}
-        if all(one.inputs is not None for one in span):
-            return [name for one in span for name in one.inputs or () if name not in inside]
-        earlier = [pair.conversion for pair in self._inner]
-        return earlier[: earlier.index(layer.name)][-1:]
+    def _moves(self, layer: Layer) -> float:
+        """Return by how much a layer's result moves with its inputs, its own rounding left out.
 
-
-def as_conversion(values: Array, tensor: Tensor, pair: Pair) -> Array:
-    """Return the source's values in the order and shape of the conversion's tensor."""
-    return moved(values, pair.moved).reshape(np.shape(tensor.values))
+        Both results were rounded to a grid, each with an error of a twelfth of its squared step.
+        """
+        moves = self._nudged[layer.name].rms_difference
+        scales = [one.scale for one in self._spans.span(layer.name) if one.scale is not None]
+        rounding = scales[-1] ** 2 / 6 if scales else 0.0
+        return math.sqrt(max(0.0, moves**2 - rounding))

@@ -128,16 +128,26 @@ class _Matching:
         for place, one in enumerate(self._conversion):
             if names[one.name] == 1:
                 self._take(places[one.name], place, "name")
-        # The last tensor in a layer is what the layer gives.
-        last: dict[str, int] = {}
+        for name, place in self._last_in_layers(names).items():
+            self._take(places[name], place, "scope")
+
+    def _last_in_layers(self, names: Mapping[str, int]) -> dict[str, int]:
+        """Return the last tensor of the conversion in each layer, which is what the layer gives.
+
+        A converter may have numbered all layers anew: it is one or the other for all of them, since
+        a network has ``relu`` and ``relu_1`` itself.
+        """
+        plain: dict[str, int] = {}
+        numbered: dict[str, int] = {}
         for place, one in enumerate(self._conversion):
             for scope in one.scopes:
-                # As it is, if there is such a layer; else without the number.
-                plain = scope if names[scope] else _NUMBERED.sub("", scope)
-                last[plain] = place
-        for name, place in last.items():
-            if names[name] == 1:
-                self._take(places[name], place, "scope")
+                plain[scope] = place
+                numbered[_NUMBERED.sub("", scope)] = place
+        known, renamed = (
+            {name: place for name, place in found.items() if names[name] == 1}
+            for found in (plain, numbered)
+        )
+        return known if len(known) >= len(renamed) else renamed
 
     def _take(self, source: int, conversion: int, rule: Rule) -> None:
         taken = {other for other, _ in self._found.values()}
@@ -156,11 +166,10 @@ class _Matching:
                 continue
             near = range(max(0, named - _NEAR), min(len(self._source), named + _NEAR + 1))
             best = max(near, key=lambda one: self._alike(one, place))
+            taken = {other: at for at, (other, _) in self._found.items()}
             if self._alike(best, place) >= ALIKE:
-                taken = {other: at for at, (other, _) in self._found.items()}
-                if best in taken and self._alike(best, taken[best]) >= ALIKE:
-                    del self._found[place]
-                else:
+                # One that has its own counterpart is none: what adds little may look alike.
+                if best not in taken or self._alike(best, taken[best]) < ALIKE:
                     self._found.pop(taken.get(best, place), None)
                     self._found[place] = best, "correlation"
             elif self._source[named].type.lower().startswith(_MOVING):

@@ -68,7 +68,7 @@ def _layers(keras: Any, network: Any, inputs: Sequence[Any], prefix: str) -> Ite
     nodes = [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
     tensors = [tensor for node in nodes for tensor in node.outputs]
     # In eager mode, so that nothing is fused or reordered.
-    answers = keras.Model(functional.inputs, tensors)(_as_given(inputs), training=False)
+    answers = keras.Model(functional.inputs, tensors)(list(inputs), training=False)
     answers = answers if isinstance(answers, list | tuple) else [answers]
     values = {id(one): np.asarray(got) for one, got in zip(tensors, answers, strict=True)}
     uses: dict[str, int] = {}
@@ -87,7 +87,3 @@ def _layers(keras: Any, network: Any, inputs: Sequence[Any], prefix: str) -> Ite
             if got.dtype.kind == "f":
                 own = called if len(node.outputs) == 1 else f"{called}.{index}"
                 yield id(tensor), own, type(operation).__name__, got, before
-
-
-def _as_given(inputs: Sequence[Any]) -> Any:
-    return list(inputs) if len(inputs) > 1 else inputs[0]

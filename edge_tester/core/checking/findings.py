@@ -12,6 +12,8 @@ from edge_tester.core.making.likeness import LOW_SIGNAL_TO_NOISE_DB
 # A difference of a thousandth, and of a twentieth, as in likeness.py.
 LIMITS_DB = {"float32": 60.0, "float16": 26.0, "integers": LOW_SIGNAL_TO_NOISE_DB}
 """SQNR that a precision explains; a layer that is below it by its own error breaks [dB]."""
+COARSE_STEPS = 51
+"""A fifth of the 255 that an int8 has: what uses fewer has too large a scale."""
 # Operators that only turn numbers into others of the same value.
 _RECODING = ("quantize", "dequantize", "cast", "identity")
 
@@ -49,6 +51,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         Roots of the mean squared differences, given the source's tensors and of the whole models.
     scale, zero_point : float and int, or None
         Of the conversion's tensor.
+    steps_used : float or None
+        Over how many steps of its grid the source's values go; None of what has none.
     verdict : str
         ``breaks``, ``inherits`` (its own error is explained, the whole one is not) or ``sound``.
     """
@@ -73,6 +77,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     own_rms_difference: float | None = None
     scale: float | None = None
     zero_point: int | None = None
+    steps_used: float | None = None
     verdict: Literal["breaks", "inherits", "sound"] = "sound"
 
     @property
@@ -138,10 +143,16 @@ class Layers(msgspec.Struct, frozen=True, kw_only=True):
         own = (
             "" if one.own_sqnr_db is None else f", {one.own_sqnr_db:.1f} dB given the right inputs"
         )
+        coarse = one.own_sqnr_db is not None and one.own_sqnr_db >= LIMITS_DB[one.precision]
+        grid = (
+            f" Its values go over {one.steps_used:.0f} steps of its scale alone."
+            if coarse and one.steps_used is not None and one.steps_used < COARSE_STEPS
+            else ""
+        )
         return (
             f"{said} The first that breaks is {one.kind} {one.name!r}, {one.source!r} in the "
             f"source: {one.sqnr_db:.1f} dB{own}, where {one.precision} explains "
-            f"{LIMITS_DB[one.precision]:.0f} dB."
+            f"{LIMITS_DB[one.precision]:.0f} dB.{grid}"
         )
 
 

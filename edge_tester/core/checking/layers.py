@@ -6,12 +6,17 @@ the conversion is cut at every matched tensor, each piece gets the tensors of th
 result is compared with the source's. Errors of int8 grow along a graph by whole tens of decibels,
 in the whole ones; the own ones stay where they are, and a destroyed layer stands out.
 
-A layer **breaks** if its own error is more than its precision explains: if its SQNR is below
-:data:`~edge_tester.core.checking.findings.LIMITS_DB`; or, of integers, below
-:data:`OUTLIER_BELOW_DB` and at the same time two bits (:data:`OUTLIER_DB`) below what three of four
-layers of integers do not exceed. And if the error is more than :data:`BY_ITSELF` times what its own
-result moves by where its inputs are off by as much as rounding does: small differences of large
-numbers are no fault of a conversion.
+A layer **breaks** if its own error is more than its precision explains, which is one of these:
+
+* Its SQNR is below :data:`~edge_tester.core.checking.findings.LIMITS_DB`.
+* Of integers: it is below :data:`OUTLIER_BELOW_DB`, and two bits (:data:`OUTLIER_DB`) below what
+  three of four layers of integers do not exceed.
+* Of integers: its scale is so large that its values go over less than
+  :data:`~edge_tester.core.checking.findings.COARSE_STEPS` steps, and it is one bit and a half
+  (:data:`COARSE_DB`) below the same. What has its scale by itself, as a softmax, is left out.
+
+And the error is more than :data:`BY_ITSELF` times what its own result moves by where its inputs are
+off by as much as rounding does: small differences of large numbers are no fault of a conversion.
 
 Where nothing can be cut, a layer breaks if its whole SQNR is below the limit and more than
 :data:`DROP_DB` below the worst of the layers that it is computed from.
@@ -28,7 +33,13 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edge_tester.core.checking.findings import LIMITS_DB, Layer, Layers, judged_db
+from edge_tester.core.checking.findings import (
+    COARSE_STEPS,
+    LIMITS_DB,
+    Layer,
+    Layers,
+    judged_db,
+)
 from edge_tester.core.checking.matching import Pair, match
 from edge_tester.core.checking.sides import Part, Side
 from edge_tester.core.checking.spans import Spans, as_conversion, without_undone
@@ -40,6 +51,7 @@ from edge_tester.core.tensors import Array
 
 OUTLIER_BELOW_DB = 24.0
 OUTLIER_DB = 12.0
+COARSE_DB = 9.0
 _USUAL = 0.75
 BY_ITSELF = 3.0
 DROP_DB = 10.0
@@ -47,6 +59,8 @@ DROP_DB = 10.0
 _HALF_A_STEP = 0.5
 _ROUNDING = {"float32": 1e-6, "float16": 5e-4, "integers": 1 / 256}
 _SEED = 0
+# Beginnings of operators whose results lie between known limits.
+_LIMITED = ("softmax", "logsoftmax", "logistic", "sigmoid", "tanh", "hardsigmoid")
 
 
 def compare_layers(source: Side, conversion: Side, samples: Iterable[Sequence[Array]]) -> Layers:
@@ -196,6 +210,7 @@ class _Comparison:
         tensor = self._first[pair.conversion]
         whole, own = self._whole[tensor.name], self._own[tensor.name]
         span = self._spans.span(tensor.name)
+        scales = [one.scale for one in span if one.scale]
         return Layer(
             place=tensor.place,
             name=tensor.name,
@@ -217,14 +232,18 @@ class _Comparison:
             own_rms_difference=None if self._part is None else own.rms_difference,
             scale=tensor.scale,
             zero_point=tensor.zero_point,
+            steps_used=round(whole.span / scales[-1], 1) if scales else None,
         )
 
     def _verdict(
         self, layer: Layer, usual_db: float, layers: Mapping[str, Layer]
     ) -> Literal["breaks", "inherits", "sound"]:
         limit_db = LIMITS_DB[layer.precision]
-        if layer.precision == "integers" and usual_db - OUTLIER_DB > limit_db:
-            limit_db = min(OUTLIER_BELOW_DB, usual_db - OUTLIER_DB)
+        if layer.precision == "integers":
+            limit_db = max(limit_db, min(OUTLIER_BELOW_DB, usual_db - OUTLIER_DB))
+            limited = layer.kind.lower().startswith(_LIMITED)
+            if (layer.steps_used or math.inf) < COARSE_STEPS and not limited:
+                limit_db = max(limit_db, usual_db - COARSE_DB)
         falls = layer.sqnr_db < LIMITS_DB[layer.precision]
         if layer.own_sqnr_db is None:
             before = [

@@ -22,7 +22,7 @@ Rule = Literal["name", "scope", "order", "correlation"]
 # Concordance from which on two tensors are taken for the same: 10 dB of noise leave as much.
 ALIKE = 0.95
 # A name is doubted where its values correlate less than this, and another's are alike.
-DOUBTFUL = 0.9
+DOUBTFUL = 0.95
 # Keras numbers layers anew in each graph that it makes.
 _NUMBERED = re.compile(r"_\d+$")
 # How far, in the order of the source, the one that a name really means may be.

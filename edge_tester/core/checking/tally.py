@@ -24,6 +24,7 @@ class Tally:
         self.signal = self.noise = self.product = self.power = 0.0
         self.largest = self.largest_difference = 0.0
         self.values = self.not_finite = 0
+        self.lowest, self.highest = math.inf, -math.inf
 
     def see(self, expected: Array, got: Array) -> None:
         """Add one sample.
@@ -44,6 +45,8 @@ class Tally:
         self.power += float(found @ found)
         self.product += float(wanted @ found)
         self.noise += float(difference @ difference)
+        self.lowest = min(self.lowest, float(wanted.min(initial=math.inf)))
+        self.highest = max(self.highest, float(wanted.max(initial=-math.inf)))
         self.largest = max(self.largest, float(np.abs(wanted).max(initial=0.0)))
         most = float(np.abs(difference).max(initial=0.0))
         self.largest_difference = max(self.largest_difference, most)
@@ -58,6 +61,11 @@ class Tally:
         if self.signal == 0.0:
             return -MOST_DB
         return min(MOST_DB, max(-MOST_DB, 10 * math.log10(self.signal / self.noise)))
+
+    @property
+    def span(self) -> float:
+        """Largest less smallest of the expected values."""
+        return self.highest - self.lowest if self.values else 0.0
 
     @property
     def cosine(self) -> float | None:

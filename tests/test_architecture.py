@@ -56,7 +56,7 @@ LAYERS = (
     "model wire.profiling",
     "run.feed making.likeness",
     "run.evaluation making.trial",
-    "making.selfcheck checking.sides checking.tally checking.matching",
+    "making.selfcheck checking.sides checking.tally checking.matching checking.operators",
     "compiler checking.findings",
     "run.hostruntime agent.scratch checking.spans checking.reproducing",
     "making.chain run.localagent checking.layers",

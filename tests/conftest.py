@@ -26,6 +26,8 @@ SLOW = (
     "core/agent/test_peers.py",
     "core/agent/test_sessions.py",
     "core/agent/test_sessions_attacked.py",
+    "core/checking/test_cutting.py",
+    "core/checking/test_layers.py",
     "core/making",
     "core/run/test_interrupted.py",
     "core/run/test_journal.py",

@@ -217,12 +217,16 @@ class Damage(NamedTuple):
     what: str
 
 
-def damaged(path: Path, target: Path, generator: np.random.Generator) -> Damage:
+def damaged(path: Path, target: Path, generator: np.random.Generator, wanted: str = "") -> Damage:
     """Write a copy of a file in which one random operator with weights is destroyed.
 
     Its weights are permuted, all of them multiplied or divided by 8 (of integers: their scale), or,
-    of int8, the scale of its output is.
+    of int8, the scale of its output is. ``wanted`` is what shall be done, as the result says it.
     """
+    while wanted:
+        found = damaged(path, target, generator)
+        if wanted == found.what:
+            return found
     kinds = ["weights permuted", "scale of the weights"]
     if "int8" in path.name:
         kinds.append("scale of the output")

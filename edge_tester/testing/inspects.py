@@ -219,6 +219,22 @@ class CutsConformance(InspectsConformance):
         (got,) = self._run(part, other, names)
         self._assert_same(expected, got)
 
+    def test_a_part_begins_where_it_is_told(
+        self, loaded: Any, samples: list[list[Array]], tmp_path: Path
+    ) -> None:
+        """Whatever the end of the model is computed from may be an input of its part."""
+        found = {one.name: one for one in _inspected(loaded, samples[0])}
+        last = next(one for one in reversed(found.values()) if one.output is not None)
+        before, waiting = {last.name}, [last]
+        while waiting:
+            new = set(waiting.pop().inputs or ()) - before
+            before |= new
+            waiting += [found[name] for name in new]
+        inner = [found[name] for name in before - {last.name} if found[name].place >= 0]
+        assert len(inner) >= 2
+        for one in inner:
+            assert one.name in loaded.cut(tmp_path / "part.bin", [one], [last])
+
     def test_the_whole_is_a_part(
         self, loaded: Any, samples: list[list[Array]], tmp_path: Path
     ) -> None:

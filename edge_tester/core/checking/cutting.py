@@ -95,7 +95,7 @@ def cut_down(
         Of these two.
     source, conversion : Side
     samples : iterable of sequences of ndarray of shape (1, ...)
-        As for :func:`edge_tester.core.checking.layers.compare_layers`.
+        As for :func:`edge_tester.core.checking.layers.compare_layers`; anew, if it was an iterator.
     folder : Path
         Made if it is not there. It gets both parts (the source's, if its format can be cut),
         ``tensors.npz`` with their inputs and with the expected and the got values, the layer as

@@ -49,6 +49,24 @@ def test_a_destroyed_layer_is_named_first(kind, name, seed, folder, tmp_path):
     assert all(one.verdict != "breaks" for one in found.layers if one.place < damage.place)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "wanted"),
+    [
+        (KINDS[1], "residual", "scale of the output x 8 of Conv at 20"),
+        (KINDS[2], "residual", "scale of the output x 8 of CONV_2D at 3"),
+    ],
+)
+def test_too_coarse_a_scale_does_not_excuse_itself(kind, name, wanted, folder, tmp_path):
+    """Its result jumps by a step where inputs move by little, which is no reason for its error."""
+    path = made(name, kind[1], folder)
+    damage = damaged(path, tmp_path / path.name, np.random.default_rng(0), wanted)
+    found = compared(name, *kind, folder, damage.path)
+    assert found.broken is not None
+    assert [damage.place] == found.broken.places
+    assert found.broken.steps_used < 51
+    assert "steps of its scale alone" in found.words
+
+
 def test_what_is_inherited_is_no_error_of_later_layers(folder, tmp_path):
     """Behind a destroyed layer everything differs, and given the right inputs nothing does."""
     path = made("plain", "float.onnx", folder)

@@ -94,14 +94,14 @@ def _guarded_facts(method: Callable[..., dict[str, Any]]) -> Callable[..., dict[
     return facts
 
 
-def _guarded_profile(method: Callable[..., Any]) -> Callable[..., Any]:
+def _guarded_with_model(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def profile(self: Runtime, inputs: Sequence[Array], count: int) -> Any:
+    def with_model(self: Runtime, *arguments: Any) -> Any:
         if self._stage < _Stage.LOADED:
             raise self.lacking("model")
-        return method(self, inputs, count)
+        return method(self, *arguments)
 
-    return profile
+    return with_model
 
 
 _GUARDS: dict[str, Callable[[Any], Any]] = {
@@ -110,8 +110,10 @@ _GUARDS: dict[str, Callable[[Any], Any]] = {
     "set_inputs": _guarded_set_inputs,
     "get_outputs": _guarded_get_outputs,
     "facts": _guarded_facts,
-    # Of runtimes that can; see core/profiles.py.
-    "profile": _guarded_profile,
+    # Of runtimes that can; see core/profiles.py and core/inspects.py.
+    "profile": _guarded_with_model,
+    "inspect": _guarded_with_model,
+    "cut": _guarded_with_model,
 }
 
 _LACKING = {

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError, RuntimeStateError
+from edge_tester.core.inspects import Cuts, Tensor
 from edge_tester.core.options import option, state
 from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.runtimes._archived_onnx import onnx_file
 from edge_tester.runtimes._fallback import fallback
 from edge_tester.runtimes._onnxruntime.profiler import profile
+from edge_tester.runtimes._onnxruntime.standalone import STANDALONE
 from edge_tester.runtimes._state_pairs import StatePairsRuntime
 
 if TYPE_CHECKING:
@@ -37,11 +39,12 @@ _RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 _CPU = "CPUExecutionProvider"
 
 
-class ONNXRuntime(Profiles, StatePairsRuntime):
+class ONNXRuntime(Cuts, Profiles, StatePairsRuntime):
     """Runs ONNX models with ONNX Runtime."""
 
     input_formats = ("onnx",)
     runs_code = False
+    standalone = STANDALONE
     packages = ("onnxruntime",)
     distributions = ("onnxruntime",)
 
@@ -162,6 +165,23 @@ class ONNXRuntime(Profiles, StatePairsRuntime):
             return self._session_of(self._file, prefix)
 
         return profile(session_of, self._output_names, feeds, count)
+
+    def inspect(self, inputs: Sequence[Array]) -> list[Tensor]:
+        """Run a session of the same options with all tensors as outputs; a state is zero there.
+
+        What would be fused is not, where the tensor between is told.
+        """
+        from edge_tester.runtimes._onnxruntime.inspecting import inspect
+
+        feeds = self._fitting(inputs)
+        feeds |= self.zeros_of_state() if self.state_pairs else {}
+        return inspect(backend("onnx", self), self._file, self._session_of, feeds)
+
+    def cut(self, target: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[str]:
+        """Write a part of the graph."""
+        from edge_tester.runtimes._onnxruntime.inspecting import cut
+
+        return cut(backend("onnx", self), self._file, target, inputs, outputs)
 
     def facts(self) -> dict[str, Any]:
         """Return the version, threads and the execution providers really in use.

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import InputError, ModelError, OptionError, RuntimeStateError
+from edge_tester.core.inspects import Cuts, Tensor
 from edge_tester.core.options import option, state
 from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.core.runtime import StatefulRuntime
 from edge_tester.runtimes._fallback import fallback
 from edge_tester.runtimes._tflite import profiler
 from edge_tester.runtimes._tflite.delegates import count_delegates, needs_of, operations_by_executor
+from edge_tester.runtimes._tflite.standalone import STANDALONE
 from edge_tester.runtimes._tflite.state import state_of
 
 if TYPE_CHECKING:
@@ -33,11 +35,12 @@ _MODULES = {
 _IDENTIFIER = b"TFL3"
 
 
-class TFLiteRuntime(Profiles, StatefulRuntime):
+class TFLiteRuntime(Cuts, Profiles, StatefulRuntime):
     """Runs LiteRT (TensorFlow Lite) models, with XNNPACK or other delegates."""
 
     input_formats = ("tflite",)
     runs_code = False
+    standalone = STANDALONE
     packages = ("ai_edge_litert|tflite_runtime|tensorflow",)
     distributions = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tensorflow-cpu")
 
@@ -183,6 +186,18 @@ class TFLiteRuntime(Profiles, StatefulRuntime):
             inferences=count,
         )
         return profiler.profile(asked, self._interpreter, self._interpreter_of)
+
+    def inspect(self, inputs: Sequence[Array]) -> list[Tensor]:
+        """Run a copy of the model on built-in kernels, and keep all tensors."""
+        from edge_tester.runtimes._tflite.inspecting import inspect
+
+        return inspect(self, self._module, self._loaded[0], self._specs, inputs)
+
+    def cut(self, target: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[str]:
+        """Write a part of the main graph."""
+        from edge_tester.runtimes._tflite.inspecting import cut
+
+        return cut(self._loaded[0], target, inputs, outputs, self)
 
     def facts(self) -> dict[str, Any]:
         """Return the package, the threads and what ran which operations.

@@ -227,7 +227,7 @@ def run_file(name: str, path: Path, inputs: Runs | None) -> Answers:
             wanted, given = runtime.load(path, 1)
             runs = []
             for values in inputs or random_inputs(wanted, _OPEN_SIZES[0])[0]:
-                repeated, tensors = _fitted(wanted, values)
+                repeated, tensors = fitted(wanted, values)
                 runtime.set_inputs(tensors)
                 runtime.run()
                 outputs = [
@@ -241,8 +241,21 @@ def run_file(name: str, path: Path, inputs: Runs | None) -> Answers:
     return Answers(kind.__name__, [*wanted, *given], runs)
 
 
-def _fitted(specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> tuple[int, list[Array]]:
-    """Return the source's inputs as the result takes them, and how often they are repeated."""
+def fitted(specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> tuple[int, list[Array]]:
+    """Return the source's inputs as the result takes them, and how often they are repeated.
+
+    Parameters
+    ----------
+    specs : sequence of TensorSpec
+        Inputs of the result.
+    inputs : sequence of ndarray
+        Real values as the source takes them.
+
+    Raises
+    ------
+    InputError
+        There are others, or their sizes are.
+    """
     if len(specs) != len(inputs):
         raise InputError(f"The result takes {len(specs)} inputs, its source {len(inputs)}.")
     repeated, tensors = 1, []

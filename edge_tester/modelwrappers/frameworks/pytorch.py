@@ -15,11 +15,13 @@ import numpy as np
 from edge_tester.core.backends import backend
 from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.inspects import Inspects, Tensor
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
 from edge_tester.core.system.files import atomic_path
 from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.modelwrappers.frameworks import torch_layers
 from edge_tester.modelwrappers.frameworks.torch_networks import (
     changed_by_a_run,
     flattened,
@@ -36,7 +38,7 @@ from edge_tester.modelwrappers.frameworks.training import (
 )
 
 
-class TorchModel(ModelWrapper):
+class TorchModel(Inspects, ModelWrapper):
     """A subclass must build its network and say the shapes that it takes.
 
     The network takes one tensor per input, and gives tensors, alone or in lists,
@@ -150,14 +152,12 @@ class TorchModel(ModelWrapper):
         InputError
             The inputs do not fit the model.
         """
-        self.loaded(self.network)
-        specs = self.input_specs
-        if len(inputs) != len(specs):
-            raise InputError(f"{type(self).__name__} takes {len(specs)} inputs, got {len(inputs)}.")
-        answers = self._answers(
-            [spec.conform(values) for spec, values in zip(specs, inputs, strict=True)]
-        )
-        return list(answers.values())
+        return list(self._answers(self._fitting(inputs)).values())
+
+    def inspect(self, inputs: Sequence[Array]) -> list[Tensor]:
+        """Run the network with a hook on each module."""
+        network, torch = self.loaded(self.network), backend("torch", self)
+        return torch_layers.inspect(torch, network, self.input_specs, self._fitting(inputs))
 
     def state_names(self) -> list[str]:
         """Return the buffers and attributes of the loaded network that a run changes.
@@ -278,6 +278,13 @@ class TorchModel(ModelWrapper):
         finally:
             if writer is not None:
                 writer.close()
+
+    def _fitting(self, inputs: Sequence[Array]) -> list[Array]:
+        self.loaded(self.network)
+        specs = self.input_specs
+        if len(inputs) != len(specs):
+            raise InputError(f"{type(self).__name__} takes {len(specs)} inputs, got {len(inputs)}.")
+        return [spec.conform(values) for spec, values in zip(specs, inputs, strict=True)]
 
     def _answers(self, inputs: Sequence[Array], apart: bool = False) -> dict[str, Array]:
         """Return the outputs by name: the keys of a dictionary, or output_0, output_1 and so on."""

@@ -18,11 +18,12 @@ from edge_tester.core.backends import backend
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.formats import FORMATS, format_of
+from edge_tester.core.inspects import Inspects, Tensor
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
 from edge_tester.core.system.files import atomic_path
 from edge_tester.core.tensors import Array, TensorSpec
-from edge_tester.modelwrappers.frameworks import keras2
+from edge_tester.modelwrappers.frameworks import keras2, keras_layers
 from edge_tester.modelwrappers.frameworks.training import (
     Stage,
     final_metrics,
@@ -32,7 +33,7 @@ from edge_tester.modelwrappers.frameworks.training import (
 )
 
 
-class KerasModel(ModelWrapper):
+class KerasModel(Inspects, ModelWrapper):
     """A subclass must build its network, if it is to be trained.
 
     Working attributes: ``network`` is the Keras model. A SavedModel has none any
@@ -123,12 +124,8 @@ class KerasModel(ModelWrapper):
             The inputs do not fit the model.
         """
         input_specs, output_specs = self.specs()
-        if len(inputs) != len(input_specs):
-            raise InputError(
-                f"{self.model_path} takes {len(input_specs)} inputs, got {len(inputs)}."
-            )
         tensorflow = backend("tensorflow", self)
-        tensors = [spec.conform(values) for spec, values in zip(input_specs, inputs, strict=True)]
+        tensors = self._fitting(inputs)
         if self.signature is not None:
             named = {
                 spec.name: tensorflow.constant(values)
@@ -139,6 +136,14 @@ class KerasModel(ModelWrapper):
         # The compiled graph, as users of Keras run it; eager mode takes seven times as long.
         answers = self.network.predict_on_batch(tensors[0] if len(tensors) == 1 else tensors)
         return [np.asarray(answer) for answer in tensorflow.nest.flatten(answers)]
+
+    def inspect(self, inputs: Sequence[Array]) -> list[Tensor]:
+        """Run the layers with all their outputs; a SavedModel has none any more."""
+        if self.signature is not None:
+            raise ModelError(f"{self.model_path} is a SavedModel, which has no layers any more.")
+        network = self.loaded(self.network)
+        keras = backend("tensorflow", self).keras
+        return keras_layers.inspect(keras, network, self._fitting(inputs))
 
     def save(self, path: Path) -> None:
         """Save as .keras, .h5 or, without a suffix, as SavedModel folder."""
@@ -204,6 +209,12 @@ class KerasModel(ModelWrapper):
             loss, epoch = history.history["loss"][-1], epoch + stage.num_epochs
         self.save(self.model_path)
         return final_metrics(self, dataset, split, loss)
+
+    def _fitting(self, inputs: Sequence[Array]) -> list[Array]:
+        specs, _ = self.specs()
+        if len(inputs) != len(specs):
+            raise InputError(f"{self.model_path} takes {len(specs)} inputs, got {len(inputs)}.")
+        return [spec.conform(values) for spec, values in zip(specs, inputs, strict=True)]
 
     def _require_sample_shapes(self) -> None:
         inputs, outputs = self.specs()

@@ -11,7 +11,7 @@ from edge_tester.core.checking.validation import Conversion, Validation
 from edge_tester.core.pipeline.decision import Candidate, Known
 from edge_tester.core.pipeline.handmade import ByHand
 from edge_tester.core.record import RunRecord
-from edge_tester.core.results.energy import energies_of, lasting_s
+from edge_tester.core.results.energy import energies_of
 from edge_tester.core.results.measures import measure_all
 from edge_tester.core.results.values import Value, percentile_value
 
@@ -123,10 +123,17 @@ def _power(record: RunRecord) -> Known:
     energies = energies_of(record.replicates)
     if not energies:
         return Known(why="no meter reads it on this machine")
-    blocks = [block for one in record.replicates for block in one.blocks]
-    lasted_s = sum(lasting_s(block) for block in blocks)
-    count = sum(len(block.target_ns) for block in blocks)
-    return Known(number=energies[0].whole_j * count / lasted_s, why=f"of {energies[0].name} alone")
+    first = energies[0]
+    if first.coarse:
+        return Known(why=first.coarse)
+    low, high = first.power_interval_w or (first.power_w, first.power_w)
+    single = "" if first.power_interval_w else ", of one process"
+    return Known(
+        number=first.power_w,
+        low=min(low, first.power_w),
+        high=max(high, first.power_w),
+        why=f"of {first.name} alone{single}",
+    )
 
 
 def _loss(conversion: Conversion | None) -> Known:

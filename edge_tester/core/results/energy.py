@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge_tester.core.results.parts import Block, Replicate
 from edge_tester.core.statistics.intervals import Interval, replicate_interval
+
+# A step of the counter more or less is then a twentieth.
+_LEAST_STEPS = 20
 
 
 class Energy(NamedTuple):
@@ -24,6 +28,15 @@ class Energy(NamedTuple):
         Without what idling would have taken; all of it where that is not known [J].
     interval : (float, float), or None
         Of the latter, over replicates [J].
+    power_w : float
+        Mean over all blocks, idling included [W].
+    power_interval_w : (float, float), or None
+        Of the latter, over replicates [W].
+    least_j : float
+        Above idle, of the replicate with the least [J].
+    coarse : str
+        That the counter moves in steps too coarse for the time that was measured, in words;
+        empty if it does not.
     """
 
     name: str
@@ -31,6 +44,19 @@ class Energy(NamedTuple):
     idle_w: float | None
     above_idle_j: float
     interval: Interval | None
+    power_w: float
+    power_interval_w: Interval | None
+    least_j: float
+    coarse: str = ""
+
+    @property
+    def doubt(self) -> str:
+        """Why the energy above idling is no figure, in words; empty if it is one."""
+        if self.coarse:
+            return self.coarse
+        if self.least_j <= 0:
+            return "not told apart from idling; a longer measurement may (--min-duration-s)"
+        return ""
 
 
 def energies_of(replicates: Sequence[Replicate]) -> list[Energy]:
@@ -66,6 +92,30 @@ def estimated_j(replicates: Sequence[Replicate], power_w: float) -> float | None
     return sum(latency_ns) / len(latency_ns) * 1e-9 * power_w if latency_ns else None
 
 
+def _coarseness(name: str, replicates: Sequence[Replicate]) -> str:
+    """Say if a counter moved too seldom for the energy to be known to within a twentieth.
+
+    Notes
+    -----
+    A counter that its driver renews in steps, such as NVML's, is off by up to one step in each
+    replicate: by sqrt(replicates) / steps in their sum. Of one that moves in every block the steps
+    are not seen, and are short.
+    """
+    blocks = [block for one in replicates for block in one.blocks]
+    moved = sum(block.readings[name] != 0 for block in blocks)
+    if moved == len(blocks):
+        return ""
+    needed = _LEAST_STEPS * math.sqrt(len(replicates))
+    if moved >= needed:
+        return ""
+    lasted_s = sum(map(lasting_s, blocks))
+    longer = f"about {needed / moved:.1f} times as long" if moved else "much longer"
+    return (
+        f"the counter moved {moved} times in {lasted_s:.2g} s, which is too coarse: measure "
+        f"{longer} (--min-duration-s)"
+    )
+
+
 def _counters(replicate: Replicate) -> set[str]:
     """Return the counters of energy that every block has."""
     named = [set(block.readings) for block in replicate.blocks]
@@ -73,7 +123,7 @@ def _counters(replicate: Replicate) -> set[str]:
 
 
 def _energy(name: str, replicates: Sequence[Replicate]) -> Energy:
-    whole, above, counts = [], [], []
+    whole, above, counts, powers = [], [], [], []
     idle = [one.idle_w.get(name) for one in replicates]
     known = [power_w for power_w in idle if power_w is not None]
     all_known = len(known) == len(idle)
@@ -82,6 +132,7 @@ def _energy(name: str, replicates: Sequence[Replicate]) -> Energy:
         count, lasted_s = len(one.target_ns), sum(map(lasting_s, one.blocks))
         counts.append(count)
         whole.append(energy_j / count)
+        powers.append(energy_j / lasted_s if lasted_s else 0.0)
         above.append((energy_j - (idle_w or 0.0) * lasted_s * all_known) / count)
     total = sum(counts)
 
@@ -98,4 +149,8 @@ def _energy(name: str, replicates: Sequence[Replicate]) -> Energy:
         sum(known) / len(known) if all_known else None,
         number,
         interval,
+        sum(powers) / len(powers),
+        replicate_interval(powers),
+        min(above),
+        _coarseness(name, replicates),
     )

@@ -88,6 +88,8 @@ def _energies(record: Measured) -> list[Figure]:
     found = []
     for one in energies_of(record.replicates):
         above = Value(one.above_idle_j, one.interval, single=one.interval is None)
+        if one.doubt:
+            above = Value(None, why=one.doubt)
         figure = figure_of(Measure("energy", f"Energy per inference ({one.name})", "energy"), above)
         detail = [figure.detail] if figure.detail else []
         if one.idle_w is not None:

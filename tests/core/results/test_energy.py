@@ -87,3 +87,41 @@ def test_idling_goes_on_while_inferences_wait(told):
     one = msgspec.structs.replace(replicate([1]), blocks=[block], idle_w={"battery_j": 2.0})
     (found,) = energies_of([one, one])
     assert (energy_j / 2, 0.05) == pytest.approx((found.whole_j, found.above_idle_j))
+
+
+def stepping(period_s, lasting_s, power_w, idle_w, replicates=3, block_s=0.03):
+    """Blocks under a counter that its driver renews every ``period_s``, as NVML's is."""
+    found = []
+    for number in range(replicates):
+        blocks, before_j = [], 0.0
+        for position in range(round(lasting_s / block_s)):
+            end_s = (position + 1) * block_s + 0.037 * number
+            total_j = power_w * period_s * (end_s // period_s)
+            one = metered(1.0)[0].blocks[0]
+            readings = {"nvml_0_j": total_j - before_j, "elapsed_s": block_s}
+            blocks.append(msgspec.structs.replace(one, readings=readings))
+            before_j = total_j
+        idle = {"nvml_0_j": idle_w}
+        found.append(msgspec.structs.replace(replicate([1]), blocks=blocks, idle_w=idle))
+    return found
+
+
+def test_a_counter_that_moves_too_seldom_gives_no_figure():
+    """As seen on a graphics processor: renewed every 0.1 s, half a second in each replicate."""
+    short = stepping(0.1, 0.5, 690.0, 100.0)
+    (one,) = energies_of(short)
+    assert "moved 15 times in 1.5 s" in one.coarse and "2.3 times as long" in one.coarse
+    found = figures(short)["Energy per inference (nvml_0)"]
+    assert "not available" == found.text and "--min-duration-s" in found.detail
+    (one,) = energies_of(stepping(0.1, 5.0, 690.0, 100.0))
+    assert "" == one.doubt
+    assert 690.0 == pytest.approx(one.power_w, rel=0.05)
+
+
+def test_energy_that_is_not_above_idling_is_no_figure():
+    (one,) = energies_of(metered(2.1, 1.9, 2.05))
+    assert "not told apart from idling" in one.doubt
+    found = figures(metered(2.1, 1.9, 2.05))["Energy per inference (battery)"]
+    assert "not available" == found.text
+    (one,) = energies_of(metered(2.1, 2.2, 2.05))
+    assert "" == one.doubt

@@ -30,8 +30,8 @@ LAYERS = (
     "model wire.profiling",
     "run.feed making.likeness checking.outputs samples.folder",
     "run.evaluation making.trial checking.validation samples.choosing",
-    "making.selfcheck making.calibration checking.sides checking.tally checking.matching "
-    "checking.operators",
+    "making.selfcheck making.calibration checking.inputs checking.sides checking.tally "
+    "checking.matching checking.operators",
     "compiler checking.findings",
     "run.hostruntime agent.scratch selectivecompiler checking.spans checking.reproducing",
     "making.chain run.localagent checking.layers",
@@ -45,8 +45,8 @@ LAYERS = (
     "run.running",
     "run.benchmark run.together run.instructions",
     "run.matrix agent.bench agent.control agent.handshake agent.limits agent.output agent.storage",
-    "agent.process agent.profiling checking.validating pipeline.decision pipeline.phases "
-    "pipeline.runbook pipeline.localproof",
+    "agent.process agent.profiling checking.validating",
+    "checking.diagnosis pipeline.decision pipeline.phases pipeline.runbook pipeline.localproof",
     "pipeline.handmade",
     "pipeline.candidates pipeline.settings",
     "pipeline.devices",

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edge_tester.core.backends import backend
+from edge_tester.core.checking.diagnosis import Asked, Diagnosis, diagnose
 from edge_tester.core.checking.validating import Validated, plans_of, validate
 from edge_tester.core.checking.validation import Conversion, Tolerances, rows_of
 from edge_tester.core.checking.ways import ways_of
@@ -27,6 +28,8 @@ from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.files import write_atomically
 from edge_tester.report import Page, render_html, render_page
 from edge_tester.report.context import report_of
+from edge_tester.report.diagnosis import diagnosis_sections
+from edge_tester.report.diagnosis import findings_of as diagnosis_findings
 from edge_tester.report.validation import WORDS, findings_of, validation_section
 from edge_tester.scenarios._arguments import parted
 from edge_tester.scenarios._choice import is_class
@@ -80,6 +83,25 @@ class Validating(Configurable):
         unit="dB",
         help="Signal-to-noise ratio of integers where no classes are told apart",
     )
+    layers: str = option(
+        "differing",
+        choices=("none", "differing", "all"),
+        help="Conversions of which layers are compared with the source's; where one breaks, the "
+        "smallest part that shows it is cut out",
+    )
+    selective: bool = option(
+        False, help="Leave the layers in float that integers harm most, until the quality holds"
+    )
+    most_float_layers: float = option(
+        25.0,
+        minimum=0,
+        maximum=100,
+        unit="%",
+        help="Layers with weights that may stay in float",
+    )
+    calibrations: bool = option(
+        False, help="Try methods and numbers of samples of calibrating, side by side"
+    )
     report_directory: Path = option(
         Path("build/validate"), help="Folder for models, outputs, records and reports"
     )
@@ -93,6 +115,10 @@ class Validating(Configurable):
             loss=self.most_loss / 100,
             signal_to_noise_db=self.least_sqnr_db,
         )
+
+    def diagnosis(self) -> Asked:
+        """Return what is looked into, in parts."""
+        return Asked(self.layers, self.selective, self.most_float_layers / 100, self.calibrations)
 
 
 COMMAND = Command(
@@ -148,8 +174,11 @@ def _conducted(parsed: Parsed, asked: Validating, command_line: Sequence[str]) -
             observer=progress,
             command_line=command_line,
         )
-    _written(validated, asked.report_directory)
-    _shown(validated, asked.report_directory)
+        diagnosis = diagnose(
+            plan, plans, validated, asked.report_directory, asked.diagnosis(), progress
+        )
+    _written(validated, diagnosis, asked.report_directory)
+    _shown(validated, diagnosis, asked.report_directory)
     failed = validated.validation.failures or any(
         one.verdict == "differs" for one in validated.validation.conversions
     )
@@ -177,9 +206,9 @@ def _files_after_model(arguments: Sequence[str]) -> tuple[list[str], list[Path]]
     return [word for word in arguments if word not in files], [Path(word) for word in files]
 
 
-def _written(found: Validated, directory: Path) -> None:
+def _written(found: Validated, diagnosis: Diagnosis, directory: Path) -> None:
     """Write JSON, CSV and pages."""
-    validation, records = found
+    validation, records = found.validation, found.records
     report = report_of(list(records.values()), sources=list(records))
     failures = list(validation.failures.items())
     render_html(list(records.values()), directory / "report.html", failures, sources=list(records))
@@ -187,14 +216,15 @@ def _written(found: Validated, directory: Path) -> None:
         "Validation",
         f"Conversions of {validation.source}",
         [moment(next(iter(records.values())).created)],
-        findings_of(validation),
+        [*findings_of(validation), *diagnosis_findings(diagnosis)],
         [],
-        [validation_section(validation, report)],
+        [validation_section(validation, report), *diagnosis_sections(diagnosis)],
     )
     render_page(page, directory / "validation.html")
     content = msgspec.json.format(msgspec.json.encode(validation), indent=1)
     for name, text in (
         ("validation.json", content),
+        ("diagnosis.json", msgspec.json.format(msgspec.json.encode(diagnosis), indent=1)),
         ("validation.csv", csv_of(rows_of(validation)).encode("utf-8", "replace")),
     ):
         try:
@@ -203,7 +233,7 @@ def _written(found: Validated, directory: Path) -> None:
             raise RecordError(f"{directory / name} cannot be written: {error.strerror}.") from error
 
 
-def _shown(found: Validated, directory: Path) -> None:
+def _shown(found: Validated, diagnosis: Diagnosis, directory: Path) -> None:
     """Print a line for each conversion, and its reasons."""
     validation = found.validation
     console = backend("rich.console", "edge-tester").Console()
@@ -224,6 +254,8 @@ def _shown(found: Validated, directory: Path) -> None:
             console.print(text(f"* {one.name} {WORDS[one.verdict]}: {' '.join(one.reasons)}"))
     for name, reason in validation.failures.items():
         console.print(text(f"* {name} could not be made or run: {reason}"))
+    for sentence in [*diagnosis_findings(diagnosis), *diagnosis.reasons]:
+        console.print(text(f"* {sentence}"))
     if validation.lacking:
         console.print(text(f"Not tried: {', '.join(validation.lacking)}; validation.html has why."))
     if validation.random:

@@ -79,6 +79,63 @@ def test_every_form_of_the_result_says_the_same(user, validated):
     assert (user.folder / "v/report.html").exists()
 
 
+def test_the_layer_that_breaks_is_named_and_cut_out(user, validated):
+    found = json.loads((user.folder / "v/diagnosis.json").read_text())
+    # The weights of the last layer were moved; all else is as it was.
+    assert {"broken"} == found["layers"].keys() == found["cuts"].keys()
+    layers = found["layers"]["broken"]["layers"]
+    verdicts = [one["verdict"] for one in layers]
+    assert 1 == verdicts.count("breaks")
+    # What comes before it is as it was.
+    assert {"sound"} == set(verdicts[: verdicts.index("breaks")])
+    assert "broken breaks at " in " ".join(validated.split())
+    folder = user.folder / "v/broken/broken"
+    status, output, errors = user.run("python", "-I", folder / "reproduce.py")
+    assert 0 == status and "expected" in output, errors
+    assert {} == found["feeding"]
+
+
+def test_a_conversion_that_is_fed_otherwise_says_how(user):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
+    for name, values in (("rgb", weights), ("bgr", weights[:, ::-1])):
+        graph = helper.make_graph(
+            [
+                helper.make_node("Conv", ["x", "w"], ["c"]),
+                helper.make_node("Relu", ["c"], ["y"]),
+            ],
+            name,
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 6, 6])],
+            [numpy_helper.from_array(np.ascontiguousarray(values), "w")],
+        )
+        opset = [helper.make_opsetid("", 18)]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=9)
+        onnx.save(model, user.folder / f"{name}.onnx")
+    words = ("validate", "rgb.onnx", "bgr.onnx", *QUICK, "--report-directory", "f")
+    status, output, errors = user.run(*words)
+    assert 1 == status, errors
+    assert "bgr: it agrees if the channels come in reverse order" in " ".join(output.split())
+
+
+def test_what_to_do_about_integers_is_looked_for_on_request(user):
+    words = ("validate", "m.onnx", "data.npz", "--ways", "onnx-int8", *QUICK)
+    more = ("--selective", "--calibrations", "--profile", "--report-directory", "s")
+    status, output, errors = user.run(*words, *more)
+    assert 0 == status, errors
+    found = json.loads((user.folder / "s/diagnosis.json").read_text())
+    selection, report = found["selections"]["onnx-int8"], found["calibrations"]["onnx-int8"]
+    assert selection["steps"][0]["latency_ns"] > 0
+    assert {"minmax", "percentile", "entropy"} == {one["method"] for one in report["trials"]}
+    assert {"onnx-int8"} == found["operators"].keys() and "source" == found["profiled"]
+    assert [] == found["reasons"]
+    page = (user.folder / "s/validation.html").read_text()
+    for title in ("left in float", "Calibrations of onnx-int8", "operator by operator"):
+        assert title in page
+
+
 def test_what_was_run_is_not_run_again(user, validated):
     # The samples that calibrating takes away are those that it took before.
     words = ("validate", "m.onnx", "same.onnx", "data.npz", "--min-calibration", 200, *QUICK)

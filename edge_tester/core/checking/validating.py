@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from edge_tester.core.artifact import Weights
+from edge_tester.core.artifact import Artifact, Weights
 from edge_tester.core.checking.outputs import Answered
 from edge_tester.core.checking.validation import (
     Conversion,
@@ -49,10 +49,13 @@ class Validated(NamedTuple):
     validation : Validation
     records : dict of Path to RunRecord
         That of the source first.
+    files : dict of str to Artifact
+        What ran, by the names of the conversions.
     """
 
     validation: Validation
     records: dict[Path, RunRecord]
+    files: dict[str, Artifact]
 
 
 def plans_of(plan: Plan, ways: Mapping[str, Way], files: Sequence[Path] = ()) -> dict[str, Plan]:
@@ -146,7 +149,12 @@ def validate(
         failures=failures,
         lacking=dict(lacking or {}),
     )
-    return Validated(validation, {directory / f"{SOURCE}.json": source.record, **records})
+    made = {one.name: run.artifact(one.name) for one in conversions}
+    return Validated(
+        validation,
+        {directory / f"{SOURCE}.json": source.record, **records},
+        {name: artifact for name, artifact in made.items() if artifact is not None},
+    )
 
 
 def with_calibration(dataset: Dataset, count: int) -> Dataset:

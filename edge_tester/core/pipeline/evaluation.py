@@ -9,7 +9,14 @@ from typing import TypeVar
 
 import msgspec
 
-from edge_tester.core.checking.validating import SOURCE, plans_of, validate, with_calibration
+from edge_tester.core.checking.diagnosis import Asked, Diagnosis, diagnose
+from edge_tester.core.checking.validating import (
+    SOURCE,
+    Validated,
+    plans_of,
+    validate,
+    with_calibration,
+)
 from edge_tester.core.checking.validation import Validation
 from edge_tester.core.checking.ways import Way, ways_of
 from edge_tester.core.errors import EdgeTesterError
@@ -85,6 +92,7 @@ class Evaluation:
         self._command_line = list(command_line)
         self._plans: dict[str, Plan] = {}
         self._lacking: dict[str, str] = {}
+        self._validated: Validated | None = None
         self.phases = Phases(directory, observer)
 
     def run(self) -> Phases:
@@ -122,6 +130,7 @@ class Evaluation:
         )
         # What a conversion rests on is known to the matrix, plan by plan.
         self.phases.run("4-conversion", "Converting and checking", self._conversion)
+        self.phases.run("4-diagnosis", "Looking into what differs", self._diagnosis)
         self.phases.run("5-device", "Preparing devices", self._devices)
         self.phases.run("6-decision", "Deciding", self._decision)
         return self.phases
@@ -169,7 +178,7 @@ class Evaluation:
         )
 
     def _conversion(self) -> Validation:
-        found = validate(
+        self._validated = validate(
             self._plan,
             self._plans,
             self._directory / CONVERSIONS,
@@ -178,7 +187,13 @@ class Evaluation:
             observer=self._observer,
             command_line=self._command_line,
         )
-        return found.validation
+        return self._validated.validation
+
+    def _diagnosis(self) -> Diagnosis:
+        if self._validated is None:
+            raise Impossible("Nothing was converted.")
+        folder = self._directory / CONVERSIONS
+        return diagnose(self._plan, self._plans, self._validated, folder, Asked(), self._observer)
 
     def _devices(self) -> Device:
         agree = {

@@ -29,7 +29,15 @@ PATTERN = "edge_tester/patterns/single_stream.py"
 PATTERNS = "edge_tester/core/results/patterns.py"
 PAYLOADS = "edge_tester/core/wire/payloads.py"
 CLIENT = "edge_tester/core/wire/client.py"
+AGREEMENT = "edge_tester/core/statistics/agreement.py"
+OUTPUTS = "edge_tester/core/checking/outputs.py"
+VALIDATION = "edge_tester/core/checking/validation.py"
+DECISION = "edge_tester/core/pipeline/decision.py"
+PHASES = "edge_tester/core/pipeline/phases.py"
 TESTS = (
+    "tests/core/statistics/test_agreement.py",
+    "tests/core/checking/test_validation.py",
+    "tests/core/pipeline",
     "tests/core/agent/test_figures.py",
     "tests/core/run",
     "tests/core/wire",
@@ -297,6 +305,66 @@ MUTATIONS = (
         "        begin_ns = time.perf_counter_ns()\n        process = ",
         "        begin_ns = time.perf_counter_ns() + 10**12\n        process = ",
         "the host's time is nonsense",
+    ),
+    Mutation(
+        ENERGY,
+        "    if moved >= needed:\n",
+        "    if moved >= 1:\n",
+        "a counter that moves too seldom is believed",
+    ),
+    Mutation(
+        ENERGY,
+        "        if self.least_j <= 0:\n",
+        "        if self.above_idle_j <= 0:\n",
+        "noise around idling is called energy",
+    ),
+    Mutation(
+        AGREEMENT,
+        "        self._noise += float(np.square(noise).sum())",
+        "        self._noise += float(np.abs(noise).sum())",
+        "the noise is no power",
+    ),
+    Mutation(
+        AGREEMENT,
+        "int(np.sum(finite & ~np.isfinite(theirs)))",
+        "int(np.sum(~finite & ~np.isfinite(theirs)))",
+        "NaN of a conversion is not counted",
+    ),
+    Mutation(
+        OUTPUTS,
+        "    if len(set(names)) == len(names) and set(names) == set(found):",
+        "    if False:",
+        "outputs in another order are taken for each other",
+    ),
+    Mutation(
+        VALIDATION,
+        "    if found.record.predictions.index != source.record.predictions.index:",
+        "    if False:",
+        "answers about other samples are compared",
+    ),
+    Mutation(
+        VALIDATION,
+        "        elif answers.least_loss > tolerances.loss:",
+        "        elif answers.loss > tolerances.loss:",
+        "a loss that is not shown counts as shown",
+    ),
+    Mutation(
+        DECISION,
+        "    high = known.number if known.high is None else known.high\n    if high <= limit:",
+        "    high = known.number\n    if high <= limit:",
+        "a threshold counts as met that the interval does not rule out",
+    ),
+    Mutation(
+        DECISION,
+        '    if one.agrees == "differs":',
+        "    if False:",
+        "what answers otherwise is recommended",
+    ),
+    Mutation(
+        PHASES,
+        'earlier.status == "done" and earlier.key == key',
+        'earlier.status == "done"',
+        "a phase is not done again though what it rests on has changed",
     ),
 )
 

@@ -203,3 +203,19 @@ def test_batches_are_loaded_in_order():
     dataset = labelled(None, 7)
     batches = [s.inputs[0].tolist() for s in dataset.batches(np.arange(7), 3)]
     assert [[0, 1, 2], [3, 4, 5], [6]] == batches
+
+
+def test_samples_are_set_apart_for_calibration_also_where_nothing_calibrates():
+    labels = np.arange(100) % 5
+    none = {"test_fraction": 1.0, "calibration_fraction": 0.0, "validation_fraction": 0.0}
+    calibrated = labelled(labels, **none)
+    calibrated.ensure_calibration(40)
+    other = labelled(labels, **none, min_calibration=40)
+    assert other.test_indices().tolist() == calibrated.test_indices().tolist()
+    assert 60 == len(other.test_indices())
+    assert 100 == len(labelled(labels, **none).test_indices())
+    # What a folder sets apart comes on top.
+    other.set_apart(other.test_indices()[:5])
+    assert 55 == len(other.test_indices())
+    with pytest.raises(DatasetError, match="are needed"):
+        labelled(labels, **none, min_calibration=90).test_indices()

@@ -6,7 +6,7 @@ import pytest
 
 from edge_tester.core.artifact import Weights
 from edge_tester.core.checking.outputs import Answered
-from edge_tester.core.checking.validation import Tolerances, conversion_of, rows_of
+from edge_tester.core.checking.validation import Tolerances, Validation, conversion_of, rows_of
 from edge_tester.core.errors import RecordError
 from edge_tester.core.figures import Quality
 from edge_tester.core.record import Predictions
@@ -65,6 +65,16 @@ def test_outputs_are_matched_by_name_then_by_place_then_by_size(answered):
         found = _judged(answered(FLOAT32, **outputs), source)
         assert same == {found.verdict: [one.name for one in found.outputs]}
         assert all(one.agreement.identical for one in found.outputs)
+
+
+def test_outputs_of_one_size_are_told_by_their_names(answered):
+    """Converters may sort them by name."""
+    source = answered(FLOAT32, upper=SCORES, lower=-SCORES)
+    found = _judged(answered(FLOAT32, lower=-SCORES, upper=SCORES), source)
+    assert "alike" == found.verdict
+    assert [("upper", "upper"), ("lower", "lower")] == [
+        (one.name, one.found_name) for one in found.outputs
+    ]
 
 
 def test_channels_that_were_moved_are_brought_back(answered):
@@ -149,8 +159,6 @@ def test_answers_about_other_samples_are_not_compared(answered):
 def test_every_conversion_has_rows_with_the_same_columns(answered):
     source = answered(FLOAT32, scores=SCORES)
     good, bad = answered(FLOAT32, scores=SCORES), answered(FLOAT32, a=SCORES[:, :7])
-    from edge_tester.core.checking.validation import Validation
-
     validation = Validation(
         source="m.onnx",
         samples=COUNT,

@@ -151,10 +151,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def decide(candidates: Sequence[Candidate], thresholds: Thresholds) -> Decision:
     """Decide which candidate to deploy, by rules that are tried in their order.
 
-    A candidate is out if its answers differ, if its times are simulated, or if a threshold is
-    shown to be exceeded: its whole interval is above. Of those that are left, those that are
-    shown to meet every threshold come first; then the framework itself, which costs nothing to
-    convert; then the lowest cost, where costs are known; then the lowest latency.
+    A candidate is out if its answers differ, if its times are simulated, if nothing was measured
+    of it, or if a threshold is shown to be exceeded: its whole interval is above. Of those that
+    are left, those that are shown to meet every threshold come first; then the framework itself,
+    which costs nothing to convert; then the lowest cost, where costs are known; then the lowest
+    latency.
 
     Parameters
     ----------
@@ -168,10 +169,11 @@ def decide(candidates: Sequence[Candidate], thresholds: Thresholds) -> Decision:
     if not left:
         return Decision(
             recommended=None,
-            rule="Nothing is left: every candidate differs, is simulated, or exceeds a threshold.",
+            rule="Nothing is left: every candidate differs, is simulated, was not measured, or "
+            "exceeds a threshold.",
             sentence="Deploy none of them: no candidate can meet the thresholds."
-            if candidates
-            else "There is no candidate: nothing could be made or run.",
+            if any(one.measured_on for one in candidates)
+            else "There is no candidate: nothing could be measured.",
             confidence=_confidence(_unknown(candidates, judged, asked)),
             unknown=_unknown(candidates, judged, asked),
             judged=found,
@@ -180,16 +182,7 @@ def decide(candidates: Sequence[Candidate], thresholds: Thresholds) -> Decision:
     pool = shown or left
     frameworks = [one for one in pool if one.framework]
     chosen, rule = _preferred(frameworks or pool)
-    if frameworks:
-        rule = (
-            "The framework itself meets every threshold, and costs no conversion. "
-            if shown
-            else "Nothing is shown to meet every threshold, and nothing against the framework. "
-        ) + rule
-    elif shown:
-        rule = "The framework itself does not meet every threshold; this conversion does. " + rule
-    else:
-        rule = "Nothing is shown to meet every threshold; this is not shown to exceed one. " + rule
+    rule = f"{_reason(bool(frameworks), bool(shown), bool(asked))} {rule}"
     unknown = _unknown([chosen], judged, asked)
     what = "Run the framework itself on the device" if chosen.framework else "Deploy the conversion"
     sure = "" if shown else ", provisionally"
@@ -201,6 +194,20 @@ def decide(candidates: Sequence[Candidate], thresholds: Thresholds) -> Decision:
         unknown=unknown,
         judged=found,
     )
+
+
+def _reason(framework: bool, shown: bool, asked: bool) -> str:
+    """Return why the choice is among frameworks, or among conversions."""
+    if not asked:
+        first = "No threshold was given. "
+        return first + ("The framework itself costs no conversion." if framework else "").strip()
+    if framework and shown:
+        return "The framework itself meets every threshold, and costs no conversion."
+    if framework:
+        return "Nothing is shown to meet every threshold, and nothing against the framework."
+    if shown:
+        return "The framework itself is not shown to meet every threshold; this conversion is."
+    return "Nothing is shown to meet every threshold; this is not shown to exceed one."
 
 
 def _judged(one: Candidate, asked: dict[str, float]) -> Judged:
@@ -219,6 +226,8 @@ def _judged(one: Candidate, asked: dict[str, float]) -> Judged:
     fit: State = "met"
     if one.agrees == "differs":
         fit, reasons = "exceeded", ["its answers differ from the source's", *reasons]
+    elif not one.measured_on:
+        fit, reasons = "exceeded", ["nothing was measured of it", *reasons]
     elif one.simulated:
         fit, reasons = "exceeded", ["no device ran it, its times are simulated", *reasons]
     elif "exceeded" in states.values():

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from edge_tester.core.backends import install_command, missing_packages
 from edge_tester.core.checking.diagnosis import Asked, Diagnosis, diagnose
 from edge_tester.core.checking.validating import (
     SOURCE,
@@ -19,7 +20,7 @@ from edge_tester.core.checking.validating import (
 )
 from edge_tester.core.checking.validation import Validation
 from edge_tester.core.checking.ways import Way, ways_of
-from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.errors import BackendMissingError, EdgeTesterError
 from edge_tester.core.pipeline.candidates import (
     candidate_of,
     conversions_by_name,
@@ -41,6 +42,8 @@ from edge_tester.core.system.doctor import examine, installed
 from edge_tester.core.system.machine import describe_machine
 
 SAMPLES = "samples"
+# Reasons that are said at most; the page has all.
+_TOLD = 3
 Found = TypeVar("Found")
 
 
@@ -162,11 +165,17 @@ class Evaluation:
         return way._replace(compiler=compiler)
 
     def _local(self) -> LocalProof:
+        if missing := missing_packages(self._plan.model.packages):
+            # Every way has the same reason.
+            model = type(self._plan.model)
+            raise BackendMissingError(
+                f"{model.__name__} needs {', '.join(missing)}: {install_command(missing, model)}"
+            )
         names = self._frameworks() or [
             name for name, one in self._plans.items() if not one.runtime.simulates
         ]
         if not names:
-            raise Impossible(f"Nothing can run the model here: {_told(self._lacking)}")
+            raise Impossible(f"Nothing can run the model here. {_told(self._lacking)}")
         name = names[0]
         return prove(
             name,
@@ -295,4 +304,4 @@ def _record(path: Path) -> RunRecord | None:
 
 
 def _told(lacking: dict[str, str]) -> str:
-    return "; ".join(f"{name}: {reason}" for name, reason in lacking.items())
+    return "; ".join(f"{name}: {reason}" for name, reason in list(lacking.items())[:_TOLD])

@@ -111,3 +111,12 @@ def test_the_edge_score_needs_a_power(power, expected):
     figures = {} if power is None else {"power_w": power}
     (judged,) = decide([candidate("onnx", 5, **figures)], FAST).judged
     assert expected == pytest.approx(judged.edge_score)
+
+
+def test_what_was_not_measured_is_never_recommended():
+    nothing = msgspec.structs.replace(candidate("source", framework=True), measured_on="")
+    found = decide([nothing], Thresholds())
+    assert found.recommended is None
+    assert "There is no candidate: nothing could be measured." == found.sentence
+    assert ["nothing was measured of it"] == found.judged[0].reasons
+    assert "onnx" == decide([nothing, candidate("onnx", 5)], Thresholds()).recommended

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from edge_tester.core.checking.diagnosis import Diagnosis
 from edge_tester.core.checking.validation import Validation
 from edge_tester.core.errors import RecordError
 from edge_tester.core.pipeline.decision import TITLES, Candidate, Known
@@ -28,6 +29,8 @@ from edge_tester.report._comparison_plots import comparison_drawings
 from edge_tester.report._details import Table
 from edge_tester.report._theme import DARK, FONTS, LIGHT
 from edge_tester.report.context import report_of
+from edge_tester.report.diagnosis import diagnosis_sections
+from edge_tester.report.diagnosis import findings_of as diagnosis_findings
 from edge_tester.report.page import Page, Section
 from edge_tester.report.render import template, write
 from edge_tester.report.validation import validation_section
@@ -52,7 +55,8 @@ def pipeline_page(plan: Plan, settings: Settings, phases: Sequence[Phase], direc
     """
     found = {phase.name: phase.content for phase in phases if phase.status == "done"}
     sections: list[Section] = []
-    findings, cautions = ["No decision could be made: see the phases."], []
+    findings = ["No decision could be made: see the phases."]
+    cautions: list[str] = []
     records = _records(found, directory)
     if "6-decision" in found:
         verdict = msgspec.convert(found["6-decision"], Verdict)
@@ -64,6 +68,10 @@ def pipeline_page(plan: Plan, settings: Settings, phases: Sequence[Phase], direc
         validation = msgspec.convert(found["4-conversion"], Validation)
         report = report_of(list(records.values())) if records else None
         sections.append(validation_section(validation, report))
+    if "4-diagnosis" in found:
+        diagnosis = msgspec.convert(found["4-diagnosis"], Diagnosis)
+        cautions.extend(diagnosis_findings(diagnosis))
+        sections.extend(diagnosis_sections(diagnosis))
     if "3-local" in found:
         sections.append(_local(msgspec.convert(found["3-local"], LocalProof), directory))
     if "5-device" in found:

@@ -37,11 +37,11 @@ from edge_tester.core.record import RunRecord, read_record
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.samples.choosing import write_samples
-from edge_tester.core.samples.manifest import Manifest
+from edge_tester.core.samples.manifest import MANIFEST, Manifest
 from edge_tester.core.system.doctor import examine, installed
 from edge_tester.core.system.machine import describe_machine
 
-SAMPLES = "samples"
+SAMPLES, LOCAL = "samples", "local"
 # Reasons that are said at most; the page has all.
 _TOLD = 3
 Found = TypeVar("Found")
@@ -123,13 +123,18 @@ class Evaluation:
             "Choosing representative samples",
             self._samples,
             [plan.key(), settings.samples],
+            lambda content: [self._directory / SAMPLES / MANIFEST],
         )
         self._plans = plans_of(
             plan, {name: self._calibrated(way) for name, way in ways.items()}, settings.conversions
         )
         model = {"plan": plan.key(), "ways": sorted(self._plans), "lacking": self._lacking}
         self.phases.run(
-            "3-local", "Proving it on this machine", self._local, [model, settings.requests]
+            "3-local",
+            "Proving it on this machine",
+            self._local,
+            [model, settings.requests],
+            lambda content: [self._directory / LOCAL / one for one in content["records"].values()],
         )
         # What a conversion rests on is known to the matrix, plan by plan.
         self.phases.run("4-conversion", "Converting and checking", self._conversion)
@@ -181,7 +186,7 @@ class Evaluation:
             name,
             self._plans[name],
             self._settings.requests,
-            self._directory / "local",
+            self._directory / LOCAL,
             self._observer,
             self._command_line,
         )

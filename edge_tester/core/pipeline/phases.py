@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +73,7 @@ class Phases:
         title: str,
         work: Callable[[], Any],
         rests_on: object = None,
+        files: Callable[[dict[str, Any]], Iterable[Path]] = lambda content: (),
     ) -> dict[str, Any]:
         """Do a phase, unless its file says that it was done with the same.
 
@@ -83,6 +84,8 @@ class Phases:
             Returns what was found; JSON can hold it.
         rests_on : object, optional
             All that decides what is found; JSON can hold it. None does it each time.
+        files : callable
+            Gives what was written besides, of what was found; it is done again if one is gone.
 
         Returns
         -------
@@ -91,7 +94,8 @@ class Phases:
         """
         key = _hash(rests_on) if rests_on is not None else ""
         earlier = _read(self._directory / f"{name}.json")
-        if earlier is not None and key and earlier.status == "done" and earlier.key == key:
+        same = earlier is not None and earlier.status == "done" and earlier.key == key
+        if earlier is not None and key and same and all(p.exists() for p in files(earlier.content)):
             self._observer.tell(f"{title}: done before")
             self.done.append(earlier)
             return earlier.content

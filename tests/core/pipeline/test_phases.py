@@ -57,3 +57,18 @@ def test_a_file_that_was_cut_off_is_as_if_it_were_not_there(tmp_path):
     content = (tmp_path / "1-x.json").read_bytes()
     (tmp_path / "1-x.json").write_bytes(content[: len(content) // 2])
     assert {"x": 2} == Phases(tmp_path, Observer()).run("1-x", "X", lambda: {"x": 2}, ["a"])
+
+
+def test_a_phase_is_done_again_if_what_it_wrote_is_gone(tmp_path):
+    def work():
+        (tmp_path / "made").touch()
+        return {"file": "made"}
+
+    def run():
+        phases = Phases(tmp_path, Observer())
+        phases.run("1-x", "X", work, ["a"], lambda content: [tmp_path / content["file"]])
+        return (tmp_path / "made").exists()
+
+    assert run()
+    (tmp_path / "made").unlink()
+    assert run()

@@ -4,7 +4,7 @@ LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants agent.logs optionforms system.text results.profile",
     "options backends system.files formats making.isolation statistics.distributions tensors "
-    "agent.turn",
+    "making.unsupported agent.turn",
     "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
     "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
     "wire.connections wire.states statistics.comparing statistics.dependence statistics.ranking "

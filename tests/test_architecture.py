@@ -32,13 +32,14 @@ RANKS = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()
 PACKAGES = {"edge_tester.core", *(name.rpartition(".")[0] for name in RANKS)}
 # Folders that hold what the plugins of one role share.
 SHARED = {"frameworks"}
-# What imports by name: commands, plugins, backends, a function for a process of its own, and
-# a user's own network.
+# What imports by name: commands, plugins, backends, a function for a process of its own, a user's
+# own network, and modules that the target's owner names.
 IMPORTERS = {
     "edge_tester.__main__",
     "edge_tester.core.backends",
     "edge_tester.core.making.isolation",
     "edge_tester.core.registry",
+    "edge_tester.runtimes._modules",
     "edge_tester.modelwrappers.frameworks.torch_factory",
 }
 # Scripts for environments in which nothing of edge_tester is.

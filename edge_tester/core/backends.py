@@ -26,6 +26,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnx2torch": "onnx2torch",
     "onnxruntime": "onnx",
+    "onnxruntime_extensions": "customops",
     "onnxscript": "torch",
     "openvino": "openvino",
     "pandas": "pandas",

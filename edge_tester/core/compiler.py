@@ -18,6 +18,7 @@ from edge_tester.core.making.calibration import (
 )
 from edge_tester.core.making.selfcheck import Findings, checked
 from edge_tester.core.making.trial import Result
+from edge_tester.core.making.unsupported import unsupported_operations
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option, path_of, state
 from edge_tester.core.samples.folder import SampleFolder
@@ -181,6 +182,12 @@ class ModelCompiler(Configurable):
             except EdgeTesterError:
                 raise
             except Exception as error:
+                if unknown := unsupported_operations(error):
+                    raise CompilationError(
+                        f"{owner} could not compile {model.model_path}: its converter does "
+                        f"not take the operation {', '.join(unknown)}. Write it with ordinary "
+                        "operations, or run the model in its own framework on the device."
+                    ) from error
                 said = " ".join(str(error).split())
                 reason = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
                 raise CompilationError(

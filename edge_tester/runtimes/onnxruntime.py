@@ -14,6 +14,8 @@ from edge_tester.core.options import option, state
 from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.runtimes._archived_onnx import onnx_file
 from edge_tester.runtimes._fallback import fallback
+from edge_tester.runtimes._modules import import_all
+from edge_tester.runtimes._onnxruntime.libraries import libraries
 from edge_tester.runtimes._onnxruntime.profiler import profile
 from edge_tester.runtimes._onnxruntime.standalone import STANDALONE
 from edge_tester.runtimes._state_pairs import StatePairsRuntime
@@ -56,6 +58,19 @@ class ONNXRuntime(Cuts, Profiles, StatePairsRuntime):
         "all", choices=tuple(_LEVELS), help="How far the graph is optimized when it is loaded"
     )
 
+    custom_op_libraries: tuple[str, ...] = option(
+        (),
+        target_only=True,
+        help="Shared libraries of custom operators; onnxruntime_extensions stands for that of the "
+        "installed package",
+    )
+    import_modules: tuple[str, ...] = option(
+        (),
+        target_only=True,
+        help="Modules of Python to import first, which register operators that a model has",
+    )
+
+    _libraries: list[str] = state(default_factory=list)
     _module: Any = state()
     _session: Any = state()
     _file: Path = state(Path())
@@ -79,6 +94,8 @@ class ONNXRuntime(Cuts, Profiles, StatePairsRuntime):
                     f"ONNXRuntime: this target has no execution provider {provider!r}; "
                     f"there are {', '.join(existing)}."
                 )
+        import_all(self.import_modules, self)
+        self._libraries = libraries(self.custom_op_libraries, self)
         self._module = module
 
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
@@ -233,6 +250,8 @@ class ONNXRuntime(Cuts, Profiles, StatePairsRuntime):
         options.graph_optimization_level = getattr(
             self._module.GraphOptimizationLevel, _LEVELS[self.graph_optimization_level]
         )
+        for library in self._libraries:
+            options.register_custom_ops_library(library)
         if profile_prefix is not None:
             options.enable_profiling = True
             options.profile_file_prefix = profile_prefix

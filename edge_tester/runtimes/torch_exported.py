@@ -13,6 +13,7 @@ from edge_tester.core.options import option, state
 from edge_tester.core.profiles import Profile, Profiles, unavailable
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
+from edge_tester.runtimes._modules import import_all
 from edge_tester.runtimes._torch.buffers import kept
 from edge_tester.runtimes._torch.profiler import TOOL, named, profile
 
@@ -38,6 +39,11 @@ class TorchExportedRuntime(Profiles, Runtime):
         help="Call PyTorch's operations one by one, or compile them into one by torch.compile",
     )
     num_threads: int = option(1, minimum=1, help="Threads of one inference, for the whole process")
+    import_modules: tuple[str, ...] = option(
+        (),
+        target_only=True,
+        help="Modules of Python to import first, which register operators that a model has",
+    )
 
     _torch: Any = state()
     _module: Any = state()
@@ -50,6 +56,7 @@ class TorchExportedRuntime(Profiles, Runtime):
     def prepare(self) -> None:
         """Import PyTorch, and look for what its compiler needs."""
         self._torch = backend("torch", self)
+        import_all(self.import_modules, self)
         if self.mode == "compile" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
             raise RuntimeStateError(
                 "TorchExportedRuntime.mode 'compile' needs a C++ compiler on this target: "

@@ -13,6 +13,7 @@ from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.options import option, state
 from edge_tester.core.profiles import Profile, Profiles
+from edge_tester.runtimes._modules import import_all
 from edge_tester.runtimes._state_pairs import StatePairsRuntime
 from edge_tester.runtimes._torch.buffers import kept
 from edge_tester.runtimes._torch.profiler import profile
@@ -46,6 +47,11 @@ class TorchScriptRuntime(Profiles, StatePairsRuntime):
         "needed for files without recorded shapes",
         gives_way=True,
     )
+    import_modules: tuple[str, ...] = option(
+        (),
+        target_only=True,
+        help="Modules of Python to import first, which register operators that a model has",
+    )
 
     _torch: Any = state()
     _model: Any = state()
@@ -71,6 +77,7 @@ class TorchScriptRuntime(Profiles, StatePairsRuntime):
     def prepare(self) -> None:
         """Import PyTorch."""
         self._torch = backend("torch", self)
+        import_all(self.import_modules, self)
 
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a model, replacing an earlier one, and run it once on zeros.

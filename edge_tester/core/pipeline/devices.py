@@ -85,7 +85,11 @@ def prepare_devices(
     records: dict[str, str] = {}
     failures: dict[str, str] = {}
     if link is not None:
-        there = {name: dataclasses.replace(one, protocol=link) for name, one in plans.items()}
+        # What is its owner's to set was set for this machine.
+        there = {
+            name: dataclasses.replace(one, protocol=link, runtime=one.runtime.as_client())
+            for name, one in plans.items()
+        }
         run = MatrixRun(there, directory / RECORDS, command_line)
         failures = run.run(observer)
         records = {path.stem: path.name for path in run.records()}

@@ -21,6 +21,7 @@ from edge_tester.core.checking.validating import (
 from edge_tester.core.checking.validation import Validation
 from edge_tester.core.checking.ways import Way, ways_of
 from edge_tester.core.errors import BackendMissingError, EdgeTesterError
+from edge_tester.core.options import options_of
 from edge_tester.core.pipeline.candidates import (
     candidate_of,
     conversions_by_name,
@@ -149,7 +150,8 @@ class Evaluation:
         found, self._lacking = ways_of(
             plan.model, plan.dataset, wanted=settings.ways, make_tools=settings.make_tools
         )
-        return found
+        modules = settings.import_modules
+        return {name: _importing(way, modules) for name, way in found.items()} if modules else found
 
     def _samples(self) -> Manifest:
         """Write representative samples; each that is written is not measured."""
@@ -277,7 +279,9 @@ class Evaluation:
         return as_it_is or [
             name
             for name, one in own.items()
-            if one.compiler and not one.compiler.quantizes and packages & set(one.runtime.packages)
+            if one.compiler
+            and not one.compiler.quantizes
+            and packages >= set(one.runtime.packages) > set()
         ]
 
     def _validation(self) -> Validation | None:
@@ -289,6 +293,14 @@ class Evaluation:
             if phase.name == name and phase.status == "done":
                 return msgspec.convert(phase.content, kind)
         return None
+
+
+def _importing(way: Way, modules: Sequence[str]) -> Way:
+    """Return a way whose runtime imports modules first, if it can."""
+    if all(declared.name != "import_modules" for declared in options_of(type(way.runtime))):
+        return way
+    options = {**way.runtime.chosen_options(), "import_modules": tuple(modules)}
+    return way._replace(runtime=type(way.runtime).from_options(options))
 
 
 def _machine() -> list[str]:

@@ -29,6 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Files that were made of the model elsewhere.
     make_tools : bool
         Whether compilers may make environments for tools.
+    import_modules : list of str
+        Modules of Python that register operators which the model has, for the runtimes on this
+        machine that run Python. A device's owner names them where the agent is started.
     samples : int
         Representative samples to write and to calibrate with.
     requests : int
@@ -48,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ways: list[str] = []
     conversions: list[Path] = []
     make_tools: bool = False
+    import_modules: list[str] = []
     samples: int = ENOUGH_SAMPLES
     requests: int = 100
     tolerances: Tolerances = Tolerances()

@@ -1,0 +1,43 @@
+"""Name the operation that a converter does not know, whatever else it says."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+# As torch.export prints it, and as PyTorch's schemas have it.
+_NAMES = re.compile(r"torch\.ops\.(\w+)\.(\w+)|(?<![\w:/.])([A-Za-z_]\w*)::(\w+)")
+# What converters print of C++ (std::, c10::), of TorchScript (prim::), and what they all know.
+_NOT_CUSTOM = frozenset({"aten", "prim", "prims", "std", "c10", "torch", "at", "tvm", "ffi"})
+
+
+def unsupported_operations(error: BaseException) -> list[str]:
+    """Return the custom operations that an error names, or one that it came from.
+
+    Parameters
+    ----------
+    error : exception
+
+    Returns
+    -------
+    list of str
+        As ``namespace::name``, in alphabetic order.
+    """
+    found: set[str] = set()
+    seen: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in seen:
+        seen.append(one)
+        for match in _NAMES.finditer(str(one)):
+            space, name = match[1] or match[3], match[2] or match[4]
+            if space not in _NOT_CUSTOM and _registered(space, name):
+                found.add(f"{space}::{name}")
+        one = one.__cause__ or one.__context__
+    return sorted(found)
+
+
+def _registered(space: str, name: str) -> bool:
+    """Tell whether PyTorch has it: names of C++ look the same."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and hasattr(getattr(torch.ops, space), name)

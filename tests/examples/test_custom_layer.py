@@ -1,0 +1,100 @@
+"""The example of a layer that no converter knows, run as its page says."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from edge_tester.core.errors import ModelError, RuntimeStateError
+from edge_tester.runtimes.onnxruntime import ONNXRuntime
+from edge_tester.runtimes.torch_exported import TorchExportedRuntime
+from tests.agents import PROJECT
+
+SOURCE = PROJECT / "examples" / "custom_layer"
+# The rows that it was not trained on.
+HELD_OUT = 1200
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """A copy of the example, in which Python looks for modules."""
+    pytest.importorskip("torch")
+    shutil.copytree(SOURCE, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(SOURCE))
+    return tmp_path
+
+
+def networks():
+    import spiking
+    import torch
+
+    for network in (spiking.opaque(), spiking.decomposed()):
+        network.load_state_dict(torch.load(SOURCE / "weights.pth"))
+        yield network.eval()
+
+
+def digits():
+    datasets = pytest.importorskip("sklearn.datasets").load_digits()
+    images = (datasets.images[HELD_OUT:, :, :, np.newaxis] / 16).astype(np.float32)
+    return images, datasets.target[HELD_OUT:]
+
+
+def test_both_forms_answer_alike_and_well(example):
+    import torch
+
+    images, classes = digits()
+    with torch.inference_mode():
+        first, second = (one(torch.from_numpy(images)).numpy() for one in networks())
+    np.testing.assert_array_equal(first, second)
+    assert np.mean(first.argmax(1) == classes) > 0.9
+
+
+def test_a_saved_program_needs_the_module(example):
+    import torch
+
+    network = next(networks())
+    images, _ = digits()
+    path = example / "opaque.pt2"
+    torch.export.save(torch.export.export(network, (torch.from_numpy(images[:1]),)), path)
+    runtime = TorchExportedRuntime(import_modules=("spiking",))
+    runtime.prepare()
+    runtime.load(path, 1)
+    runtime.set_inputs([images[:1]])
+    runtime.run()
+    expected = network(torch.from_numpy(images[:1])).detach().numpy()
+    np.testing.assert_allclose(runtime.get_outputs()[0], expected, atol=1e-5)
+    with pytest.raises(RuntimeStateError, match="this target cannot import not_there"):
+        TorchExportedRuntime(import_modules=("not_there",)).prepare()
+
+
+def test_as_a_custom_operator_of_onnx_runtime(example):
+    pytest.importorskip("onnxruntime_extensions")
+    import torch
+
+    command = [sys.executable, "onnx_operator.py"]
+    environment = {**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    subprocess.run(command, cwd=example, env=environment, check=True, timeout=120)
+    path, (images, _) = example / "opaque.onnx", digits()
+    runtime = ONNXRuntime(
+        custom_op_libraries=("onnxruntime_extensions",), import_modules=("onnx_operator",)
+    )
+    runtime.prepare()
+    runtime.load(path, len(images))
+    runtime.set_inputs([images])
+    runtime.run()
+    expected = next(networks())(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(runtime.get_outputs()[0], expected, atol=1e-5)
+    plain = ONNXRuntime()
+    plain.prepare()
+    with pytest.raises(ModelError, match="lif.* is not a registered function/op"):
+        plain.load(path, 1)
+
+
+def test_a_library_that_is_not_there():
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(RuntimeStateError, match="this target has no file /no/lib.so"):
+        ONNXRuntime(custom_op_libraries=("/no/lib.so",)).prepare()

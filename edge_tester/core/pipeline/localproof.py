@@ -175,7 +175,8 @@ def several_clients(plan: Plan) -> SeveralClients:
 
             thread = threading.Thread(target=wait_in_line)
             thread.start()
-            waiting.wait(_QUEUE_LIMIT_S)
+            if not waiting.wait(_QUEUE_LIMIT_S) and not failed:
+                raise EdgeTesterError("A client that waits in line was not told that it does.")
         finally:
             first.disconnect()
         since_s = time.monotonic()

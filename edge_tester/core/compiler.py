@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -17,7 +18,7 @@ from edge_tester.core.making.calibration import (
     samples_of_folder,
 )
 from edge_tester.core.making.selfcheck import Findings, checked
-from edge_tester.core.making.trial import Result
+from edge_tester.core.making.trial import Ready, Result, standing_by
 from edge_tester.core.making.unsupported import unsupported_operations
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option, path_of, state
@@ -173,7 +174,7 @@ class ModelCompiler(Configurable):
             )
         parent = model.artifact()
         atomic = atomic_folder if self.output_is_folder else atomic_path
-        with atomic(output) as temporary:
+        with self._ready() as waiting, atomic(output) as temporary:
             try:
                 self.convert(model, self._calibration(model, dataset), temporary)
                 if is_empty(temporary):
@@ -200,7 +201,7 @@ class ModelCompiler(Configurable):
                     f"{', '.join(weights.elements) or 'absent'}."
                 )
             self._require_calibrated()
-            findings = self._checked(model, dataset, temporary, weights)
+            findings = self._checked(model, dataset, temporary, weights, waiting)
         return Artifact.from_file(
             output,
             self.output_format,
@@ -300,8 +301,17 @@ class ModelCompiler(Configurable):
                 "calibrated."
             )
 
+    def _ready(self) -> AbstractContextManager[Ready]:
+        checks = self.self_check and not self.runs_elsewhere
+        return standing_by(self.output_format) if checks else nullcontext({})
+
     def _checked(
-        self, model: ModelWrapper, dataset: Dataset | None, path: Path, weights: Weights
+        self,
+        model: ModelWrapper,
+        dataset: Dataset | None,
+        path: Path,
+        weights: Weights,
+        ready: Ready,
     ) -> Findings:
         if not self.self_check:
             return Findings({"run": False, "reason": "it was turned off"})
@@ -309,7 +319,7 @@ class ModelCompiler(Configurable):
             return Findings({"run": False, "reason": self.runs_elsewhere})
         result = Result(type(self).__name__, path, self.output_format, weights)
         try:
-            return checked(result, model, dataset)
+            return checked(result, model, dataset, ready)
         except CompilationError as error:
             if not self.calibration.remarks:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pickle
 import signal
@@ -10,11 +11,68 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from edge_tester.core.errors import EdgeTesterError, IsolationError
 
 Result = TypeVar("Result")
+
+
+class Helper:
+    """A Python process of its own that waits for one call.
+
+    Parameters
+    ----------
+    prepare : callable, optional
+        Called first, while the caller does something else, for what it imports; what it raises
+        is left to the call that needs it.
+    *arguments
+        As picklable as what the call returns.
+    """
+
+    def __init__(self, prepare: Callable[..., object] | None = None, *arguments: Any) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="edge_tester-")
+        self._answer = Path(self._folder.name) / "answer"
+        # Not multiprocessing, which runs the caller's main script again.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edge_tester.core.making.isolation"], stdin=subprocess.PIPE
+        )
+        if prepare is not None:
+            stream = cast(IO[bytes], self._process.stdin)
+            # A process that died already says so when it is called.
+            with contextlib.suppress(BrokenPipeError):
+                stream.write(_request(prepare, arguments, None))
+                stream.flush()
+
+    def call(
+        self, function: Callable[..., Result], *arguments: Any, timeout_s: float | None = None
+    ) -> Result:
+        """Call a function there and return what it returns; see :func:`isolated`."""
+        try:
+            self._process.communicate(_request(function, arguments, self._answer), timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise IsolationError(f"It took longer than {timeout_s:g} s.") from error
+        if not self._answer.exists():
+            raise IsolationError(f"Its process {_ending(self._process.returncode)}.")
+        result, failure = pickle.loads(self._answer.read_bytes())
+        if failure is not None:
+            raise failure
+        found: Result = result
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Helper:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        """End the process."""
+        self.close()
 
 
 def isolated(
@@ -39,27 +97,8 @@ def isolated(
     EdgeTesterError
         The function raised it.
     """
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
-        answer = Path(folder) / "answer"
-        request = (function.__module__, function.__qualname__, arguments, answer)
-        # Not multiprocessing, which runs the caller's main script again.
-        process = subprocess.Popen(
-            [sys.executable, "-m", "edge_tester.core.making.isolation"], stdin=subprocess.PIPE
-        )
-        try:
-            process.communicate(pickle.dumps(request), timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise IsolationError(f"It took longer than {timeout_s:g} s.") from error
-        finally:
-            process.kill()
-            process.wait()
-        if not answer.exists():
-            raise IsolationError(f"Its process {_ending(process.returncode)}.")
-        result, failure = pickle.loads(answer.read_bytes())
-    if failure is not None:
-        raise failure
-    found: Result = result
-    return found
+    with Helper() as helper:
+        return helper.call(function, *arguments, timeout_s=timeout_s)
 
 
 def _ending(code: int) -> str:
@@ -68,8 +107,17 @@ def _ending(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}"
 
 
+def _request(function: Callable[..., object], arguments: Any, answer: Path | None) -> bytes:
+    return pickle.dumps((function.__module__, function.__qualname__, arguments, answer))
+
+
 def _serve() -> None:
-    module, name, arguments, answer = pickle.loads(sys.stdin.buffer.read())
+    with contextlib.suppress(EOFError):
+        while True:
+            _call(*pickle.load(sys.stdin.buffer))
+
+
+def _call(module: str, name: str, arguments: Any, answer: Path | None) -> None:
     result: Any = None
     error: EdgeTesterError | None = None
     try:
@@ -79,9 +127,10 @@ def _serve() -> None:
     # Whatever it is, it belongs to the caller, who may go on with something else.
     except Exception as raised:
         error = IsolationError(f"{type(raised).__name__}: {raised}")
-    complete = answer.with_suffix(".part")
-    complete.write_bytes(pickle.dumps((result, error)))
-    complete.rename(answer)
+    if answer is not None:
+        complete = answer.with_suffix(".part")
+        complete.write_bytes(pickle.dumps((result, error)))
+        complete.rename(answer)
 
 
 if __name__ == "__main__":

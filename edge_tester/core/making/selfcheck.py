@@ -10,7 +10,15 @@ import numpy as np
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.making import likeness
-from edge_tester.core.making.trial import ADVICE, Answers, Result, Source, run_result, run_source
+from edge_tester.core.making.trial import (
+    ADVICE,
+    Answers,
+    Ready,
+    Result,
+    Source,
+    run_result,
+    run_source,
+)
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.tensors import Array
 
@@ -36,7 +44,7 @@ class Findings:
     remarks: tuple[str, ...] = ()
 
 
-def checked(result: Result, model: ModelWrapper, dataset: Dataset | None) -> Findings:
+def checked(result: Result, model: ModelWrapper, dataset: Dataset | None, ready: Ready) -> Findings:
     """Load a result, run it on a few samples, and compare it with the model it was made from.
 
     Parameters
@@ -47,6 +55,8 @@ def checked(result: Result, model: ModelWrapper, dataset: Dataset | None) -> Fin
     dataset : Dataset or None
         Where the samples come from: those for calibrating if there are any, else others that
         are not measured. Without any, random numbers are taken.
+    ready : mapping of runtime class to Helper
+        Processes that wait for it.
 
     Raises
     ------
@@ -55,7 +65,7 @@ def checked(result: Result, model: ModelWrapper, dataset: Dataset | None) -> Fin
         its precision explains.
     """
     source, why = run_source(model, dataset)
-    answers, reason = run_result(result, source.inputs if source else None)
+    answers, reason = run_result(result, source.inputs if source else None, ready)
     if answers is None:
         return Findings({"run": False, "reason": reason})
     facts: dict[str, Any] = {"run": True, "runtime": answers.runtime}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -21,7 +21,7 @@ from edge_tester.core.errors import (
     RuntimeStateError,
 )
 from edge_tester.core.making import likeness
-from edge_tester.core.making.isolation import isolated
+from edge_tester.core.making.isolation import Helper, isolated
 from edge_tester.core.making.runtimes import runtimes_for
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import path_of
@@ -40,6 +40,7 @@ _SAME = 1e-4
 ADVICE = " With --no-self-check it is kept all the same."
 
 Runs = list[list[Array]]
+Ready = Mapping[type[Runtime], Helper]
 
 
 class Result(NamedTuple):
@@ -182,12 +183,42 @@ def random_inputs(specs: Sequence[TensorSpec], open_size: int) -> tuple[Runs, st
     return runs, "random inputs"
 
 
-def run_result(result: Result, inputs: Runs | None) -> tuple[Answers | None, str]:
-    """Return the result's answers, or why there is nothing here that could give any."""
+@contextlib.contextmanager
+def standing_by(format: str) -> Iterator[Ready]:
+    """Start the process of the first runtime of this format, if it needs one of its own.
+
+    What it imports takes seconds; meanwhile the result is made.
+    """
+    first = next(iter(runtimes_for(format)), None)
+    if first is None or not first.may_crash:
+        yield {}
+        return
+    with Helper(_imported, path_of(first)) as helper:
+        yield {first: helper}
+
+
+def _imported(name: str) -> None:
+    with quiet():
+        cast(type[Runtime], load_path(name))().prepare()
+
+
+def run_result(result: Result, inputs: Runs | None, ready: Ready) -> tuple[Answers | None, str]:
+    """Return the result's answers, or why there is nothing here that could give any.
+
+    Parameters
+    ----------
+    result : Result
+    inputs : list of lists of ndarray, or None
+        Real values as the source takes them; None for random ones.
+    ready : mapping of runtime class to Helper
+        Processes that wait for it.
+    """
     reasons = []
     for runtime in runtimes_for(result.format):
         # What is machine code, or aborts where others raise, must not take this process along.
-        call: Any = isolated if runtime.may_crash else _called
+        waiting = ready.get(runtime)
+        alone: Any = waiting.call if waiting else isolated
+        call: Any = alone if runtime.may_crash else _called
         try:
             return call(run_file, path_of(runtime), result.path, inputs), ""
         except (BackendMissingError, RuntimeStateError) as error:

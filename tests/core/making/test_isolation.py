@@ -8,11 +8,19 @@ import time
 import pytest
 
 from edge_tester.core.errors import CompilationError, IsolationError, TargetError
-from edge_tester.core.making.isolation import isolated
+from edge_tester.core.making.isolation import Helper, isolated
 
 
 def answer(value):
     return {"value": value, "process": os.getpid()}
+
+
+def remember(value):
+    sys.remembered = value
+
+
+def remembered():
+    return getattr(sys, "remembered", None)
 
 
 def crash():
@@ -63,3 +71,27 @@ def test_whatever_goes_wrong_is_an_error(function, error, match):
 def test_what_takes_too_long_is_ended():
     with pytest.raises(IsolationError, match="It took longer than 0.5 s"):
         isolated(sleep, timeout_s=0.5)
+
+
+def test_what_was_prepared_is_there_when_it_is_called():
+    with Helper(remember, 5) as helper:
+        assert 5 == helper.call(remembered)
+
+
+@pytest.mark.parametrize("preparation", [fail, fail_as_compiler])
+def test_what_fails_while_preparing_is_left_to_the_call(preparation):
+    with Helper(preparation) as helper:
+        assert [1] == helper.call(answer, [1])["value"]
+
+
+def test_a_process_that_dies_while_preparing_says_so_when_it_is_called():
+    with Helper(crash) as helper:
+        with pytest.raises(IsolationError, match="Its process was ended by SIGSEGV"):
+            helper.call(answer, 1)
+
+
+def test_a_process_that_is_not_called_is_ended():
+    with Helper(sleep) as helper:
+        process = helper._process
+        assert process.poll() is None
+    assert process.poll() is not None

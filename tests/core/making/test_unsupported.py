@@ -22,6 +22,8 @@ def library():
         ("Unsupported torch.ops.named.lif.default(%x)", 1),
         ("named::lif is not in the registry, aten::add is", 1),
         ("std::bad_alloc in c10::Error and torch.ops.aten.add.Tensor", 0),
+        ("Unsupported function types ['lif.default']", 1),
+        ("Unsupported function types ['add.Tensor'] in 'b' and 'lif'", 0),
         ("google::protobuf::Message", 0),
         ("model.py::test or /a::b", 0),
     ],

@@ -105,6 +105,11 @@ def _line_of(message: str, path: Path) -> int | None:
     # What cannot be read has no lines; what is wrong with it was said.
     except Exception:
         return None
-    named = re.findall(r"\b[A-Z]\w*\.(\w+)", message) + re.findall(r"'([^']*)'", message)
+    named = [
+        *re.findall(r"\b[A-Z]\w*\.(\w+)", message),
+        *re.findall(r"'([^']*)'", message),
+        # As msgspec says it: `key`, and `$.part.key` or `$.part[2].key` for where that is.
+        *re.findall(r"`(?:\$[^`]*\.)?(\w+)(?:\[[^`]*\])?`", message),
+    ]
     found = [places[name] for name in named if name in places]
     return next((lines[0] for lines in found if len(lines) == 1), None)

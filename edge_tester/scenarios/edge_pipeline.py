@@ -6,30 +6,23 @@ import datetime
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
 
 from edge_tester.core.backends import backend
-from edge_tester.core.dataset import Dataset
-from edge_tester.core.errors import OptionError
-from edge_tester.core.model import ModelWrapper
-from edge_tester.core.options import Configurable, hint, option
+from edge_tester.core.options import Configurable, option
 from edge_tester.core.pipeline.evaluation import Evaluation, Verdict
 from edge_tester.core.pipeline.phases import Phase
 from edge_tester.core.pipeline.settings import Settings
-from edge_tester.core.run.hostruntime import HostRuntime
-from edge_tester.core.run.plan import Measurement, Plan
 from edge_tester.report import render_page
 from edge_tester.report.pipeline import pipeline_page, write_runbooks
-from edge_tester.scenarios._command import Command, chosen_from
+from edge_tester.scenarios._command import Command
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
+from edge_tester.scenarios._settings_file import understood
 from edge_tester.scenarios._yaml import blaming, read_mapping
 
-_MODEL_KEYS = ("modelwrapper", "dataset", "measurement", "report_directory")
-# For each candidate, in all its replicates.
-_DURATION_S = 1.0
+FOLDER = "build/pipeline"
 
 
 class Conduct(Configurable):
@@ -56,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     path = Path(parsed.trailing["pipeline_file"])
     content = read_mapping(path)
     with blaming(path):
-        plan, settings, folder = _understood(content, path)
+        plan, settings, folder = understood(content, path, Settings, FOLDER)
     directory = _run_directory(folder, new=parsed.extra(Conduct).new)
     with TerminalProgress() as progress:
         evaluation = Evaluation(plan, settings, directory, progress, parsed.command_line)
@@ -66,35 +59,6 @@ def main(arguments: Sequence[str]) -> int:
     _show(phases, directory)
     lost = any(phase.status == "failed" or phase.content.get("failures") for phase in phases)
     return 1 if lost else 0
-
-
-def _understood(content: dict[str, Any], path: Path) -> tuple[Plan, Settings, Path]:
-    """Return what a file says: plan of the model, settings, folder of the runs."""
-    known = [*_MODEL_KEYS, *Settings.__struct_fields__]
-    for key in content:
-        if key not in known:
-            raise OptionError(f"{path} has an unknown key {key!r}{hint(key, known)}")
-    if "modelwrapper" not in content:
-        raise OptionError(f"{path} must have a key 'modelwrapper'.")
-    model = chosen_from(content["modelwrapper"], "modelwrappers", f"{path}: modelwrapper")
-    dataset = chosen_from(content.get("dataset", "random_inputs"), "datasets", f"{path}: dataset")
-    how = content.get("measurement", {})
-    if not isinstance(how, dict):
-        raise OptionError(f"{path}: measurement must hold keys and values, got {how!r}.")
-    if not {"min_duration_s", "min_count"} & how.keys():
-        how = {**how, "min_duration_s": _DURATION_S}
-    plan = Plan(
-        cast(ModelWrapper, model.cls.from_options(model.preset)),
-        cast(Dataset, dataset.cls.from_options(dataset.preset)),
-        HostRuntime(),
-        measurement=Measurement.from_options(how),
-    )
-    asked = {key: value for key, value in content.items() if key not in _MODEL_KEYS}
-    try:
-        settings = msgspec.convert(asked, Settings, dec_hook=lambda kind, value: kind(value))
-    except (msgspec.ValidationError, TypeError) as error:
-        raise OptionError(f"{path}: {error}") from error
-    return plan.fresh(), settings, Path(content.get("report_directory", "build/pipeline"))
 
 
 def _run_directory(folder: Path, *, new: bool) -> Path:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from edge_tester.core.pipeline.settings import Settings
 from edge_tester.core.record import record_schema
+from edge_tester.scenarios import edge_pipeline
 from edge_tester.scenarios._matrix_schema import matrix_schema
 from edge_tester.scenarios._program import guard
+from edge_tester.scenarios._settings_file import settings_schema
 from edge_tester.scenarios.run_file import SCENARIOS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_USAGE = """Usage: edge-tester schema [scenario | matrix | record]
+_USAGE = """Usage: edge-tester schema [scenario | matrix | pipeline | record]
 
 Print the JSON Schema of scenario files (of 'edge-tester run'), of matrix files (of
-'edge-tester matrix'), or of run records."""
+'edge-tester matrix'), of pipeline files (of 'edge-tester pipeline'), or of run records."""
 
 
 def scenario_schema() -> dict[str, Any]:
@@ -30,7 +34,12 @@ def scenario_schema() -> dict[str, Any]:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    makers = {"scenario": scenario_schema, "matrix": matrix_schema, "record": record_schema}
+    makers: dict[str, Callable[[], dict[str, Any]]] = {
+        "scenario": scenario_schema,
+        "matrix": matrix_schema,
+        "pipeline": functools.partial(settings_schema, "pipeline", Settings, edge_pipeline.FOLDER),
+        "record": record_schema,
+    }
     words = list(arguments) or ["scenario"]
     if len(words) != 1 or words[0] not in makers:
         print(_USAGE)

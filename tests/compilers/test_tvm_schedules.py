@@ -134,6 +134,17 @@ def test_every_size_is_computed_right(tmp_path, family, schedules):
     assert artifact.facts["self_check"]["largest_difference"] < 1e-4
 
 
+def test_a_long_chain_whose_values_are_read_twice_is_compiled(tmp_path):
+    """Inlined as a whole it would be an expression of 2 ** 60 values."""
+    grid = Grid()
+    value = grid.input(1, 48)
+    for step in range(60):
+        value = grid.add("Mul", [value, grid.add("Sigmoid", [value])], last=step == 59)
+    compiler = TVMCompiler(compiled_model_path=tmp_path / "m.so")
+    artifact = compiler.compile(grid.write(tmp_path / "m.onnx"), None)
+    assert artifact.facts["self_check"]["compared"]
+
+
 FORMS = [
     {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
     {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},

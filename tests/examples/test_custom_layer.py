@@ -4,9 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.runtimes.onnxruntime import ONNXRuntime
@@ -16,6 +19,7 @@ from tests.agents import PROJECT
 SOURCE = PROJECT / "examples" / "custom_layer"
 # The rows that it was not trained on.
 HELD_OUT = 1200
+LIMIT_S = 240
 
 
 @pytest.fixture
@@ -92,6 +96,50 @@ def test_as_a_custom_operator_of_onnx_runtime(example):
     plain.prepare()
     with pytest.raises(ModelError, match="lif.* is not a registered function/op"):
         plain.load(path, 1)
+
+
+def run(example, *words):
+    command = Path(sysconfig.get_path("scripts")) / "edge-tester"
+    return subprocess.run(
+        [command, *words],
+        cwd=example,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+
+
+@pytest.mark.timeout(LIMIT_S + 20)
+@pytest.mark.parametrize(
+    ("name", "status", "said"),
+    [
+        ("opaque", 1, "converter does not take the operation edge_example::lif"),
+        ("decomposed", 0, "4-conversion done"),
+    ],
+)
+def test_as_the_pipeline_has_it(example, name, status, said):
+    asked = yaml.safe_load((example / f"{name}.yml").read_text())
+    assert {"torchscript", "onnx", "tvm"} <= set(asked["ways"])
+    asked |= {"ways": ["torchscript", "onnx"], "requests": 20}
+    asked["dataset"]["limit"] = 60
+    asked["measurement"] = {"replicates": 1, "min_count": 20}
+    (example / f"{name}.yml").write_text(yaml.safe_dump(asked))
+    done = run(example, "pipeline", f"{name}.yml")
+    assert status == done.returncode, done.stderr
+    words = " ".join(done.stdout.split())
+    assert said in words and "Run the framework itself on the device: torchscript." in words
+
+
+def test_no_client_registers_operators_on_a_target_of_somebody_else(example):
+    for flag, value in (
+        ("--import-modules", "onnx_operator"),
+        ("--custom-op-libraries", "onnxruntime_extensions"),
+    ):
+        words = "client onnx_file --model-path m.onnx network onnxruntime digits --port 1"
+        done = run(example, *words.split(), flag, value)
+        assert 2 == done.returncode
+        assert "belongs to the target's owner" in done.stderr
 
 
 def test_a_library_that_is_not_there():

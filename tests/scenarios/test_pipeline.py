@@ -6,6 +6,7 @@ import shlex
 import signal
 import time
 
+import jsonschema
 import msgspec
 import pytest
 import yaml
@@ -69,6 +70,20 @@ def test_it_goes_on_where_it_was_killed(user, killed, ran):
     directory, phases = _phases(user)
     assert {"done"} == {phase["status"] for phase in phases.values()}
     assert {"1-environment", "3-local", "4-conversion", "5-device", "6-decision"} <= phases.keys()
+
+
+def test_the_schema_takes_what_the_command_takes(user):
+    schema = json.loads(user.does("schema", "pipeline"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate({**ASKED, "results": [{"file": "hand.csv"}]}, schema)
+    for wrong in ({"threshold": {}}, {"thresholds": {"latency": 1}}, {"requests": "many"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**ASKED, **wrong}, schema)
+        (key,) = wrong
+        told = user.refused("pipeline", _write(user, "wrong.yml", **wrong))
+        text = (user.folder / "wrong.yml").read_text().splitlines()
+        line = int(re.search(r"wrong.yml, line (\d+)", told)[1])
+        assert any(word in text[line - 1] for word in (key, "latency:"))
 
 
 def test_the_decision_names_the_rule_and_what_is_not_known(user, ran):

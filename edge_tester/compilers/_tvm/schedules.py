@@ -15,6 +15,8 @@ from edge_tester.core.backends import backend
 _ACCUMULATORS = 14
 # Below this many values, waking other threads takes longer than what they do.
 _SMALL = 1 << 14
+# More than any block of a usual network has: the longest are activations after normalization.
+_MOST_READS = 256
 
 
 def applied(tvm: Any, module: Any, lanes: int) -> Any:
@@ -53,7 +55,7 @@ def scheduled(tvm: Any, function: Any, lanes: int) -> Any | None:
     """
     schedule = tvm.s_tir.Schedule(function)
     try:
-        return schedule if _Function(schedule, lanes).scheduled() else None
+        return schedule if _Function(tvm, schedule, lanes).scheduled() else None
     except tvm.s_tir.ScheduleError:
         return None
 
@@ -61,7 +63,8 @@ def scheduled(tvm: Any, function: Any, lanes: int) -> Any | None:
 class _Function:
     """One function while it is scheduled."""
 
-    def __init__(self, schedule: Any, lanes: int) -> None:
+    def __init__(self, tvm: Any, schedule: Any, lanes: int) -> None:
+        self._tvm = tvm
         self._schedule = schedule
         self._lanes = lanes
 
@@ -75,6 +78,10 @@ class _Function:
         # Of a sum over a single element, as a matrix product of inner size 1 has it, no loop is
         # left; inlining would take it for an assignment, and add what follows twice.
         if any(self._is_sum(block) and "R" not in block.dom_kind() for block in blocks):
+            return False
+        # Each reader of a value computes it anew: where every step of a chain reads the one before
+        # twice, inlining doubles with every step.
+        if self._inlined_reads(blocks) > _MOST_READS:
             return False
         sums = [number for number, block in enumerate(blocks) if not block.is_injective()]
         if len(sums) > 1:
@@ -94,6 +101,16 @@ class _Function:
         for block in before[:-1]:
             self._vectorize(block.block_rv)
         return True
+
+    def _inlined_reads(self, blocks: list[Any]) -> int:
+        """Return how many values a block would read at most if all before it were inlined."""
+        walk: Any = backend("tvm_ffi", "TVMCompiler").structural_walk
+        reads: dict[Any, int] = {}
+        for block in blocks:
+            body, found = self._schedule.get(block.block_rv), list[Any]()
+            walk(body.body, (self._tvm.ir.TensorLoad, found.append))
+            reads[body.writes[0].source] = sum(reads.get(load.source, 1) for load in found)
+        return max(reads.values())
 
     def _is_sum(self, block: Any) -> bool:
         return self._schedule.get(block.block_rv).init is not None

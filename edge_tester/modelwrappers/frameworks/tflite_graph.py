@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError
@@ -141,11 +142,17 @@ def _resized(owner: ModelWrapper, wanted: dict[int, Shape]) -> dict[int, Shape]:
     kernels = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
         interpreter = litert.Interpreter(
-            model_path=str(owner.model_path), experimental_op_resolver_type=kernels
+            model_path=str(owner.model_path),
+            experimental_op_resolver_type=kernels,
+            experimental_preserve_all_tensors=True,
         )
         for index, shape in wanted.items():
             interpreter.resize_tensor_input(index, shape)
         interpreter.allocate_tensors()
+        # What a Reshape to computed sizes gives has its size only when it was run.
+        for one in interpreter.get_input_details():
+            interpreter.set_tensor(one["index"], np.zeros(one["shape"], one["dtype"]))
+        interpreter.invoke()
     except (ValueError, RuntimeError) as error:
         told = ", ".join("x".join(map(str, shape)) for shape in wanted.values())
         reason = " ".join(str(error).split())

@@ -11,11 +11,13 @@ from edge_tester.core.results.words import amount, plural, shortened
 from edge_tester.report._details import Table
 from edge_tester.report._theme import LIGHT
 from edge_tester.report.page import Page, Section
-from edge_tester.report.plots import FONT_SIZE, WIDTH, Drawing, canvas, scale, style
+from edge_tester.report.plots import WIDTH, Drawing, canvas, name_axes, scale, style
 
 _HEIGHT: Final = 250
 _LEFT: Final = 76
 _TABLE_NAME: Final = 44
+_GIGA: Final = 1e9
+_COUNTS: Final = ((10**9, " (10⁹)"), (10**6, " (10⁶)"), (10**3, " (10³)"), (1, ""))
 _DEFINITION = (
     "Counted are the multiply-accumulates of convolutions, products of matrices, attention and "
     "recurrent cells. Elementwise operators, pooling, normalizing and what only moves data have "
@@ -154,11 +156,11 @@ def _memory_drawing(found: Analysis) -> Drawing | None:
         return None
     live = [one.live_bytes for one in found.layers]
     with style():
-        figure, axes = canvas(_HEIGHT, left=_LEFT, right=12, top=22)
+        figure, axes = canvas(_HEIGHT, left=_LEFT, right=12)
         axes.bar(range(len(live)), live, width=1.0, color=LIGHT["series-1"], linewidth=0)
         scale(axes.yaxis, "bytes", 0, max(live))
         axes.axhline(found.arena_bytes, color=LIGHT["warning"], lw=1, linestyle=(0, (4, 3)))
-        _along(axes, found)
+        _along(axes, found, "Bytes of activations")
     return Drawing(
         "memory",
         "Activations that are needed at a time",
@@ -176,15 +178,16 @@ def _work_drawing(found: Analysis) -> Drawing | None:
     if not found.macs:
         return None
     with style():
-        figure, axes = canvas(_HEIGHT, left=_LEFT, right=12, top=22)
-        counts = [one.macs or 0 for one in found.layers]
+        figure, axes = canvas(_HEIGHT, left=_LEFT, right=12)
+        most = max(one.macs or 0 for one in found.layers)
+        size, unit = next((s, u) for s, u in _COUNTS if most >= s)
+        counts = [(one.macs or 0) / size for one in found.layers]
         axes.bar(range(len(counts)), counts, width=1.0, color=LIGHT["series-3"], linewidth=0)
-        top = max(counts)
         for one in found.layers:
             if one.macs is None:
                 axes.axvline(one.place, color=LIGHT["warning"], lw=1.2)
-        scale(axes.yaxis, "number", 0, top)
-        _along(axes, found)
+        scale(axes.yaxis, "number", 0, most / size)
+        _along(axes, found, f"Multiply-accumulates{unit}")
     unknown = "" if not found.unknown else " Layers that are not counted are thin lines."
     return Drawing(
         "macs",
@@ -196,10 +199,10 @@ def _work_drawing(found: Analysis) -> Drawing | None:
     )
 
 
-def _along(axes: Any, found: Analysis) -> None:
+def _along(axes: Any, found: Analysis, vertical: str) -> None:
     axes.set_xlim(-0.5, len(found.layers) - 0.5)
     axes.set_xticks([])
-    axes.set_xlabel(f"{plural(len(found.layers), 'layer')} in the order of the graph")
+    name_axes(axes, f"{plural(len(found.layers), 'layer')} in the order of the graph", vertical)
 
 
 def _roof_drawing(found: Analysis, machine: Machine) -> Drawing | None:
@@ -211,28 +214,20 @@ def _roof_drawing(found: Analysis, machine: Machine) -> Drawing | None:
     timed = [one for one in shown if one.time_ns]
     speeds = [_speed(one, one.time_ns) for one in timed]
     with style():
-        figure, axes = canvas(300, left=_LEFT, right=14, top=22)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        roof = [(x, machine.bandwidth_bytes_per_s * x) for x in (least, machine.ridge)]
-        roof.append((most, machine.peak_flops_per_s))
+        figure, axes = canvas(300, left=_LEFT, right=14)
+        bandwidth, peak = machine.bandwidth_bytes_per_s / _GIGA, machine.peak_flops_per_s / _GIGA
+        roof = [(x, bandwidth * x) for x in (least, machine.ridge)] + [(most, peak)]
         axes.plot(*zip(*roof, strict=True), color=LIGHT["ink"], lw=1.4)
-        under = [
-            min(machine.bandwidth_bytes_per_s * (one.intensity or 0), machine.peak_flops_per_s)
-            for one in shown
-        ]
-        axes.plot(
-            [one.intensity for one in shown], under, "o", color=LIGHT["series-1"], markersize=4
-        )
-        if timed:
-            axes.plot(
-                [one.intensity for one in timed], speeds, "D", color=LIGHT["series-2"], markersize=4
-            )
-        low = min([*under, *speeds]) / 3
-        axes.set_xlim(least, most)
-        axes.set_ylim(low, machine.peak_flops_per_s * 3)
-        axes.set_xlabel("Operations per byte that is moved")
-        axes.set_ylabel("Operations per second", fontsize=FONT_SIZE)
+        under = [min(bandwidth * (one.intensity or 0.0), peak) for one in shown]
+        for layers, heights, marker, colour in (
+            (shown, under, "o", "series-1"),
+            (timed, speeds, "D", "series-2"),
+        ):
+            places = [one.intensity for one in layers]
+            axes.plot(places, heights, marker, color=LIGHT[colour], markersize=4)
+        scale(axes.xaxis, "number", least, most)
+        scale(axes.yaxis, "number", min([*under, *speeds]) / 2, peak * 2)
+        name_axes(axes, "Operations per byte that is moved", "Operations per ns")
     profiled = " Diamonds are what the profile says." if timed else ""
     return Drawing(
         "roofline",
@@ -246,4 +241,4 @@ def _roof_drawing(found: Analysis, machine: Machine) -> Drawing | None:
 
 
 def _speed(layer: Layer, time_ns: int | None) -> float:
-    return 2e9 * (layer.macs or 0) / (time_ns or 1)
+    return 2 * (layer.macs or 0) / (time_ns or 1)

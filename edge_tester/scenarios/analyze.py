@@ -204,7 +204,7 @@ def _count(value: int | None) -> str:
         return "unknown"
     for size, name in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
         if value >= size:
-            return f"{value / size:#.3g}{name}"
+            return f"{value / size:.3g}{name}"
     return str(value or "-")
 
 
@@ -220,7 +220,7 @@ def _size(value: int | None) -> str:
 def _time(value_ns: float) -> str:
     for size, name in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
         if value_ns >= size:
-            return f"{value_ns / size:#.3g} {name}"
+            return f"{value_ns / size:.3g} {name}"
     return f"{value_ns:.3g} ns"
 
 

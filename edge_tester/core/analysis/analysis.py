@@ -66,6 +66,13 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     time_share: float | None = None
     note: str = ""
 
+    @property
+    def label(self) -> str:
+        """What to call it: the module that it is the operator of, or its own name."""
+        return (
+            f"{self.layer} ({self.kind})" if self.layer and self.layer != self.name else self.name
+        )
+
 
 class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     """One model.
@@ -173,7 +180,7 @@ def analyze(
         macs=sum(one.macs or 0 for one in layers),
         unknown=unknown,
         peak_activation_bytes=lives.peak_bytes,
-        peak_layer=layers[lives.peak_place].name if layers else "",
+        peak_layer=layers[lives.peak_place].label if layers else "",
         arena_bytes=arena_bytes(arena_plan(lives.buffers)),
         activation_sum_bytes=lives.sum_bytes,
         file_bytes=graph.file_bytes,

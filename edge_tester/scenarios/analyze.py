@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edge_tester.core import registry
-from edge_tester.core.analysis import Analysis, analyze, layer_rows, summary_row
+from edge_tester.core.analysis import Analysis, Layer, analyze, layer_rows, summary_row
 from edge_tester.core.analysis.roofline import Machine, measured_machines
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import RecordError
@@ -42,7 +43,10 @@ class Analyzing(Configurable):
     """What is analyzed, and what is measured beside it."""
 
     batch_size: int | None = option(
-        None, minimum=1, help="Samples in an inference; that of the file, or 1 where it is open"
+        None,
+        minimum=1,
+        gives_way=True,
+        help="Samples in an inference; that of the file, or 1 where it is open",
     )
     input_shapes: tuple[str, ...] = option(
         (),
@@ -166,11 +170,7 @@ def _shown(found: Analysis, machines: Sequence[Machine], page: Path) -> None:
     titles = ["Params", "MACs", "Writes", "Live", "Ops/B", "Estimate"]
     for title in [*titles, *(["Share"] if timed else [])]:
         table.add_column(title, justify="right", no_wrap=True)
-    working = [one for one in found.layers if one.macs != 0 or one.moved_bytes != 0]
-    shown = working
-    if len(working) > _MOST_LAYERS:
-        kept = sorted(working, key=lambda one: -(one.macs or float("inf")))[:_MOST_LAYERS]
-        shown = [one for one in working if one in kept]
+    shown = _most_work([one for one in found.layers if one.macs != 0 or one.moved_bytes != 0])
     for one in shown:
         label = f"{one.kind} {one.layer or one.name}"
         cells = [
@@ -196,6 +196,15 @@ def _shown(found: Analysis, machines: Sequence[Machine], page: Path) -> None:
     for sentence in [*roof_words(machines), *found.notes]:
         console.print(text(f"* {sentence}"), highlight=False)
     console.print(f"Page: {page}", highlight=False, soft_wrap=True)
+
+
+def _most_work(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers that a terminal has room for: those of unknown or most work."""
+    if len(layers) <= _MOST_LAYERS:
+        return list(layers)
+    most = sorted(layers, key=lambda one: -math.inf if one.macs is None else -one.macs)
+    kept = {one.place for one in most[:_MOST_LAYERS]}
+    return [one for one in layers if one.place in kept]
 
 
 def _count(value: int | None) -> str:

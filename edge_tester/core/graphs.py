@@ -163,6 +163,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
         Of the model's file, weights beside it included.
     notes : tuple of str
         What is missing in it, or was assumed, in sentences.
+    incomplete : bool
+        Whether operators run graphs within, whose weights, work and memory are not in it.
     """
 
     name: str
@@ -174,6 +176,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...]
     file_bytes: int
     notes: tuple[str, ...] = ()
+    incomplete: bool = False
 
 
 class Graphs:

@@ -83,15 +83,16 @@ def analysis_page(found: Analysis, machines: Sequence[Machine]) -> Page:
 
 def total_rows(found: Analysis) -> list[tuple[str, str]]:
     """Return the totals of a model with their titles."""
+    least = "at least " if found.incomplete else ""
     rows = [
-        ("Parameters", f"{found.parameters:,}"),
+        ("Parameters", f"{least}{found.parameters:,}"),
         ("Multiply-accumulates", found.macs_text),
-        ("Constants", _bytes(found.weight_bytes)),
+        ("Constants", least + _bytes(found.weight_bytes)),
         ("File", _bytes(found.file_bytes)),
-        ("Peak of activations", _bytes(found.peak_activation_bytes)),
+        ("Peak of activations", least + _bytes(found.peak_activation_bytes)),
         ("  while this runs", shortened(found.peak_layer, _TABLE_NAME)),
-        ("Arena with offsets", _bytes(found.arena_bytes)),
-        ("Sum of all activations", _bytes(found.activation_sum_bytes)),
+        ("Arena with offsets", least + _bytes(found.arena_bytes)),
+        ("Sum of all activations", least + _bytes(found.activation_sum_bytes)),
     ]
     if found.estimated_ns is not None:
         bound = "at least " if found.unknown else ""

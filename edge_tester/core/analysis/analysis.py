@@ -109,6 +109,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         Most memory of the whole process in that run.
     notes : tuple of str
         What must be known to read the figures, in sentences.
+    incomplete : bool
+        Whether all totals are at least that: graphs within, or sizes, are not known.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     measured_ns: float | None = None
     measured_memory_bytes: int | None = None
     notes: tuple[str, ...] = ()
+    incomplete: bool = False
 
     @property
     def macs_text(self) -> str:
@@ -189,6 +192,7 @@ def analyze(
         measured_ns=measured_ns,
         measured_memory_bytes=measured_memory_bytes,
         notes=(*graph.notes, *_notes(layers, lives.unknown), *times.notes),
+        incomplete=graph.incomplete or bool(lives.unknown),
     )
 
 

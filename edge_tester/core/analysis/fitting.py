@@ -104,6 +104,8 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     advice : tuple of str
         What would make it fit, with numbers.
     notes : tuple of str
+    incomplete : bool
+        Whether more is needed than is known: graphs within, or sizes, are not known.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     lacking: tuple[str, ...]
     advice: tuple[str, ...]
     notes: tuple[str, ...]
+    incomplete: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -122,7 +125,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
         found = (self.flash.verdict, self.sram.verdict)
         if self.lacking or "does not fit" in found:
             return "does not fit"
-        return "undecided" if "undecided" in found else "fits"
+        return "undecided" if self.incomplete or "undecided" in found else "fits"
 
 
 def fit(
@@ -198,6 +201,7 @@ def fit(
         lacking=tuple(lacking(graph)) if graph.format == "tflite" else (),
         advice=tuple(_advice(graph, flash, sram, plain, arenas)),
         notes=tuple(notes),
+        incomplete=graph.incomplete or bool(plain.unknown),
     )
 
 

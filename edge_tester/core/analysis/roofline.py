@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 
+from edge_tester.core.errors import IsolationError
 from edge_tester.core.system.machine import usable_processors
 
 # Large enough that the product is bound by arithmetic: about 2 ms to 50 ms.
@@ -77,6 +78,11 @@ def measured_machines() -> list[Machine]:
     -------
     list of Machine
         Of one thread, and of all processors if there are several.
+
+    Raises
+    ------
+    IsolationError
+        The process failed, as where the memory is too small.
     """
     count = usable_processors() or 1
     return [_in_own_process(threads) for threads in sorted({1, count})]
@@ -89,8 +95,13 @@ def _in_own_process(threads: int) -> Machine:
         env={**os.environ, **limits},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise IsolationError(
+            f"This machine's roof could not be measured: {reason}. --no-roofline leaves it out."
+        )
     return msgspec.json.decode(done.stdout, type=Machine)
 
 

@@ -46,6 +46,7 @@ def summary_row(analysis: Analysis) -> dict[str, Any]:
         "file_bytes": analysis.file_bytes,
         "macs": analysis.macs,
         "layers_of_unknown_macs": len(analysis.unknown),
+        "incomplete": analysis.incomplete,
         "peak_activation_bytes": analysis.peak_activation_bytes,
         "peak_layer": analysis.peak_layer,
         "arena_bytes": analysis.arena_bytes,

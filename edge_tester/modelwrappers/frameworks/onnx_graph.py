@@ -243,6 +243,7 @@ class _Reader:
             outputs=tuple(outputs),
             file_bytes=self._bytes,
             notes=tuple(self._notes),
+            incomplete=any(one.HasField("g") for n in graph.node for one in n.attribute),
         )
 
     def _dtype(self, kind: int) -> str:
@@ -300,7 +301,7 @@ class _Reader:
         if inner:
             self._notes.append(
                 f"{node.op_type} {name} has graphs of its own, which are run as often as its "
-                "inputs say: their work is not counted."
+                "inputs say: none of their weights, work and memory is counted."
             )
         scopes = next((one.value for one in node.metadata_props if one.key == SCOPES), "")
         names = [one.strip("'\" ") for one in scopes.strip("[]").split(",")][:-1]

@@ -219,6 +219,7 @@ class _Reader:
             outputs=tuple(self._names[i] for i in self._graph.outputs if self._names[i] in used),
             file_bytes=self._bytes,
             notes=tuple(self._notes),
+            incomplete=any(one.kind in _WITH_GRAPHS for one in operators),
         )
 
     def _tensor(self, index: int, one: Any, role: Role) -> GraphTensor:
@@ -261,8 +262,8 @@ class _Reader:
         name = self._names[made[0]] if made else f"{kind}#{place}"
         if kind in _WITH_GRAPHS:
             self._notes.append(
-                f"{kind} {name} runs other graphs of the file, as often as its inputs say: neither "
-                "their work nor their memory is counted."
+                f"{kind} {name} runs other graphs of the file, as often as its inputs say: none "
+                "of their weights, work and memory is counted."
             )
         return Operator(
             name=name,

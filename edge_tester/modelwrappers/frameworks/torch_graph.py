@@ -77,6 +77,12 @@ _FREE = frozenset(
 )
 
 
+_INNER = (
+    "Conditions or loops run graphs within, as often as their inputs say: none of their weights, "
+    "work and memory is counted."
+)
+
+
 class Reader:
     """Reads one program.
 
@@ -118,6 +124,8 @@ class Reader:
         self._check_batch(inputs)
         operators = [one for node in self._program.graph.nodes if (one := self._operator(node))]
         (output,) = self._program.graph.output_node().args
+        # What conditions and loops run are modules of the program.
+        inner = any(node.op == "get_attr" for node in self._program.graph.nodes)
         outputs = [name for node in _nodes(output) for name in self._given.get(node, ()) if name]
         return Graph(
             name=self._path.stem,
@@ -128,6 +136,8 @@ class Reader:
             inputs=tuple(inputs),
             outputs=tuple(outputs),
             file_bytes=self._file_bytes,
+            notes=(_INNER,) if inner else (),
+            incomplete=inner,
         )
 
     def _has_batch(self, inputs: list[str]) -> bool:

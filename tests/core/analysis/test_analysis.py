@@ -2,19 +2,20 @@
 
 import importlib.resources
 
+import msgspec
 import pytest
 
 from edge_tester.core.analysis import analyze, layer_rows, summary_row
 from edge_tester.core.analysis.matching import matched
 from edge_tester.core.analysis.roofline import Machine, measured_machines
 from edge_tester.core.errors import ModelError, OptionError
-from edge_tester.core.graphs import Product, Unknown
+from edge_tester.core.graphs import GraphTensor, Product, Unknown
 from edge_tester.core.profiles import unavailable
 from edge_tester.core.results.profile import OperatorTime, Profile
 from edge_tester.modelwrappers.generic.onnx_file import ONNXFile
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from edge_tester.modelwrappers.generic.torch_exported_file import TorchExportedFile
-from tests.core.analysis.graphs import graph_of, operator
+from tests.core.analysis.graphs import graph_of, operator, tensor
 
 RESOURCES = importlib.resources.files("edge_tester.resources")
 MACHINE = Machine(threads=1, peak_flops_per_s=1e9, bandwidth_bytes_per_s=1e9)
@@ -133,6 +134,7 @@ def test_loops_and_conditions_are_named_and_not_counted(tmp_path):
     found = analyze(ONNXFile(model_path=tmp_path / "m.onnx").graph())
     assert (("choice",), 0) == (found.unknown, found.macs)
     assert "If choice has graphs of its own" in found.notes[0]
+    assert found.incomplete and summary_row(found)["incomplete"]
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,23 @@ def test_what_is_no_model_is_refused(wrapper, name, tmp_path):
     path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(40))
     with pytest.raises(ModelError):
         wrapper(model_path=path).graph()
+
+
+def test_weights_that_are_computed_from_others_count_as_those():
+    """As int8 weights do that are dequantized before they are read, by two layers here."""
+    operators = [
+        operator("first", "in real", "a", work=Product(contracted=10)),
+        operator("second", "a real", "out", work=Product(contracted=10)),
+    ]
+    by_hand = graph_of({"in": 10, "a": 10, "out": 10}, operators, "out")
+    tensors = {
+        **by_hand.tensors,
+        "weights": tensor("weights", 100, role="parameter"),
+        "real": GraphTensor(
+            name="real", shape=(100,), dtype="float32", role="constant", source="weights"
+        ),
+    }
+    found = analyze(msgspec.structs.replace(by_hand, tensors=tensors))
+    assert [(100, 100), (100, 100)] == [(n.parameters, n.weight_bytes) for n in found.layers]
+    assert (100, 100) == (found.parameters, found.weight_bytes)
+    assert [120, 120] == [one.moved_bytes for one in found.layers]

@@ -3,6 +3,7 @@
 import importlib.resources
 import shutil
 
+import msgspec
 import pytest
 
 from edge_tester.core.analysis import analyze, fit
@@ -118,6 +119,15 @@ def test_an_operator_that_the_runtime_lacks_fits_nowhere():
     assert ((), "fits") == (fitted(known).lacking, fitted(known).verdict)
 
 
+def test_what_is_not_read_is_never_said_to_fit():
+    operators = [operator("one", "in", "out", kind="WHILE")]
+    graph = msgspec.structs.replace(
+        graph_of({"in": 8, "out": 8}, operators, "out"), incomplete=True
+    )
+    found = fitted(graph)
+    assert ("fits", "fits", "undecided") == (found.flash.verdict, found.sram.verdict, found.verdict)
+
+
 @pytest.fixture
 def wide():
     """A float32 chain: 4,000 bytes in, 40,000 twice, 40 out, and weights of 8,000 bytes."""
@@ -136,8 +146,6 @@ def wide():
     tensors["weights"] = GraphTensor(
         name="weights", shape=(20, 100), dtype="float32", role="parameter"
     )
-    import msgspec
-
     return msgspec.structs.replace(graph, tensors=tensors, file_bytes=9_000)
 
 

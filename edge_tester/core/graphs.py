@@ -188,6 +188,8 @@ class Graphs:
       from constants alone is a constant, with the ``source`` that its data come from.
     * An operator whose computation is not known for certain is :class:`Unknown`, never free.
     * Shapes are whole numbers, for one batch size; a size that is open and not given is refused.
+
+    Conformance suite: :class:`edge_tester.testing.GraphsConformance`.
     """
 
     sizes_option: ClassVar[str] = "--input-shapes"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import msgspec
 
@@ -191,9 +191,6 @@ class Graphs:
 
     Conformance suite: :class:`edge_tester.testing.GraphsConformance`.
     """
-
-    sizes_option: ClassVar[str] = "--input-shapes"
-    """What sets the sizes of inputs that the model leaves open, for messages."""
 
     def graph(self, batch_size: int | None = None, shapes: Sequence[Shape] = ()) -> Graph:
         """Return the graph of the model's file.

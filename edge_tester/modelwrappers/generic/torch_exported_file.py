@@ -33,8 +33,8 @@ class TorchExportedFile(Graphs, GenericModel, FileModel):
         """Return the graph of the program, as it was exported."""
         if shapes:
             raise OptionError(
-                f"{self.model_path} has the sizes that it was exported for: {self.sizes_option} "
-                "does not apply."
+                f"{self.model_path} has the sizes that it was exported for: --input-shapes does "
+                "not apply."
             )
         self.artifact()
         torch = backend("torch", self)

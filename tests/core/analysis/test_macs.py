@@ -206,3 +206,11 @@ def test_recurrent_layers_by_hand(tmp_path):
     lstm = 4 * 8 * (5 + 3) + 8 * 3
     found = analyze(model.graph(2))
     assert ((), steps * (gru + lstm)) == (found.unknown, found.macs)
+
+
+def test_layers_of_pytorch_are_named_after_their_modules(tmp_path):
+    found = analyze(torch_model("two_ends", tmp_path).graph())
+    by_module = {one.layer: one for one in found.layers if one.macs}
+    assert {"image.0.0", "scores", "values"} == set(by_module)
+    assert 49 * 10 == by_module["scores"].macs
+    assert 49 * 10 + 10 == by_module["scores"].parameters

@@ -20,6 +20,8 @@ COMMANDS = {
     "doctor": ("doctor", "say what this machine has for running models"),
     "pipeline": ("edge_pipeline", "go from a model to a decision what to deploy"),
     "validate": ("conversion_validation", "say whether conversions of a model still are the model"),
+    "analyze": ("analyze", "say what the layers of a model take: work, memory, time"),
+    "fit": ("fit", "say whether a model fits a microcontroller"),
     "throughput": ("throughput", "find the highest rate of arrivals that keeps a latency"),
     "calibrate": ("calibrate", "compare a model with itself: what a machine's noise hides"),
     "samples": ("samples", "write samples to calibrate quantizations with"),

@@ -21,8 +21,11 @@ LAYERS = (
     "results.answers",
     "results.verdicts",
     "results.gate results.calibration results.capacity",
-    "classification system.machine",
-    "system.doctor",
+    "classification system.machine graphs",
+    "system.doctor analysis.macs analysis.liveness analysis.roofline analysis.matching "
+    "analysis.sizes analysis.microcheck analysis.quantizing",
+    "analysis.analysis analysis.micro analysis.boards",
+    "analysis.rows analysis.fitting",
     "dataset meter onnxconversion pattern runtime runtimeprotocol",
     "wire.conversation profiles inspects making.runtimes",
     "wire.greeting",

@@ -15,12 +15,19 @@ ROOT = Path(__file__).parents[1]
 # Run as a script, the folder of the tests is not the project's.
 sys.path.insert(0, str(ROOT))
 
-from tests.mutated import MUTATIONS, Mutation  # noqa: E402
+from tests import mutated, mutated_analysis  # noqa: E402
+from tests.mutated import Mutation  # noqa: E402
+
+MUTATIONS = (*mutated.MUTATIONS, *mutated_analysis.MUTATIONS)
 
 TESTS = (
     "tests/core/statistics/test_agreement.py",
     "tests/core/checking/test_validation.py",
     "tests/core/pipeline",
+    "tests/core/analysis/test_liveness.py",
+    "tests/core/analysis/test_analysis.py",
+    "tests/core/analysis/test_fitting.py",
+    "tests/core/analysis/test_macs.py",
     "tests/core/agent/test_figures.py",
     "tests/core/run",
     "tests/core/wire",

@@ -38,6 +38,7 @@ EXTRAS = {
     "tensorflow": "tensorflow",
     "tf2onnx": "tensorflow",
     "tflite": "tvm",
+    "tflite_micro": "micro",
     "torch": "torch",
     "torchao": "torch",
     "torchvision": "onnx2torch",

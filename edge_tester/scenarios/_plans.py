@@ -47,3 +47,52 @@ def with_random_inputs(chosen: list[Chosen]) -> list[Chosen]:
         data = Chosen("datasets", registry.load("datasets", "random_inputs"), {})
         return [*chosen, data]
     return chosen
+
+
+def completed(chosen: list[Chosen]) -> list[Chosen]:
+    """Add what was left out: no compiler, the network, a fitting runtime, random inputs."""
+    by_role = {one.role: one for one in chosen}
+    if "modelwrappers" not in by_role:
+        return chosen
+    for role, name in (("runtimeprotocols", "network"), ("datasets", "random_inputs")):
+        if role not in by_role:
+            by_role[role] = Chosen(role, registry.load(role, name), {})
+    if "compilers" not in by_role:
+        compiler = _default_compiler(by_role["modelwrappers"], by_role.get("runtimes"))
+        if compiler is not None:
+            by_role["compilers"] = compiler
+    if "runtimes" not in by_role:
+        compiler = by_role.get("compilers")
+        if compiler is not None:
+            format = getattr(compiler.cls, "output_format", "")
+        else:
+            format = _format_of(by_role["modelwrappers"])
+        if format:
+            by_role["runtimes"] = Chosen("runtimes", runtime_for(format), {})
+    return [by_role[role] for role in registry.ROLES if role in by_role]
+
+
+def _default_compiler(model: Chosen, runtime: Chosen | None) -> Chosen | None:
+    """Return what brings a model to the runtime that is named; None if nothing needs to.
+
+    PyTorch's networks, which no runtime runs as they are, go to PyTorch where none is named.
+    """
+    format = getattr(model.cls, "file_format", "") or _format_of(model)
+    wanted = getattr(runtime.cls, "input_formats", ()) if runtime else ()
+    if not format or format in wanted or (runtime is None and format != "torch"):
+        return None
+    wanted = wanted or ("torch-exported",)
+    for name in registry.names("compilers"):
+        cls = registry.loadable("compilers", name)
+        takes, makes = getattr(cls, "input_formats", ()), getattr(cls, "output_format", "")
+        if cls is not None and format in takes and makes in wanted:
+            return Chosen("compilers", cls, {})
+    return None
+
+
+def _format_of(model: Chosen) -> str:
+    if not model.preset:
+        # Wrappers of files of one format say which; those of a framework need a compiler.
+        return getattr(model.cls, "file_format", "")
+    wrapper = model.cls.from_options(model.preset)
+    return wrapper.format if isinstance(wrapper, ModelWrapper) else ""

@@ -6,11 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_tester.core import registry
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError, UnreachableError
-from edge_tester.core.making.runtimes import runtime_for
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.pattern import LoadPattern
@@ -18,8 +16,8 @@ from edge_tester.core.run.benchmark import measure
 from edge_tester.core.run.plan import Measurement
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import Command, Parsed
+from edge_tester.scenarios._plans import completed
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
 from edge_tester.scenarios._show import default_report, show
@@ -93,55 +91,6 @@ def conduct(parsed: Parsed) -> None:
     show(record, directory / f"{name}.json")
 
 
-def _complete(chosen: list[Chosen]) -> list[Chosen]:
-    """Add what was left out: no compiler, the network, a fitting runtime, random inputs."""
-    by_role = {one.role: one for one in chosen}
-    if "modelwrappers" not in by_role:
-        return chosen
-    for role, name in (("runtimeprotocols", "network"), ("datasets", "random_inputs")):
-        if role not in by_role:
-            by_role[role] = Chosen(role, registry.load(role, name), {})
-    if "compilers" not in by_role:
-        compiler = _default_compiler(by_role["modelwrappers"], by_role.get("runtimes"))
-        if compiler is not None:
-            by_role["compilers"] = compiler
-    if "runtimes" not in by_role:
-        compiler = by_role.get("compilers")
-        if compiler is not None:
-            format = getattr(compiler.cls, "output_format", "")
-        else:
-            format = _format_of(by_role["modelwrappers"])
-        if format:
-            by_role["runtimes"] = Chosen("runtimes", runtime_for(format), {})
-    return [by_role[role] for role in registry.ROLES if role in by_role]
-
-
-def _default_compiler(model: Chosen, runtime: Chosen | None) -> Chosen | None:
-    """Return what brings a model to the runtime that is named; None if nothing needs to.
-
-    PyTorch's networks, which no runtime runs as they are, go to PyTorch where none is named.
-    """
-    format = getattr(model.cls, "file_format", "") or _format_of(model)
-    wanted = getattr(runtime.cls, "input_formats", ()) if runtime else ()
-    if not format or format in wanted or (runtime is None and format != "torch"):
-        return None
-    wanted = wanted or ("torch-exported",)
-    for name in registry.names("compilers"):
-        cls = registry.loadable("compilers", name)
-        takes, makes = getattr(cls, "input_formats", ()), getattr(cls, "output_format", "")
-        if cls is not None and format in takes and makes in wanted:
-            return Chosen("compilers", cls, {})
-    return None
-
-
-def _format_of(model: Chosen) -> str:
-    if not model.preset:
-        # Wrappers of files of one format say which; those of a framework need a compiler.
-        return getattr(model.cls, "file_format", "")
-    wrapper = model.cls.from_options(model.preset)
-    return wrapper.format if isinstance(wrapper, ModelWrapper) else ""
-
-
 COMMAND = Command(
     "client",
     "Compile a model, run it on a target and write a run record. MODEL and DATASET may be "
@@ -153,7 +102,7 @@ COMMAND = Command(
     extras=(Measurement, Target),
     trailing=("report_directory", "report_name"),
     default_trailing=default_report,
-    complete=_complete,
+    complete=completed,
 )
 
 

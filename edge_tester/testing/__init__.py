@@ -4,7 +4,7 @@ import pytest
 
 # Before the imports below, so that a failed check shows its values.
 _NAMES = (
-    "agent plugin compiler dataset inspects model pattern profiles runtime runtimeprotocol",
+    "agent plugin compiler dataset graphs inspects model pattern profiles runtime runtimeprotocol",
     "selective",
 )
 for _name in " ".join(_NAMES).split():
@@ -13,6 +13,7 @@ for _name in " ".join(_NAMES).split():
 from edge_tester.testing.agent import AgentConformance as AgentConformance  # noqa: E402
 from edge_tester.testing.compiler import CompilerConformance as CompilerConformance  # noqa: E402
 from edge_tester.testing.dataset import DatasetConformance as DatasetConformance  # noqa: E402
+from edge_tester.testing.graphs import GraphsConformance as GraphsConformance  # noqa: E402
 from edge_tester.testing.inspects import CutsConformance as CutsConformance  # noqa: E402
 from edge_tester.testing.inspects import InspectsConformance as InspectsConformance  # noqa: E402
 from edge_tester.testing.model import (  # noqa: E402

@@ -14,7 +14,7 @@ COMMANDS = {
     name: importlib.import_module(f"edge_tester.scenarios.{name}").COMMAND
     for name in (
         *("calibrate", "compare", "inference_client", "inference_performance", "inference_server"),
-        *("instructions", "model_training", "samples", "throughput"),
+        *("analyze", "fit", "instructions", "model_training", "samples", "throughput"),
     )
 }
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from edge_tester.core.backends import backend
 from edge_tester.core.dataset import Dataset, Samples
-from edge_tester.core.errors import InputError, ModelError
+from edge_tester.core.errors import InputError, ModelError, OptionError
+from edge_tester.core.graphs import Graph, Graphs, Shape
 from edge_tester.core.inspects import Inspects, Tensor
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
@@ -22,6 +23,7 @@ from edge_tester.core.system.files import atomic_path
 from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.modelwrappers.frameworks import torch_layers
+from edge_tester.modelwrappers.frameworks.torch_graph import exported_graph
 from edge_tester.modelwrappers.frameworks.torch_networks import (
     changed_by_a_run,
     flattened,
@@ -38,7 +40,7 @@ from edge_tester.modelwrappers.frameworks.training import (
 )
 
 
-class TorchModel(Inspects, ModelWrapper):
+class TorchModel(Graphs, Inspects, ModelWrapper):
     """A subclass must build its network and say the shapes that it takes.
 
     The network takes one tensor per input, and gives tensors, alone or in lists,
@@ -208,6 +210,17 @@ class TorchModel(Inspects, ModelWrapper):
         shapes = self._dynamic_shapes()
         with quiet():
             return torch.export.export(network, self._examples(), dynamic_shapes=shapes)
+
+    def graph(self, batch_size: int | None = None, shapes: Sequence[Shape] = ()) -> Graph:
+        """Return the graph of the exported network."""
+        self.load()
+        own = tuple(spec.shape[1:] for spec in self.input_specs)
+        if shapes and tuple(shapes) != own:
+            raise OptionError(
+                f"{type(self).__name__} takes samples of {own}, got {tuple(shapes)}; a network's "
+                "own option says which."
+            )
+        return exported_graph(self, self.export, batch_size)
 
     def train(self, dataset: Dataset, plan: TrainingPlan) -> dict[str, float]:
         """Train a new network with Adam and save it to ``model_path``."""

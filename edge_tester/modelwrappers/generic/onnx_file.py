@@ -10,6 +10,7 @@ import msgspec
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.backends import backend
+from edge_tester.core.graphs import Graph, Graphs, Shape
 from edge_tester.core.options import state
 from edge_tester.core.system.files import atomic_path
 from edge_tester.core.system.onnxmetadata import (
@@ -20,6 +21,7 @@ from edge_tester.core.system.onnxmetadata import (
 )
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.modelwrappers.frameworks.file import FileModel
+from edge_tester.modelwrappers.frameworks.onnx_graph import onnx_graph
 from edge_tester.modelwrappers.frameworks.scaling import ScalingModel
 
 # Operations of files that compute in integers.
@@ -34,7 +36,7 @@ _QUANTIZED = {
 }
 
 
-class ONNXFile(ScalingModel, FileModel):
+class ONNXFile(Graphs, ScalingModel, FileModel):
     """Any ONNX file, run as it is."""
 
     packages = ("onnxruntime",)
@@ -98,6 +100,10 @@ class ONNXFile(ScalingModel, FileModel):
         model = backend("onnx", self).load(str(self.model_path), load_external_data=False)
         kinds = {node.op_type for node in model.graph.node}
         return "integers" if kinds & _QUANTIZED else "float32"
+
+    def graph(self, batch_size: int | None = None, shapes: Sequence[Shape] = ()) -> Graph:
+        """Return the graph of the file, its functions put in place."""
+        return onnx_graph(self, batch_size, shapes)
 
     def save_to_onnx(self, path: Path) -> None:
         """Copy the model; weights that lie in files beside it are taken in."""

@@ -24,7 +24,7 @@ LAYERS = (
     "classification system.machine",
     "system.doctor",
     "dataset meter onnxconversion pattern runtime runtimeprotocol",
-    "wire.conversation profiles inspects making.runtimes",
+    "wire.conversation profiles inspects compresses making.runtimes",
     "wire.greeting",
     "wire.client",
     "model wire.profiling",

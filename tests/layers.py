@@ -23,7 +23,7 @@ LAYERS = (
     "results.gate results.calibration results.capacity",
     "classification system.machine",
     "system.doctor",
-    "dataset meter onnxconversion pattern runtime runtimeprotocol",
+    "dataset meter onnxconversion pattern runtime runtimeprotocol system.torchprograms",
     "wire.conversation profiles inspects compresses making.runtimes",
     "wire.greeting",
     "wire.client",

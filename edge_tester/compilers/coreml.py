@@ -39,7 +39,7 @@ class CoreMLCompiler(ModelCompiler):
     k-means; activations stay floats, so that nothing is calibrated.
     """
 
-    input_formats = ("torch", "keras", "savedmodel")
+    input_formats = ("torch", "torch-exported", "keras", "savedmodel")
     output_format = "coreml"
     variants = {
         "": {},
@@ -104,7 +104,9 @@ class CoreMLCompiler(ModelCompiler):
             }
             if self.precision == "float16":
                 settings["pass_pipeline"] = pipeline(tools, self)
-            convert = self._from_torch if model.format == "torch" else self._from_tensorflow
+            convert = (
+                self._from_torch if model.format.startswith("torch") else self._from_tensorflow
+            )
             converted = convert(tools, model, settings)
             if self.quantizes:
                 converted = self._compressed(converted)

@@ -29,7 +29,7 @@ def imported(
     """
     model.load()
     inputs, outputs = model.specs()
-    if model.format == "torch":
+    if model.format in ("torch", "torch-exported"):
         translate: Any = backend("tvm.relax.frontend.torch", needed_by).from_exported_program
         module = translate(_with_indices_from_the_front(model.export()))
     elif model.format == "tflite":

@@ -39,6 +39,7 @@ EXTRAS = {
     "tf2onnx": "tensorflow",
     "tflite": "tvm",
     "torch": "torch",
+    "torch_pruning": "torch",
     "torchao": "torch",
     "torchvision": "onnx2torch",
     "tvm": "tvm",

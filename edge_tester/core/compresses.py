@@ -91,6 +91,9 @@ class Compression(Configurable):
         0, minimum=0, gives_way=True, help="Seed of what is drawn: random importance, dropout"
     )
     loader_seed: int = option(0, minimum=0, help="Seed of the order of samples")
+    training_threads: int = option(
+        1, minimum=1, help="Threads of the training; another number makes slightly other weights"
+    )
 
     def __post_init__(self) -> None:
         """See that no option is given that does nothing with the others."""
@@ -279,9 +282,10 @@ class Compresses:
         Raises
         ------
         OptionError
-            The compression does nothing, or cannot be done to this model.
+            The compression cannot be done to this model, or the output is no .pt2 file.
         ModelError
-            The model was not loaded, keeps a state, or no channel of it can be removed.
+            The model was not loaded, keeps a state, cannot be pruned, or prepares its samples in a
+        way that no option of ``torch_exported_file`` says.
         DatasetError
             There is nothing to learn, or no sample to learn from.
         """

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_tester.compilers._shared import pt2e
 from edge_tester.compilers._shared.calibration import Calibration
+from edge_tester.compilers._shared.torch_batch import fixed_program
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -85,11 +86,8 @@ class ExecuTorchCompiler(ModelCompiler):
             exported = model.export()
             if self.quantizes:
                 pt2e.require_float(model, exported, self)
-            examples = tuple(
-                torch.zeros((self.batch_size, *example.shape[1:]), dtype=example.dtype)
-                for example in exported.example_inputs[0]
-            )
-            module = torch.export.export(exported.module(), examples).module()
+            fixed, examples = fixed_program(exported, self.batch_size, self)
+            module = fixed.module()
             _make_contiguous(torch, module)
             if self.quantizes:
                 module = pt2e.calibrated(module, examples, calibration, self)

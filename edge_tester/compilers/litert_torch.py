@@ -34,7 +34,7 @@ class LiteRTTorchCompiler(ModelCompiler):
     use and kept. Inputs and outputs keep PyTorch's order of dimensions.
     """
 
-    input_formats = ("torch", "torch-exported")
+    input_formats = ("torch",)
     output_format = "tflite"
     packages = ("torch",)
     distributions = ("torch", "ai-edge-litert")

@@ -19,7 +19,7 @@ _WEIGHTED = ("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default"
 
 
 def require_float(model: ModelWrapper, program: Any, owner: object) -> None:
-    """See that a program that is to be quantized is not quantized already.
+    """See that a program is not quantized, where that cannot be taken or would be done twice.
 
     Raises
     ------
@@ -28,8 +28,9 @@ def require_float(model: ModelWrapper, program: Any, owner: object) -> None:
     """
     if torchprograms.is_quantized(program):
         raise CompilationError(
-            f"{type(owner).__name__} was asked to quantize {model.model_path}, which is quantized "
-            "already: compile it without, or quantize the float model that it was made from."
+            f"{type(owner).__name__} takes float programs for this, but {model.model_path} is "
+            "quantized already. Take the float model that it was made from; or the compilers "
+            "onnx, executorch and torchscript, whose target or precision is then that of the file."
         )
 
 

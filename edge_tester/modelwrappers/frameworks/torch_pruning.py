@@ -17,6 +17,8 @@ _MOST = 0.95
 class Pruner:
     """Removes channels of a network step by step, together with all that reads or writes them.
 
+    Of each layer, or of all, at least the part that is asked for: numbers are rounded up.
+
     The library ``torch-pruning`` finds what belongs together. Channels that the network gives
     are none that may go, and those of its inputs neither.
 
@@ -80,7 +82,7 @@ class Pruner:
         ModelError
             None can be removed, or the network does not run without them.
         """
-        before = _size(self._network)
+        before = parameters(self._network)
         try:
             self._pruner.step()
             self._network.zero_grad(set_to_none=True)
@@ -92,26 +94,32 @@ class Pruner:
                 f"{type(self._owner).__name__} cannot be pruned: its outputs would have the shapes "
                 f"{shapes} instead of {self._shapes}."
             )
-        if _size(self._network) == before:
+        if parameters(self._network) == before:
             raise ModelError(
-                f"{type(self._owner).__name__} cannot be pruned so little: no layer would lose a "
-                "channel. Raise pruning, or take fewer steps."
+                f"{type(self._owner).__name__} cannot be pruned: no layer can lose a channel, because "
+                "its channels are outputs of the network, or it has a single one."
             )
 
     def _importance(self, compression: Compression) -> Any:
-        kinds = self._library.importance
         if compression.importance == "random":
-            return kinds.RandomImportance()
-        normalizer = "mean" if compression.scope == "global" else None
-        nn = self._torch.nn
-        settings = {
-            "group_reduction": "sum",
-            "normalizer": normalizer,
-            "target_types": [nn.modules.conv._ConvNd, nn.Linear],
-        }
-        if compression.importance == "taylor":
-            return kinds.GroupTaylorImportance(**settings)
-        return kinds.GroupMagnitudeImportance(p=2, **settings)
+            return self._library.importance.RandomImportance()
+
+        # The library's own leave out layers of one filter per channel.
+        def importance(group: Any) -> Any:
+            found = self._torch.zeros(len(group[0].idxs))
+            counted = set()
+            for item in group:
+                layer, places = item.dep.target.module, item.root_idxs
+                writes = self._pruner.DG.is_out_channel_pruning_fn(item.dep.handler)
+                key = id(layer), writes
+                if key in counted or not isinstance(layer, _kinds(self._torch)):
+                    continue
+                counted.add(key)
+                sums = _sums_of_channels(layer, compression.importance, writes)[item.idxs]
+                found.index_add_(0, self._torch.tensor(places), sums)
+            return found / found.mean() if compression.scope == "global" else found
+
+        return importance
 
     def _answered(self) -> list[tuple[int, ...]]:
         was_training = self._network.training
@@ -138,7 +146,7 @@ def protected(network: Any, examples: tuple[Any, ...], owner: object) -> list[An
     owners = {
         id(module.weight): module
         for module in network.modules()
-        if isinstance(module, torch.nn.modules.conv._ConvNd | torch.nn.Linear)
+        if isinstance(module, _kinds(torch))
     }
     frozen = [p for p in network.parameters() if not p.requires_grad]
     for parameter in frozen:
@@ -209,8 +217,20 @@ def _channels(module: Any) -> int:
     return int(module.weight.shape[0])
 
 
-def _size(network: Any) -> int:
-    return parameters(network)
+def _kinds(torch: Any) -> tuple[Any, ...]:
+    return (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+
+
+def _sums_of_channels(layer: Any, importance: str, writes: bool) -> Any:
+    """Return what all weights count together that write, or read, each channel."""
+    weight = layer.weight.detach()
+    each = weight.square() if importance == "magnitude" else (weight * layer.weight.grad).abs()
+    groups = getattr(layer, "groups", 1)
+    if writes != getattr(layer, "transposed", False):
+        return each.flatten(1).sum(1)
+    # A channel is read by the filters of its group alone.
+    first, second = each.shape[0] // groups, each.shape[1]
+    return each.reshape(groups, first, second, -1).sum((1, 3)).flatten()
 
 
 def _weights_of(node: Any) -> Iterator[int]:

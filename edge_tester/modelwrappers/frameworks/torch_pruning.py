@@ -96,8 +96,8 @@ class Pruner:
             )
         if parameters(self._network) == before:
             raise ModelError(
-                f"{type(self._owner).__name__} cannot be pruned: no layer can lose a channel, because "
-                "its channels are outputs of the network, or it has a single one."
+                f"{type(self._owner).__name__} cannot be pruned: no layer can lose a channel, "
+                "because its channels are outputs of the network, or it has a single one."
             )
 
     def _importance(self, compression: Compression) -> Any:

@@ -41,7 +41,10 @@ class TorchExportedFile(GenericModel, FileModel):
 
     def state_names(self) -> list[str]:
         """Return the buffers that the program writes."""
-        return sorted(set(self.export().graph_signature.buffers_to_mutate.values()))
+        with quiet():
+            # Only a program without operations that change tensors in place says which they are.
+            program = self.export().run_decompositions({})
+        return sorted(set(program.graph_signature.buffers_to_mutate.values()))
 
     def export(self) -> Any:
         """Return the program that the file holds."""

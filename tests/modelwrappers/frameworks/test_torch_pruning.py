@@ -271,9 +271,11 @@ def test_numbers_of_channels_are_rounded_up(tmp_path):
 
 def test_taylor_keeps_what_the_loss_depends_on(tmp_path):
     model = untrained(Plain, tmp_path)
-    model.network(INPUTS).square().sum().backward()
-    first, second = model.network[0], model.network[4]
-    norms = [(one.weight * one.weight.grad).abs() for one in (first, second)]
-    kept = largest(norms[0].sum((1, 2, 3)) + norms[1].sum((0, 2, 3)), KEPT)
-    network = pruned(model, importance="taylor")
-    assert torch.equal(first.weight[kept], network[0].weight)
+    network, compression = model.network, Compression(pruning=0.5, importance="taylor")
+    pruner = torch_pruning.Pruner(network, model.examples(), compression, model)
+    network(INPUTS).square().sum().backward()
+    before = network[0].weight.detach().clone()
+    counted = [(one.weight * one.weight.grad).abs() for one in (network[0], network[4])]
+    kept = largest(counted[0].sum((1, 2, 3)) + counted[1].sum((0, 2, 3)), KEPT)
+    pruner.step()
+    assert torch.equal(before[kept], network[0].weight)

@@ -67,7 +67,7 @@ class Compression(Configurable):
     )
     freeze_after_epoch: int | None = option(
         None,
-        minimum=0,
+        minimum=1,
         help="Epochs of these after which ranges and statistics of batch normalization stay as "
         "they are; two thirds of them by default",
     )

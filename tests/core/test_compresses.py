@@ -17,6 +17,7 @@ from edge_tester.core.errors import OptionError
         ({"qat_epochs": 2}, "qat_epochs is only for qat"),
         ({"freeze_after_epoch": 2}, "freeze_after_epoch is only for qat"),
         ({"qat": True, "qat_epochs": 2, "freeze_after_epoch": 3}, "at most qat_epochs, 2, got 3"),
+        ({"qat": True, "freeze_after_epoch": 0}, "freeze_after_epoch must be at least 1"),
         ({"qat": True, "sparsity": "2:4"}, "sparsity must be none with qat"),
         ({"distill": 0.5}, "distill is only for finetune_epochs or qat"),
         ({"temperature": 2.0}, "temperature is only for distill above 0"),
@@ -33,7 +34,7 @@ def test_what_would_do_nothing_is_refused(options, message):
         ({}, (0, 0)),
         ({"qat": True}, (6, 4)),
         ({"qat": True, "qat_epochs": 4}, (4, 3)),
-        ({"qat": True, "qat_epochs": 3, "freeze_after_epoch": 0}, (3, 0)),
+        ({"qat": True, "qat_epochs": 3, "freeze_after_epoch": 1}, (3, 1)),
     ],
 )
 def test_epochs_of_quantized_training(options, expected):

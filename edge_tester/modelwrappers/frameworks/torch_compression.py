@@ -43,7 +43,6 @@ def compressed(
     if output.suffix != ".pt2":
         raise OptionError(f"A compressed model is a .pt2 file, got {output}.")
     network = model.loaded(model.network)
-    model.require_no_state("a compression")
     split = require_training_split(model, dataset)
     if len(split.validation) == 0:
         raise DatasetError(
@@ -56,6 +55,7 @@ def compressed(
             f"{dataset.task}."
         )
     with torch_training.reproducible(model, compression.seed, compression.training_threads):
+        model.require_no_state("a compression")
         work = _Compression(model, dataset, split, compression)
         program = work.done()
         content = torchprograms.content_of(program, model)
@@ -181,7 +181,8 @@ class _Compression:
     def _quantized(self) -> Any:
         program = self._student.export()
         self.network.train()
-        quantized = QuantizedTraining(self._student.export(), self._student)
+        with quiet():
+            quantized = QuantizedTraining(self._student.export(), self._student)
         self.network.eval()
 
         def before_epoch(epoch: int) -> None:

@@ -42,7 +42,8 @@ def survives(mutation: Mutation, folder: Path) -> bool:
         )
     path.write_text(original.replace(mutation.old, mutation.new))
     try:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        command += mutation.tests or TESTS
         environment = {**os.environ, "PYTHONPATH": str(folder)}
         run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
         return run.returncode == 0

@@ -15,7 +15,11 @@ ROOT = Path(__file__).parents[1]
 # Run as a script, the folder of the tests is not the project's.
 sys.path.insert(0, str(ROOT))
 
-from tests.mutated import MUTATIONS, Mutation  # noqa: E402
+from tests import mutated  # noqa: E402
+from tests.mutated import Mutation  # noqa: E402
+from tests.mutated_compression import COMPRESSION  # noqa: E402
+
+MUTATIONS = (*mutated.MUTATIONS, *COMPRESSION)
 
 TESTS = (
     "tests/core/statistics/test_agreement.py",

@@ -26,12 +26,16 @@ PHASES = "edge_tester/core/pipeline/phases.py"
 
 
 class Mutation(NamedTuple):
-    """One change of a file: ``old``, which is there once, becomes ``new``."""
+    """One change of a file: ``old``, which is there once, becomes ``new``.
+
+    ``tests`` are those that tell, where it is not the tests of the core.
+    """
 
     path: str
     old: str
     new: str
     what: str
+    tests: tuple[str, ...] = ()
 
 
 MUTATIONS = (

@@ -17,8 +17,9 @@ sys.path.insert(0, str(ROOT))
 
 from tests import mutated, mutated_analysis  # noqa: E402
 from tests.mutated import Mutation  # noqa: E402
+from tests.mutated_compression import COMPRESSION  # noqa: E402
 
-MUTATIONS = (*mutated.MUTATIONS, *mutated_analysis.MUTATIONS)
+MUTATIONS = (*mutated.MUTATIONS, *mutated_analysis.MUTATIONS, *COMPRESSION)
 
 TESTS = (
     "tests/core/statistics/test_agreement.py",
@@ -49,7 +50,8 @@ def survives(mutation: Mutation, folder: Path) -> bool:
         )
     path.write_text(original.replace(mutation.old, mutation.new))
     try:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        command += mutation.tests or TESTS
         environment = {**os.environ, "PYTHONPATH": str(folder)}
         run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
         return run.returncode == 0

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from edge_tester.compilers._coreml.masks import pipeline
+from edge_tester.compilers._shared import pt2e
 from edge_tester.compilers._shared.calibration import Calibration
 from edge_tester.compilers._shared.keras_networks import prepared
+from edge_tester.compilers._shared.torch_batch import fixed_program
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -39,7 +41,7 @@ class CoreMLCompiler(ModelCompiler):
     k-means; activations stay floats, so that nothing is calibrated.
     """
 
-    input_formats = ("torch", "keras", "savedmodel")
+    input_formats = ("torch", "torch-exported", "keras", "savedmodel")
     output_format = "coreml"
     variants = {
         "": {},
@@ -104,7 +106,9 @@ class CoreMLCompiler(ModelCompiler):
             }
             if self.precision == "float16":
                 settings["pass_pipeline"] = pipeline(tools, self)
-            convert = self._from_torch if model.format == "torch" else self._from_tensorflow
+            convert = (
+                self._from_torch if model.format.startswith("torch") else self._from_tensorflow
+            )
             converted = convert(tools, model, settings)
             if self.quantizes:
                 converted = self._compressed(converted)
@@ -141,11 +145,8 @@ class CoreMLCompiler(ModelCompiler):
     def _from_torch(self, tools: Any, model: ModelWrapper, settings: dict[str, Any]) -> Any:
         torch = backend("torch", self)
         exported = model.export()
-        examples = tuple(
-            torch.zeros((self.batch_size, *example.shape[1:]), dtype=example.dtype)
-            for example in exported.example_inputs[0]
-        )
-        program = torch.export.export(exported.module(), examples)
+        pt2e.require_float(model, exported, self)
+        program, examples = fixed_program(exported, self.batch_size, self)
         if not any(_is_recurrent(node) for node in program.graph.nodes):
             return tools.convert(program.run_decompositions({}), **settings)
         # The tools know recurrent layers of TorchScript alone.

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from edge_tester.compilers._shared import pt2e
 from edge_tester.compilers._shared.calibration import Calibration
+from edge_tester.compilers._shared.torch_batch import fixed_program
 from edge_tester.core.artifact import Weights
 from edge_tester.core.backends import backend
 from edge_tester.core.compiler import ModelCompiler
@@ -43,7 +43,7 @@ class ExecuTorchCompiler(ModelCompiler):
     and int8 weights per channel, float inputs and outputs.
     """
 
-    input_formats = ("torch",)
+    input_formats = ("torch", "torch-exported")
     output_format = "executorch"
     variants = {"": {}, "int8": {"target": "int8"}}
     packages = ("executorch", "torch")
@@ -84,14 +84,13 @@ class ExecuTorchCompiler(ModelCompiler):
         with quiet():
             lowering: Any = backend("executorch.exir", self)
             exported = model.export()
-            examples = tuple(
-                torch.zeros((self.batch_size, *example.shape[1:]), dtype=example.dtype)
-                for example in exported.example_inputs[0]
-            )
-            module = torch.export.export(exported.module(), examples).module()
+            if self.quantizes:
+                pt2e.require_float(model, exported, self)
+            fixed, examples = fixed_program(exported, self.batch_size, self)
+            module = fixed.module()
             _make_contiguous(torch, module)
             if self.quantizes:
-                module = self._quantized(module, examples, calibration)
+                module = pt2e.calibrated(module, examples, calibration, self)
             program = torch.export.export(module, examples)
             edge = lowering.to_edge_transform_and_lower(program, partitioner=self._partitioners())
             output.write_bytes(edge.to_executorch().buffer)
@@ -130,23 +129,6 @@ class ExecuTorchCompiler(ModelCompiler):
             return []
         module: Any = backend("executorch.backends.xnnpack.partition.xnnpack_partitioner", self)
         return [module.XnnpackPartitioner()]
-
-    def _quantized(self, module: Any, examples: tuple[Any, ...], calibration: Calibration) -> Any:
-        torch = backend("torch", self)
-        flow: Any = backend("torchao.quantization.pt2e.quantize_pt2e", self)
-        quantizers: Any = backend("executorch.backends.xnnpack.quantizer.xnnpack_quantizer", self)
-        quantizer = quantizers.XNNPACKQuantizer()
-        quantizer.set_global(quantizers.get_symmetric_quantization_config(is_per_channel=True))
-        prepared = flow.prepare_pt2e(module, quantizer)
-        for sample in calibration:
-            # The program's batch size is fixed; one sample fills it.
-            prepared(
-                *(
-                    torch.from_numpy(np.repeat(values, len(example), axis=0)).to(example.dtype)
-                    for values, example in zip(sample, examples, strict=True)
-                )
-            )
-        return flow.convert_pt2e(prepared)
 
     def _xnnpack_constants(self, content: bytes) -> list[tuple[str, list[int]]]:
         """Return element type and sizes of the constants of one of XNNPACK's graphs."""

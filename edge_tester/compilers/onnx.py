@@ -48,7 +48,7 @@ class ONNXCompiler(SelectiveCompiler):
     channel, are taken to 17 first.
     """
 
-    input_formats = ("keras", "savedmodel", "torch", "onnx")
+    input_formats = ("keras", "savedmodel", "torch", "torch-exported", "onnx")
     output_format = "onnx"
     variants = {"": {}, "int8": {"target": "int8"}}
     packages = ("onnx", "onnxruntime")

@@ -23,7 +23,7 @@ RECORDED_SPECS = "edge_tester.json"
 class TorchScriptCompiler(ModelCompiler):
     """Traces PyTorch models to TorchScript, their specs recorded inside the file."""
 
-    input_formats = ("torch",)
+    input_formats = ("torch", "torch-exported")
     output_format = "torchscript"
     packages = ("torch",)
     distributions = ("torch",)

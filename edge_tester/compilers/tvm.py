@@ -34,7 +34,7 @@ class TVMCompiler(ModelCompiler):
     DequantizeLinear into them.
     """
 
-    input_formats = ("onnx", "torch", "tflite")
+    input_formats = ("onnx", "torch", "torch-exported", "tflite")
     output_format = "tvm"
     packages = ("tvm", "onnx", "onnxruntime")
     distributions = ("apache-tvm", "onnx", "onnxruntime", "torch", "tflite")

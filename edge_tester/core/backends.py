@@ -40,6 +40,7 @@ EXTRAS = {
     "tflite": "tvm",
     "tflite_micro": "micro",
     "torch": "torch",
+    "torch_pruning": "torch",
     "torchao": "torch",
     "torchvision": "onnx2torch",
     "tvm": "tvm",

@@ -11,7 +11,7 @@ import numpy as np
 from edge_tester.core.backends import backend
 from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.options import state
-from edge_tester.core.tensors import Array
+from edge_tester.core.tensors import Array, TensorSpec
 
 # Each pixel counts the set points of a 4 x 4 square of the scanned bitmap.
 MAXIMUM_PIXEL = 16
@@ -20,7 +20,8 @@ MAXIMUM_PIXEL = 16
 class DigitsDataset(Dataset):
     """1,797 handwritten digits of 8 x 8 pixels, part of scikit-learn.
 
-    Samples have one input of shape (samples, 8, 8, 1), float32, 0 to 1.
+    Samples have one input of shape (samples, 8, 8, 1), float32, 0 to 1; (samples, 1, 8, 8) for
+    models that have the channels first.
 
     Notes
     -----
@@ -32,6 +33,7 @@ class DigitsDataset(Dataset):
 
     images: Array | None = state()
     targets: Array | None = state()
+    channels_first: bool = state(False)
 
     def prepare(self) -> None:
         """Read the samples from the installed package."""
@@ -49,10 +51,17 @@ class DigitsDataset(Dataset):
         """Return the number of samples."""
         return len(self.prepared(self.images))
 
+    def bind(self, inputs: Sequence[TensorSpec]) -> None:
+        """Learn the layout of the model's one input."""
+        self.channels_first = len(inputs) == 1 and inputs[0].channels_first
+
     def load(self, indices: Sequence[int] | Array) -> Samples:
         """Load the samples with these indices, in this order."""
         chosen = np.asarray(indices, np.intp)
-        return Samples((self.prepared(self.images)[chosen],), self.prepared(self.targets)[chosen])
+        images = self.prepared(self.images)[chosen]
+        if self.channels_first:
+            images = np.ascontiguousarray(np.moveaxis(images, -1, 1))
+        return Samples((images,), self.prepared(self.targets)[chosen])
 
     def labels(self) -> Array | None:
         """Return the digit of every sample."""

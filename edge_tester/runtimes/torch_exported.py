@@ -12,6 +12,7 @@ from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import option, state
 from edge_tester.core.profiles import Profile, Profiles, unavailable
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system import torchprograms
 from edge_tester.core.system.quiet import quiet
 from edge_tester.runtimes._modules import import_all
 from edge_tester.runtimes._torch.buffers import kept
@@ -74,7 +75,7 @@ class TorchExportedRuntime(Profiles, Runtime):
         torch.set_num_threads(self.num_threads)
         try:
             with quiet():
-                program = torch.export.load(path)
+                program = torchprograms.loaded(path, self)
                 module = program.module()
         # The archive's, the deserializer's and the unpickler's errors have no base in common.
         except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from edge_tester.compilers._shared import pt2e
 from edge_tester.compilers._shared.fixed_batch import fixed_onnx, fixed_tflite
 from edge_tester.compilers._shared.flatbuffer import Flatbuffer
 from edge_tester.compilers._tvm.resize import without_resize
@@ -29,9 +30,11 @@ def imported(
     """
     model.load()
     inputs, outputs = model.specs()
-    if model.format == "torch":
+    if model.format in ("torch", "torch-exported"):
         translate: Any = backend("tvm.relax.frontend.torch", needed_by).from_exported_program
-        module = translate(_with_indices_from_the_front(model.export()))
+        program = model.export()
+        pt2e.require_float(model, program, needed_by)
+        module = translate(_with_indices_from_the_front(program))
     elif model.format == "tflite":
         module = _from_tflite(model.model_path, batch_size, needed_by)
     else:

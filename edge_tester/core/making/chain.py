@@ -57,6 +57,14 @@ class CompiledModel(ModelWrapper):
         """Export the file."""
         self.file.save_to_onnx(path)
 
+    def export(self) -> Any:
+        """Return the program that the file holds."""
+        return self.file.export()
+
+    def state_names(self) -> list[str]:
+        """Return where the file keeps what it remembers."""
+        return self.file.state_names()
+
     def preprocess(self, inputs: Sequence[Array], specs: Sequence[TensorSpec]) -> list[Array]:
         """Do as the model at the beginning of the chain does."""
         return self.origin.preprocess(inputs, specs)
@@ -77,7 +85,10 @@ def links_between(format: str, compiler: type[ModelCompiler]) -> list[type[Model
         No chain leads there; the message names the missing link.
     """
     loaded = (loadable("compilers", name) for name in names("compilers"))
-    compilers = [cast(type[ModelCompiler], one) for one in loaded if one is not None]
+    # What quantizes of its own accord makes another model: it is taken by its name alone.
+    compilers = [
+        one for one in (cast(type[ModelCompiler], o) for o in loaded if o) if not one().quantizes
+    ]
     chains: dict[str, list[type[ModelCompiler]]] = {format: []}
     # Grows while it is walked: breadth first, so that the shortest chain comes first.
     reached = [format]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from edge_tester.core.backends import backend
-from edge_tester.core.tensors import Array, TensorSpec
+from edge_tester.modelwrappers.frameworks.images import ImageModel
 from edge_tester.modelwrappers.frameworks.pytorch import TorchModel
 
 CLASSES = 10
 
 
-class PyTorchDigitsClassifier(TorchModel):
+class PyTorchDigitsClassifier(ImageModel, TorchModel):
     """Classifies handwritten digits with two convolutions, in PyTorch.
 
     Input (batch, 1, 8, 8) float32, 0 to 1; output (batch, 10) float32, logits.
@@ -53,8 +50,3 @@ class PyTorchDigitsClassifier(TorchModel):
             nn.Flatten(),
             scaled(nn.Linear(128, CLASSES), 0.01),
         )
-
-    def preprocess(self, inputs: Sequence[Array], specs: Sequence[TensorSpec]) -> list[Array]:
-        """Put the channel where the compiled model has it: some compilers move it back."""
-        (images,) = inputs
-        return [np.moveaxis(images, -1, 1) if specs[0].channels_first else images]

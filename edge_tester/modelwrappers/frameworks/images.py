@@ -48,10 +48,12 @@ class ImageModel(ModelWrapper):
         if np.allclose(factors, 1) and np.allclose(offsets, 0):
             return {}
         numbers = {"input_mean": -offsets / factors, "input_std": 1 / factors}
+        # The seven digits that float32 has.
+        told = {name: [float(f"{n:.7g}") for n in found] for name, found in numbers.items()}
+        # Equal for all channels, they are for any number of these.
         return {
             "input_scale": 1.0,
-            # The seven digits that float32 has.
-            **{name: [float(f"{n:.7g}") for n in found] for name, found in numbers.items()},
+            **{n: v[:1] if len(set(v)) == 1 else v for n, v in told.items()},
         }
 
     def preprocess(self, inputs: Sequence[Array], specs: Sequence[TensorSpec]) -> list[Array]:

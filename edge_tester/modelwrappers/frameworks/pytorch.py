@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edge_tester.core.backends import backend
+from edge_tester.core.compresses import Compressed, Compresses, Compression
 from edge_tester.core.dataset import Dataset, Samples
 from edge_tester.core.errors import InputError, ModelError, OptionError
 from edge_tester.core.graphs import Graph, Graphs, Shape
@@ -22,7 +23,7 @@ from edge_tester.core.options import state
 from edge_tester.core.system.files import atomic_path
 from edge_tester.core.system.quiet import quiet
 from edge_tester.core.tensors import Array, TensorSpec
-from edge_tester.modelwrappers.frameworks import torch_layers
+from edge_tester.modelwrappers.frameworks import torch_compression, torch_layers, torch_training
 from edge_tester.modelwrappers.frameworks.torch_graph import exported_graph
 from edge_tester.modelwrappers.frameworks.torch_networks import (
     changed_by_a_run,
@@ -40,7 +41,7 @@ from edge_tester.modelwrappers.frameworks.training import (
 )
 
 
-class TorchModel(Graphs, Inspects, ModelWrapper):
+class TorchModel(Graphs, Inspects, Compresses, ModelWrapper):
     """A subclass must build its network and say the shapes that it takes.
 
     The network takes one tensor per input, and gives tensors, alone or in lists,
@@ -168,7 +169,7 @@ class TorchModel(Graphs, Inspects, ModelWrapper):
         """
         torch = backend("torch", self)
         # A single sample, which a state of any shape takes.
-        inputs = tuple(one[:1] for one in self._examples(torch.rand))
+        inputs = tuple(one[:1] for one in self.examples(torch.rand))
         return changed_by_a_run(torch, self.loaded(self.network), inputs)
 
     def save(self, path: Path) -> None:
@@ -193,7 +194,7 @@ class TorchModel(Graphs, Inspects, ModelWrapper):
         with atomic_path(path) as temporary, quiet():
             torch.onnx.export(
                 self._exported_network(),
-                self._examples(),
+                self.examples(),
                 temporary,
                 dynamo=True,
                 external_data=False,
@@ -209,7 +210,7 @@ class TorchModel(Graphs, Inspects, ModelWrapper):
         torch = backend("torch", self)
         shapes = self._dynamic_shapes()
         with quiet():
-            return torch.export.export(network, self._examples(), dynamic_shapes=shapes)
+            return torch.export.export(network, self.examples(), dynamic_shapes=shapes)
 
     def graph(self, batch_size: int | None = None, shapes: Sequence[Shape] = ()) -> Graph:
         """Return the graph of the exported network."""
@@ -233,45 +234,34 @@ class TorchModel(Graphs, Inspects, ModelWrapper):
             self.network = self.build()
             specs, _ = self.specs()
             dataset.bind(specs)
+            supervised = torch_training.supervised(torch, dataset.task, self.label_smoothing)
             loss, epoch = float("nan"), 0
             for stage in self.stages(plan):
-                learning = [p for p in self.network.parameters() if p.requires_grad]
-                optimizer = torch.optim.Adam(learning, stage.learning_rate)
-                for _ in range(stage.num_epochs):
-                    self.network.train()
-                    batches = shuffled_batches(dataset, split.train, plan.batch_size, generator)
-                    losses = [
-                        self._step(samples, specs, dataset, optimizer) * len(samples)
-                        for samples in batches
-                    ]
-                    loss = sum(losses) / len(split.train)
+                for loss in torch_training.learn(
+                    torch,
+                    self.network,
+                    stage,
+                    lambda: self.batches(dataset, split.train, plan.batch_size, generator),
+                    supervised,
+                    lambda _: self.network.train(),
+                ):
                     log(epoch, loss)
                     epoch += 1
         self.network.eval()
         self.save(self.model_path)
         return final_metrics(self, dataset, split, loss)
 
-    def _step(
-        self, samples: Samples, specs: list[TensorSpec], dataset: Dataset, optimizer: Any
-    ) -> float:
-        """Learn from one batch; return its mean loss before that."""
-        torch = backend("torch", self)
-        inputs = self.preprocess(samples.inputs, specs)
-        scores = self.network(*(torch.as_tensor(values) for values in inputs))
-        truth = torch.as_tensor(samples.truth)
-        if dataset.task == "classification":
-            loss = torch.nn.functional.cross_entropy(
-                scores, truth.to(torch.int64), label_smoothing=self.label_smoothing
-            )
-        else:
-            # Never broadcast (batch,) against (batch, 1).
-            loss = torch.nn.functional.mse_loss(
-                scores, truth.to(scores.dtype).reshape(scores.shape)
-            )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
+    def batches(
+        self, dataset: Dataset, indices: Array, size: int, generator: np.random.Generator
+    ) -> Iterator[tuple[Samples, list[Array]]]:
+        """Load samples once, in random order, and as the network takes them."""
+        specs = self.input_specs
+        for samples in shuffled_batches(dataset, indices, size, generator):
+            yield samples, self.preprocess(samples.inputs, specs)
+
+    def compress(self, dataset: Dataset, compression: Compression, output: Path) -> Compressed:
+        """Prune, train on, set zeros and quantize, as far as asked for."""
+        return torch_compression.compressed(self, dataset, compression, output)
 
     @contextlib.contextmanager
     def _log(self, plan: TrainingPlan) -> Iterator[Any]:
@@ -321,10 +311,11 @@ class TorchModel(Graphs, Inspects, ModelWrapper):
         torch = backend("torch", self)
         network = self.loaded(self.network)
         with torch.inference_mode():
-            answers = copy.deepcopy(network).eval()(*(one[:1] for one in self._examples()))
+            answers = copy.deepcopy(network).eval()(*(one[:1] for one in self.examples()))
         return network if is_plain(torch, answers) else flattened(torch, network)
 
-    def _examples(self, make: Any = None) -> tuple[Any, ...]:
+    def examples(self, make: Any = None) -> tuple[Any, ...]:
+        """Return inputs of two samples, or of the fixed batch, made by zeros or ``make``."""
         torch = backend("torch", self)
         # Two samples: torch.export takes a size of 1 for a fixed one.
         batch = 2 if self.dynamic_batch else 1

@@ -9,6 +9,7 @@ import pytest
 import edge_tester.resources
 from edge_tester.compilers.onnx import ONNXCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
+from edge_tester.compilers.torch_exported import TorchExportedCompiler
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.making.chain import compile_model, links_between
 from edge_tester.datasets.digits import DigitsDataset
@@ -43,6 +44,16 @@ def test_a_compiler_that_takes_the_format_needs_no_link():
 
 def test_the_shortest_chain_is_found():
     assert [ONNXCompiler] == links_between("torch", QuantizingCompiler)
+
+
+class CompilerOfPrograms(ONNXCompiler):
+    input_formats = ("torch-exported",)
+
+
+def test_what_quantizes_is_never_a_link_by_itself():
+    """By name, pt2e comes first of those that make a program of a network."""
+    assert [TorchExportedCompiler] == links_between("torch", CompilerOfPrograms)
+    assert [] == links_between("torch", ONNXCompiler)
 
 
 @pytest.mark.parametrize("format", ["echo", "keras"])

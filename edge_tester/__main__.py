@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": ("compare", "say which of several models or records is faster, if that can be said"),
     "doctor": ("doctor", "say what this machine has for running models"),
     "pipeline": ("edge_pipeline", "go from a model to a decision what to deploy"),
+    "sweep": ("optimization_sweep", "search for candidates that fit, and show their fronts"),
     "validate": ("conversion_validation", "say whether conversions of a model still are the model"),
     "analyze": ("analyze", "say what the layers of a model take: work, memory, time"),
     "fit": ("fit", "say whether a model fits a microcontroller"),
@@ -37,7 +38,7 @@ COMMANDS = {
     "onnx-conversion": ("onnx_conversion", "see which models survive the way through ONNX"),
     "run": ("run_file", "run a scenario that a YAML file describes"),
     "list": ("list_plugins", "list the plugins"),
-    "schema": ("print_schema", "print the JSON Schemas of scenarios, matrices and records"),
+    "schema": ("print_schema", "print the JSON Schemas of the files that are read and written"),
     "demo": ("demo", "compare the shipped digits models on a target of this machine"),
 }
 

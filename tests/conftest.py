@@ -47,6 +47,7 @@ SLOW = (
     "scenarios/test_patterns.py",
     "scenarios/test_report.py",
     "scenarios/test_run_file.py",
+    "scenarios/test_sweep.py",
     "test_packaging.py",
     "test_readme.py",
 )
@@ -72,6 +73,9 @@ FIRST = (
     "modelwrappers/classification/test_tensorflow_pet_dataset.py",
     "onnxconverters/test_pytorch.py",
     "scenarios/test_onnx_conversion.py",
+    "scenarios/test_sweep.py",
+    "scenarios/test_pipeline.py",
+    "examples/test_custom_layer.py",
 )
 
 

@@ -18,8 +18,9 @@ sys.path.insert(0, str(ROOT))
 from tests import mutated, mutated_analysis  # noqa: E402
 from tests.mutated import Mutation  # noqa: E402
 from tests.mutated_compression import COMPRESSION  # noqa: E402
+from tests.mutated_sweep import SWEEP  # noqa: E402
 
-MUTATIONS = (*mutated.MUTATIONS, *mutated_analysis.MUTATIONS, *COMPRESSION)
+MUTATIONS = (*mutated.MUTATIONS, *mutated_analysis.MUTATIONS, *COMPRESSION, *SWEEP)
 
 TESTS = (
     "tests/core/statistics/test_agreement.py",

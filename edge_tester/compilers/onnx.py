@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from edge_tester.compilers._onnx.half import in_float16
 from edge_tester.compilers._onnx.quantizer import ONNXQuantizer
 from edge_tester.compilers._onnx.ranges import METHODS, all_tensors
 from edge_tester.compilers._shared.calibration import Calibration, conformed
@@ -50,14 +51,15 @@ class ONNXCompiler(SelectiveCompiler):
 
     input_formats = ("keras", "savedmodel", "torch", "torch-exported", "onnx")
     output_format = "onnx"
-    variants = {"": {}, "int8": {"target": "int8"}}
+    variants = {"": {}, "float16": {"target": "float16"}, "int8": {"target": "int8"}}
     packages = ("onnx", "onnxruntime")
     distributions = ("onnx", "onnxruntime", "torch", "onnxscript", "tensorflow", "tf2onnx")
 
     target: str = option(
         "default",
-        choices=("default", "int8"),
-        help="default keeps the precision; int8 has int8 weights and activations",
+        choices=("default", "float16", "int8"),
+        help="default keeps the precision; float16 has weights and activations of half precision, "
+        "inputs and outputs as they were; int8 has int8 weights and activations",
     )
 
     calibration_method: str = option(
@@ -95,6 +97,8 @@ class ONNXCompiler(SelectiveCompiler):
             if self.target == "default":
                 # Loaded and saved, so that weights in files beside it come along.
                 made = loaded(source, self)
+            elif self.target == "float16":
+                made = in_float16(self, loaded(source, self))
             else:
                 quantizer = ONNXQuantizer(
                     self, str(model.model_path), Path(folder), self.calibration_method

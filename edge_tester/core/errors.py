@@ -82,5 +82,9 @@ class TargetError(EdgeTesterError):
         return type(self), (self.code, str(self))
 
 
+class LeaseError(EdgeTesterError):
+    """A device belongs to another worker, or no longer to this one."""
+
+
 class IsolationError(EdgeTesterError):
     """What ran in a process of its own crashed, took too long or failed."""

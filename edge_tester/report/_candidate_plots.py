@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_tester.core.pipeline.decision import Candidate, Known
+from edge_tester.core.pipeline.decision import Candidate
+from edge_tester.core.results.known import Known
 from edge_tester.core.results.words import plural, printable, shortened
 from edge_tester.report._theme import LIGHT
 from edge_tester.report.plots import FONT_SIZE, WIDTH, Drawing, canvas, style

@@ -34,7 +34,7 @@ def analysis_page(found: Analysis, machines: Sequence[Machine]) -> Page:
     machines : sequence of Machine
         That were measured, of one thread first.
     """
-    drawings = [_memory_drawing(found), _work_drawing(found)]
+    drawings = layer_drawings(found)
     roof = None if found.machine is None else _roof_drawing(found, found.machine)
     rows = [[title, value] for title, value in total_rows(found)]
     return Page(
@@ -54,7 +54,7 @@ def analysis_page(found: Analysis, machines: Sequence[Machine]) -> Page:
                 "Layer by layer",
                 [f"{plural(len(found.layers), 'operator')} in the order in which they run."],
                 [],
-                [one for one in drawings if one is not None],
+                drawings,
                 [_layer_table(found)],
             ),
             *(
@@ -79,6 +79,12 @@ def analysis_page(found: Analysis, machines: Sequence[Machine]) -> Page:
             ),
         ],
     )
+
+
+def layer_drawings(found: Analysis) -> list[Drawing]:
+    """Return plots of the activations that are live, and of the work, along the graph."""
+    drawings = [_memory_drawing(found), _work_drawing(found)]
+    return [one for one in drawings if one is not None]
 
 
 def total_rows(found: Analysis) -> list[tuple[str, str]]:

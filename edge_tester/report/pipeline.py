@@ -11,13 +11,14 @@ import numpy as np
 from edge_tester.core.checking.diagnosis import Diagnosis
 from edge_tester.core.checking.validation import Validation
 from edge_tester.core.errors import RecordError
-from edge_tester.core.pipeline.decision import TITLES, Candidate, Known
+from edge_tester.core.pipeline.decision import TITLES, Candidate
 from edge_tester.core.pipeline.devices import Device
 from edge_tester.core.pipeline.evaluation import Verdict
 from edge_tester.core.pipeline.localproof import LocalProof
 from edge_tester.core.pipeline.phases import Phase
 from edge_tester.core.pipeline.settings import Settings
 from edge_tester.core.record import RunRecord, read_record
+from edge_tester.core.results.known import Known
 from edge_tester.core.results.measures import measure_all
 from edge_tester.core.results.values import Value, percentile_value
 from edge_tester.core.results.words import NOT_AVAILABLE, Kind, amount, moment, plural

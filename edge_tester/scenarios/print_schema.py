@@ -14,13 +14,15 @@ from edge_tester.scenarios import edge_pipeline
 from edge_tester.scenarios._matrix_schema import matrix_schema
 from edge_tester.scenarios._program import guard
 from edge_tester.scenarios._settings_file import settings_schema
+from edge_tester.scenarios.optimization_sweep import sweep_schema
 from edge_tester.scenarios.run_file import SCENARIOS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_USAGE = """Usage: edge-tester schema [scenario | matrix | pipeline | record]
+_USAGE = """Usage: edge-tester schema [scenario | matrix | pipeline | sweep | record]
 
 Print the JSON Schema of scenario files (of 'edge-tester run'), of matrix files (of
-'edge-tester matrix'), of pipeline files (of 'edge-tester pipeline'), or of run records."""
+'edge-tester matrix'), of pipeline files (of 'edge-tester pipeline'), of sweep files (of
+'edge-tester sweep'), or of run records."""
 
 
 def scenario_schema() -> dict[str, Any]:
@@ -38,6 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         "scenario": scenario_schema,
         "matrix": matrix_schema,
         "pipeline": functools.partial(settings_schema, "pipeline", Settings, edge_pipeline.FOLDER),
+        "sweep": sweep_schema,
         "record": record_schema,
     }
     words = list(arguments) or ["scenario"]

@@ -52,7 +52,7 @@ def answers(path, values):
 
 @pytest.mark.parametrize(
     ("target", "dtype", "share", "decibels"),
-    [("default", "float32", 0, 100), ("int8", "int8", 1, 33)],
+    [("default", "float32", 0, 100), ("float16", "float16", 0, 55), ("int8", "int8", 1, 33)],
 )
 def test_weights_and_quality_of_each_target(digits, tmp_path, target, dtype, share, decibels):
     path = tmp_path / "model.onnx"
@@ -138,6 +138,32 @@ def test_weights_inside_branches_count(tmp_path):
     onnx.save(helper.make_model(helper.make_graph([node], "g", inputs, outputs)), path)
     compiler = ONNXCompiler(compiled_model_path=tmp_path / "m.onnx")
     assert {"float32": 1280} == compiler.read_weights(path).elements
+
+
+def test_float16_is_a_valid_model(tmp_path):
+    import onnx
+
+    path = tmp_path / "half.onnx"
+    compiled(ONNXFile(model_path=RESOURCES / "digits.onnx"), None, path, target="float16")
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    float32 = onnx.TensorProto.FLOAT
+    ends = (*model.graph.input, *model.graph.output)
+    assert {float32} == {one.type.tensor_type.elem_type for one in ends}
+
+
+def test_no_weight_becomes_another_number_in_float16(tmp_path):
+    import onnx
+
+    model = onnx.load(RESOURCES / "digits.onnx")
+    weights = next(one for one in model.graph.initializer if len(one.dims) == 4)
+    values = onnx.numpy_helper.to_array(weights).copy()
+    values.flat[3] = 1e6
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    onnx.save(model, tmp_path / "large.onnx")
+    with pytest.raises(CompilationError, match="has a weight of 1e\\+06, float16 holds at most"):
+        source = ONNXFile(model_path=tmp_path / "large.onnx")
+        compiled(source, None, tmp_path / "half.onnx", target="float16")
 
 
 def test_file_needs_no_framework_and_is_quiet(tmp_path):

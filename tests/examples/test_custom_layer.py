@@ -20,7 +20,7 @@ from tests.agents import PROJECT
 SOURCE = PROJECT / "examples" / "custom_layer"
 # The rows that it was not trained on.
 HELD_OUT = 1200
-LIMIT_S = 240
+LIMIT_S = 280
 
 
 @pytest.fixture

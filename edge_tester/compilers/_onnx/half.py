@@ -1,8 +1,53 @@
-"""ONNX models of half precision in float32, from which alone the quantizer quantizes."""
+"""ONNX models in half precision, and from there to float32, which alone is quantized."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
+
+import numpy as np
+
+from edge_tester.core.backends import backend
+from edge_tester.core.errors import CompilationError
+
+LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+
+
+def in_float16(owner: object, model: Any) -> Any:
+    """Return a model that computes in float16 what it computed in float32.
+
+    Its inputs and outputs keep their types; operations that have no float16 stay in float32.
+
+    Parameters
+    ----------
+    owner : object
+        Who asks, for messages.
+    model : onnx.ModelProto
+
+    Raises
+    ------
+    CompilationError
+        A weight is beyond what float16 can hold, and would become another number.
+    """
+    onnx: Any = backend("onnx", owner)
+    for constant in model.graph.initializer:
+        if constant.data_type != onnx.TensorProto.FLOAT:
+            continue
+        largest = float(np.abs(onnx.numpy_helper.to_array(constant)).max(initial=0))
+        if LARGEST_FLOAT16 < largest < np.inf:
+            raise CompilationError(
+                f"{type(owner).__name__}: {constant.name!r} has a weight of {largest:g}, float16 "
+                f"holds at most {LARGEST_FLOAT16:g}."
+            )
+    converter: Any = backend("onnxruntime.transformers.float16", owner)
+    with warnings.catch_warnings():
+        # It says of each tiny weight that it becomes the smallest number that float16 has.
+        warnings.simplefilter("ignore")
+        made = converter.convert_float_to_float16(model, keep_io_types=True)
+    # Its casts stand at the end, whoever reads them; ONNX wants whoever writes first.
+    tools: Any = backend("onnxruntime.transformers.onnx_model", owner)
+    tools.OnnxModel.graph_topological_sort(made.graph)
+    return made
 
 
 def in_float32(onnx: Any, model: Any) -> bool:

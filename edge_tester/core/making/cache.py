@@ -136,7 +136,7 @@ def ingredients_of(
         model.load()
         dataset.bind(model.specs()[0])
         indices = calibration_indices(dataset, compiler.calibration_count)
-        found["calibration samples"] = _fingerprint(dataset, indices)
+        found["calibration samples"] = fingerprint(dataset, indices)
     return found
 
 
@@ -155,7 +155,8 @@ def _described(role: str, part: Configurable) -> dict[str, str]:
     }
 
 
-def _fingerprint(dataset: Dataset, indices: Array) -> str:
+def fingerprint(dataset: Dataset, indices: Array) -> str:
+    """Return a hash of samples, hexadecimal."""
     digest = hashlib.sha256()
     for samples in dataset.batches(indices, 64):
         for values in samples.inputs:

@@ -8,12 +8,13 @@ import msgspec
 import numpy as np
 
 from edge_tester.core.checking.validation import Conversion, Validation
-from edge_tester.core.pipeline.decision import Candidate, Known
+from edge_tester.core.pipeline.decision import Candidate
 from edge_tester.core.pipeline.handmade import ByHand
 from edge_tester.core.record import RunRecord
 from edge_tester.core.results.energy import energies_of
+from edge_tester.core.results.known import Known, known_of
 from edge_tester.core.results.measures import measure_all
-from edge_tester.core.results.values import Value, percentile_value
+from edge_tester.core.results.values import percentile_value
 
 _MIB = 1 << 20
 
@@ -49,10 +50,10 @@ def candidate_of(
         values = measure_all(record)
         latencies = [np.array(one.target_ns) for one in record.replicates]
         figures = {
-            "latency_p50_ms": _known(values["p50"], 1e6),
-            "latency_p95_ms": _known(percentile_value(latencies, 0.95), 1e6),
-            "memory_mib": _known(values["peak"], _MIB),
-            "size_mib": _known(values["size"], _MIB),
+            "latency_p50_ms": known_of(values["p50"], 1e6),
+            "latency_p95_ms": known_of(percentile_value(latencies, 0.95), 1e6),
+            "memory_mib": known_of(values["peak"], _MIB),
+            "size_mib": known_of(values["size"], _MIB),
             "power_w": _power(record),
         }
         accuracy = record.quality.accuracy
@@ -107,15 +108,6 @@ def with_results_by_hand(
 def conversions_by_name(validation: Validation | None) -> Mapping[str, Conversion]:
     """Return the conversions of a validation by their names."""
     return {one.name: one for one in validation.conversions} if validation else {}
-
-
-def _known(value: Value, unit: float) -> Known:
-    if value.number is None:
-        why = f"it needs about {value.missing:,} more inferences" if value.missing else value.why
-        return Known(why=why or "not measured")
-    low, high = value.interval or (value.number, value.number)
-    doubt = "of one process, which does not tell how others differ" if value.single else ""
-    return Known(number=value.number / unit, low=low / unit, high=high / unit, why=doubt)
 
 
 def _power(record: RunRecord) -> Known:

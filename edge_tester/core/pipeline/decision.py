@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from edge_tester.core.results.known import Known
+
 State = Literal["met", "exceeded", "unknown"]
 Confidence = Literal["high", "medium", "low"]
 
@@ -45,24 +47,6 @@ TITLES = {
     "quality_loss_points": "quality loss (points)",
     "cost": "cost",
 }
-
-
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one figure of a candidate.
-
-    Attributes
-    ----------
-    number : float or None
-    low, high : float or None
-        Ends of its 95 % interval; the number itself where it is exact.
-    why : str
-        Why it is not known, or what makes the number doubtful.
-    """
-
-    number: float | None = None
-    low: float | None = None
-    high: float | None = None
-    why: str = ""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):

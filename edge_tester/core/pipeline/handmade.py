@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_tester.core.errors import RecordError
 from edge_tester.core.options import hint
-from edge_tester.core.pipeline.decision import Known
+from edge_tester.core.results.known import Known
 
 # Numbers of the form, and the figure of a candidate that each is, with what takes it there.
 _FIGURES = {

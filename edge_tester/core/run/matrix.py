@@ -55,11 +55,18 @@ class MatrixRun:
         For records and compiled models.
     command_line : sequence of str
         For the records.
+    together : int
+        How many plans of one target run by turns, so that what disturbs it disturbs all of them.
     """
 
     def __init__(
-        self, plans: Mapping[str, Plan], directory: Path, command_line: Sequence[str] = ()
+        self,
+        plans: Mapping[str, Plan],
+        directory: Path,
+        command_line: Sequence[str] = (),
+        together: int = _TOGETHER,
     ) -> None:
+        self._together = together
         self._plans = plans
         self._directory = directory
         self._command_line = command_line
@@ -94,8 +101,8 @@ class MatrixRun:
                 continue
             waiting.setdefault(place_of(plan), []).append(name)
         for names in waiting.values():
-            for begin in range(0, len(names), _TOGETHER):
-                failures |= self._run_some(names[begin : begin + _TOGETHER], observer)
+            for begin in range(0, len(names), self._together):
+                failures |= self._run_some(names[begin : begin + self._together], observer)
         return failures
 
     def records(self) -> dict[Path, RunRecord]:
@@ -107,6 +114,17 @@ class MatrixRun:
                 path = self._record_path(name)
                 found[path] = read_record(path)
         return found
+
+    def make(self, name: str, observer: Observer) -> Artifact:
+        """Make what a plan deploys, unless it is kept, without running it.
+
+        Raises
+        ------
+        EdgeTesterError
+            It cannot be made.
+        """
+        plan = self._plan(name)
+        return self._artifact(plan, observer) or plan.model.artifact()
 
     def artifact(self, name: str) -> Artifact | None:
         """Return what a plan deploys, None if it was not made."""

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from edge_tester.core.pipeline.decision import Candidate, Known, Thresholds, decide
+from edge_tester.core.pipeline.decision import Candidate, Thresholds, decide
+from edge_tester.core.results.known import Known
 
 
 def figure(number, low=None, high=None, why=""):

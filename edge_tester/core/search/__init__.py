@@ -1,0 +1,1 @@
+"""From a baseline to candidates that are known to fit: their space, limits, fronts and search."""

@@ -41,9 +41,11 @@ from edge_tester.modelwrappers.generic.torch_exported_file import TorchExportedF
 from edge_tester.runtimes.onnxruntime import ONNXRuntime
 from tests import compressible, unbalanced
 
-SEEDS = (0, 1, 2)
+SEEDS = 3
+# What int8 costs the unbalanced network differs from seed to seed by half of the accuracy.
+SEEDS_UNBALANCED = 8
 EPOCHS = 15
-QAT = {"qat": True, "qat_epochs": 8, "learning_rate": 0.001}
+QAT = {"qat": True, "qat_epochs": 8}
 # Accuracies of float32, after PTQ and after QAT.
 Accuracies = tuple[float, float, float]
 
@@ -72,31 +74,46 @@ def main() -> int:
     """Print a line for each network; return 1 if one misses its goal."""
     dataset = DigitsDataset()
     dataset.prepare()
-    missed = 0
+    met = []
     print(
         "network     float32            PTQ                QAT                gain of QAT, points"
     )
     with scratch() as folder:
         for name, kind in KINDS.items():
-            found = [_accuracies(kind, seed, dataset, folder) for seed in SEEDS]
-            missed += _told(name, found)
+            seeds = SEEDS_UNBALANCED if kind is Unbalanced else SEEDS
+            found = [_accuracies(kind, seed, dataset, folder) for seed in range(seeds)]
+            met += _told(name, found)
         _zeros(dataset, folder)
-    return int(missed > 0)
+    return int(not all(met))
 
 
-def _told(name: str, found: Sequence[Accuracies]) -> bool:
-    """Print a line; tell whether a goal was missed."""
+def _told(name: str, found: Sequence[Accuracies]) -> list[bool]:
+    """Print a line; tell for each goal that the network has whether it was met."""
     columns = ["  ".join(map(_interval, zip(*found, strict=True)))]
     gains = [100 * (qat - ptq) for _, ptq, qat in found]
     columns.append(_interval(gains, 1))
+    print(f"{name:10}", "  ".join(columns), flush=True)
     lost = statistics.mean(before - ptq for before, ptq, _ in found)
-    gained = statistics.mean(gains) / 100
-    missed = name == "digits" and lost > 0.01
+    met = []
+    if name == "digits":
+        met.append(lost <= 0.01)
+        print(f"  PTQ loses {100 * lost:.1f} points, goal at most 1: {_verdict(met[-1])}")
     if lost > 0.01:
-        columns.append(f"{gained / lost:.0%} of the loss came back")
-        missed = missed or gained < lost / 2
-    print(f"{name:10}", "  ".join(columns), "MISSES THE GOAL" if missed else "")
-    return missed
+        met.append(statistics.mean(gains) / 100 >= lost / 2)
+        each = ", ".join(
+            f"{(qat - ptq) / (before - ptq):.0%}" if before > ptq else "-"
+            for before, ptq, qat in found
+        )
+        print(
+            f"  {statistics.mean(gains) / lost:.0f} % of the loss came back (by seed: {each}), "
+            f"goal at least half: {_verdict(met[-1])}",
+            flush=True,
+        )
+    return met
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "MISSED"
 
 
 def _interval(values: Sequence[float], digits: int = 4) -> str:

@@ -42,7 +42,7 @@ COMPRESSION = (
         "arguments[_TRAINING] = False",
         "arguments[_TRAINING] = True",
         "statistics of batch normalization are never frozen",
-        COMPRESSED,
+        (f"{COMPRESSED[0]}::test_ranges_and_statistics_stay_after_freezing",),
     ),
     Mutation(
         f"{FRAMEWORKS}/torch_compression.py",
@@ -57,6 +57,34 @@ COMPRESSION = (
         "",
         "the seed of what is drawn is ignored",
         COMPRESSED,
+    ),
+    Mutation(
+        "edge_tester/core/system/torchprograms.py",
+        "averaging_constant=1)",
+        "averaging_constant=0.01)",
+        "ranges of weights lag behind the weights that are trained",
+        (f"{COMPRESSED[0]}::test_ranges_of_weights_are_those_of_the_weights_as_they_are",),
+    ),
+    Mutation(
+        f"{FRAMEWORKS}/torch_compression.py",
+        "self._options.rate_quantized",
+        "self._options.learning_rate",
+        "a network is quantized at the rate of training from scratch",
+        (f"{COMPRESSED[0]}::test_it_learns_more_slowly_while_quantized",),
+    ),
+    Mutation(
+        "edge_tester/core/system/onnxmetadata.py",
+        "if entry.key == SCOPES or not entry.key.startswith(_DEBUGGING)",
+        "if True",
+        "files say where on this machine the code of a model lies",
+        ("tests/compilers/test_onnx.py::test_no_file_says_where_its_code_lies",),
+    ),
+    Mutation(
+        "edge_tester/modelwrappers/frameworks/file.py",
+        "if self.runtime is None or self.loaded_for != 1:",
+        "if self.runtime is None:",
+        "a file that ran a batch is compiled for that batch",
+        ("tests/modelwrappers/generic/test_files.py",),
     ),
     Mutation(
         PT2E,

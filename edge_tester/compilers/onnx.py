@@ -21,7 +21,7 @@ from edge_tester.core.errors import OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option
 from edge_tester.core.selectivecompiler import SelectiveCompiler
-from edge_tester.core.system.onnxmetadata import PREPROCESSING, Preprocessing
+from edge_tester.core.system.onnxmetadata import PREPROCESSING, Preprocessing, forget_origins
 from edge_tester.core.tensors import Array
 
 _FLOATS = {"float": "float32", "double": "float64", "float16": "float16", "bfloat16": "bfloat16"}
@@ -104,6 +104,7 @@ class ONNXCompiler(SelectiveCompiler):
                     self, str(model.model_path), Path(folder), self.calibration_method
                 )
                 made = quantizer.quantized(source, conformed(model, calibration))
+            forget_origins(made)
             self._describe(model, made)
             saved(made, output, self)
 

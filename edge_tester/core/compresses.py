@@ -65,6 +65,9 @@ class Compression(Configurable):
     qat_epochs: int | None = option(
         None, minimum=1, help="Passes over the training split while quantized; 6 by default"
     )
+    qat_learning_rate: float | None = option(
+        None, minimum=0, help="Learning rate while quantized; a tenth of learning_rate by default"
+    )
     freeze_after_epoch: int | None = option(
         None,
         minimum=1,
@@ -109,6 +112,7 @@ class Compression(Configurable):
                 "sparsity 'unstructured' (2:4 is a half by its nature)",
             ),
             "qat_epochs": (self.qat_epochs is not None, self.qat, "qat"),
+            "qat_learning_rate": (self.qat_learning_rate is not None, self.qat, "qat"),
             "freeze_after_epoch": (self.freeze_after_epoch is not None, self.qat, "qat"),
             "temperature": (self.temperature is not None, self.distill > 0, "distill above 0"),
             "distill": (
@@ -142,6 +146,13 @@ class Compression(Configurable):
     def epochs_quantized(self) -> int:
         """Epochs of quantization-aware training; 0 without."""
         return (self.qat_epochs or 6) if self.qat else 0
+
+    @property
+    def rate_quantized(self) -> float:
+        """Learning rate of quantization-aware training, which has little to find anew."""
+        if self.qat_learning_rate is not None:
+            return self.qat_learning_rate
+        return self.learning_rate / 10
 
     @property
     def freezes_after(self) -> int:
@@ -259,7 +270,8 @@ class Compressed(msgspec.Struct, frozen=True, kw_only=True):
 class Compresses:
     """A subclass must be a model wrapper as well, and make its model smaller.
 
-    It comes before that role among the bases.
+    It comes before that role among the bases. Its suite is
+    :class:`edge_tester.testing.CompressesConformance`.
 
     * The loaded model, its file, the data set and the caller's random numbers stay as they were.
     * Equal options, file and data set make equal weights on one machine.

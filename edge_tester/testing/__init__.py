@@ -5,13 +5,16 @@ import pytest
 # Before the imports below, so that a failed check shows its values.
 _NAMES = (
     "agent plugin compiler dataset graphs inspects model pattern profiles runtime runtimeprotocol",
-    "selective",
+    "selective compresses",
 )
 for _name in " ".join(_NAMES).split():
     pytest.register_assert_rewrite(f"edge_tester.testing.{_name}")
 
 from edge_tester.testing.agent import AgentConformance as AgentConformance  # noqa: E402
 from edge_tester.testing.compiler import CompilerConformance as CompilerConformance  # noqa: E402
+from edge_tester.testing.compresses import (  # noqa: E402
+    CompressesConformance as CompressesConformance,
+)
 from edge_tester.testing.dataset import DatasetConformance as DatasetConformance  # noqa: E402
 from edge_tester.testing.graphs import GraphsConformance as GraphsConformance  # noqa: E402
 from edge_tester.testing.inspects import CutsConformance as CutsConformance  # noqa: E402

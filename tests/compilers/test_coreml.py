@@ -15,9 +15,10 @@ def require_weights(artifact, model, digits, elements, share):
     """See whether the weights are these, and whether the first sample's answer is still there."""
     assert elements == artifact.weights.elements
     assert share == artifact.weights.quantized_share
-    values = np.moveaxis(digits.load(digits.split().test[:1]).inputs[0], -1, 1) / 16
-    expected = model.run([values.astype(np.float32)])[0]
-    assert decibels(expected, evaluated(artifact, values.astype(np.float32))) > 15
+    digits.bind(model.specs()[0])
+    values = digits.load(digits.split().test[:1]).inputs[0]
+    expected = model.run([values])[0]
+    assert decibels(expected, evaluated(artifact, values)) > 15
 
 
 class OnCoreML(OnDigits):

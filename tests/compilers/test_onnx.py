@@ -182,3 +182,26 @@ def test_file_needs_no_framework_and_is_quiet(tmp_path):
     command = [sys.executable, "-c", script, RESOURCES / "digits.onnx", tmp_path]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ("set()\n", "") == (finished.stdout, finished.stderr)
+
+
+def test_no_file_says_where_its_code_lies(torch_digits, tmp_path):
+    import torch
+
+    # PyTorch's exporter writes paths and code of this machine, beside the modules of each node.
+    torch_digits.load()
+    told, exported, made = (tmp_path / f"{name}.onnx" for name in ("told", "exported", "made"))
+    values = torch.zeros(2, 1, 8, 8)
+    options = {"dynamo": True, "external_data": False, "verbose": False}
+    torch.onnx.export(torch_digits.network, (values,), told, **options)
+    torch_digits.save_to_onnx(exported)
+    compiled(ONNXFile(model_path=told), None, made)
+    home = str(Path(torch.__file__).parent).encode()
+    assert home in told.read_bytes()
+    inputs = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
+    for path in (exported, made):
+        content = path.read_bytes()
+        for word in (home, b"stack_trace", b".py", b"class_hierarchy"):
+            assert word not in content
+        assert b"pkg.torch.onnx.name_scopes" in content
+        assert path.stat().st_size < told.stat().st_size
+        assert np.array_equal(answers(told, inputs), answers(path, inputs))

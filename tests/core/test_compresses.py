@@ -15,6 +15,7 @@ from edge_tester.core.errors import OptionError
         ({"sparsity_fraction": 0.5}, "sparsity_fraction is only for sparsity 'unstructured'"),
         ({"sparsity": "2:4", "sparsity_fraction": 0.5}, "sparsity_fraction is only for"),
         ({"qat_epochs": 2}, "qat_epochs is only for qat"),
+        ({"qat_learning_rate": 0.1}, "qat_learning_rate is only for qat"),
         ({"freeze_after_epoch": 2}, "freeze_after_epoch is only for qat"),
         ({"qat": True, "qat_epochs": 2, "freeze_after_epoch": 3}, "at most qat_epochs, 2, got 3"),
         ({"qat": True, "freeze_after_epoch": 0}, "freeze_after_epoch must be at least 1"),

@@ -151,7 +151,7 @@ def test_conversions_that_are_not_there_say_why(user, validated):
     status, output, _ = user.run(*words)
     assert 0 == status and "Not tried: executorch" in output
     assert (
-        "takes torch, the model is &#39;onnx&#39;"
+        "takes torch, torch-exported, the model is &#39;onnx&#39;"
         in (user.folder / "w/validation.html").read_text()
     )
 

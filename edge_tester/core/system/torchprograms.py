@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 from collections.abc import Iterator
@@ -94,6 +95,9 @@ def digest_of(program: Any) -> str:
 def quantizer(needed_by: object, **settings: Any) -> Any:
     """Return XNNPACK's quantizer, symmetric int8 weights per channel.
 
+    In a training, the ranges of weights are those that they have in each step. PyTorch's default is
+    an average over some hundred steps: a channel that has grown meanwhile is cut off.
+
     Parameters
     ----------
     needed_by : object
@@ -103,6 +107,11 @@ def quantizer(needed_by: object, **settings: Any) -> Any:
     name = "executorch.backends.xnnpack.quantizer.xnnpack_quantizer"
     module: Any = backend(name, needed_by)
     chosen = module.get_symmetric_quantization_config(is_per_channel=True, **settings)
+    if chosen.is_qat:
+        given = chosen.weight.observer_or_fake_quant_ctr.p
+        made = given.func.with_args(**given.keywords, averaging_constant=1)
+        weight = dataclasses.replace(chosen.weight, observer_or_fake_quant_ctr=made)
+        chosen = dataclasses.replace(chosen, weight=weight)
     return module.XNNPACKQuantizer().set_global(chosen)
 
 

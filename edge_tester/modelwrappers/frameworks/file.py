@@ -31,6 +31,7 @@ class FileModel(ModelWrapper):
     """Short name of the runtime that runs it on the host."""
 
     runtime: Runtime | None = state()
+    loaded_for: int = state(0)
     loaded_specs: tuple[list[TensorSpec], list[TensorSpec]] | None = state()
 
     @property
@@ -50,8 +51,8 @@ class FileModel(ModelWrapper):
         return runtime
 
     def load(self) -> None:
-        """Load the file on the host, for one sample at a time."""
-        if self.runtime is None:
+        """Load the file on the host, for one sample at a time, whatever it has run before."""
+        if self.runtime is None or self.loaded_for != 1:
             self._load_for(1)
 
     def specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
@@ -97,4 +98,4 @@ class FileModel(ModelWrapper):
         runtime.prepare()
         with quiet():
             self.loaded_specs = runtime.load(self.model_path, batch_size)
-        self.runtime = runtime
+        self.runtime, self.loaded_for = runtime, batch_size

@@ -31,6 +31,7 @@ from edge_tester.core.graphs import (
     Work,
 )
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.system.onnxmetadata import SCOPES
 from edge_tester.core.system.quiet import quiet
 from edge_tester.modelwrappers.frameworks.einsums import einsum_work
 
@@ -70,7 +71,6 @@ _FREE = frozenset(
 )
 # Inputs that say how numbers are stored, and are not learned: operator -> the first of them.
 _QUANTIZATION = {"QuantizeLinear": 1, "DequantizeLinear": 1}
-SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def onnx_graph(owner: ModelWrapper, batch_size: int | None, shapes: Sequence[Shape]) -> Graph:

@@ -30,6 +30,7 @@ from edge_tester.modelwrappers.frameworks.torch_networks import (
     flattened,
     is_plain,
     named_outputs,
+    write_onnx,
 )
 from edge_tester.modelwrappers.frameworks.training import (
     Stage,
@@ -187,22 +188,11 @@ class TorchModel(Graphs, Inspects, Compresses, ModelWrapper):
         ModelError
             The network keeps a state, which the file would lose.
         """
-        torch = backend("torch", self)
-        backend("onnxscript", self)
         inputs, outputs = self.specs()
         self.require_no_state("an ONNX file")
-        with atomic_path(path) as temporary, quiet():
-            torch.onnx.export(
-                self._exported_network(),
-                self.examples(),
-                temporary,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-                input_names=[spec.name for spec in inputs],
-                output_names=[spec.name for spec in outputs],
-                dynamic_shapes=self._dynamic_shapes(),
-            )
+        shapes = self._dynamic_shapes()
+        names = [spec.name for spec in inputs], [spec.name for spec in outputs]
+        write_onnx(self, self._exported_network(), self.examples(), path, names, shapes)
 
     def export(self) -> Any:
         """Return the network as ``torch.export.ExportedProgram``, for compilers."""

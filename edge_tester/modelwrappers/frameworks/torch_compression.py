@@ -195,7 +195,7 @@ class _Compression:
                 torch_training.learn(
                     self._torch,
                     quantized.network,
-                    Stage(self._options.epochs_quantized, self._options.learning_rate),
+                    Stage(self._options.epochs_quantized, self._options.rate_quantized),
                     self._batches,
                     self._loss,
                     before_epoch,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.system.files import atomic_path
+from edge_tester.core.system.onnxmetadata import forget_origins
+from edge_tester.core.system.quiet import quiet
 
 # Of a module, what a run may change without keeping anything.
 _NO_STATE = {"training"}
@@ -56,6 +62,45 @@ def flattened(torch: Any, network: Any) -> Any:
 
     plain.forward = forward
     return plain
+
+
+def write_onnx(
+    model: ModelWrapper,
+    network: Any,
+    examples: tuple[Any, ...] | None,
+    path: Path,
+    names: tuple[Sequence[str], Sequence[str]],
+    dynamic_shapes: Any = None,
+) -> None:
+    """Export by torch.export into one file, weights included.
+
+    Parameters
+    ----------
+    model : ModelWrapper
+    network : torch.nn.Module or torch.export.ExportedProgram
+    examples : tuple of torch.Tensor, optional
+        Inputs of a module.
+    path : Path
+    names : pair of sequences of str
+        Of the inputs and of the outputs.
+    dynamic_shapes : optional
+        As ``torch.export.export`` takes them, for a module.
+    """
+    torch = backend("torch", model)
+    backend("onnxscript", model)
+    with atomic_path(path) as temporary, quiet():
+        program = torch.onnx.export(
+            network,
+            examples,
+            dynamo=True,
+            verbose=False,
+            input_names=list(names[0]),
+            output_names=list(names[1]),
+            dynamic_shapes=dynamic_shapes,
+        )
+        made = program.model_proto
+        forget_origins(made)
+        temporary.write_bytes(made.SerializeToString())
 
 
 def changed_by_a_run(torch: Any, network: Any, inputs: tuple[Any, ...]) -> list[str]:

@@ -11,12 +11,12 @@ from edge_tester.core.backends import backend
 from edge_tester.core.errors import OptionError
 from edge_tester.core.graphs import Graph, Graphs, Shape
 from edge_tester.core.system import torchprograms
-from edge_tester.core.system.files import atomic_path
 from edge_tester.core.system.quiet import quiet
 from edge_tester.modelwrappers.frameworks.file import FileModel
 from edge_tester.modelwrappers.frameworks.generic import GenericModel
 from edge_tester.modelwrappers.frameworks.torch_contents import require_contents
 from edge_tester.modelwrappers.frameworks.torch_graph import exported_graph
+from edge_tester.modelwrappers.frameworks.torch_networks import write_onnx
 
 
 class TorchExportedFile(Graphs, GenericModel, FileModel):
@@ -62,22 +62,10 @@ class TorchExportedFile(Graphs, GenericModel, FileModel):
         ModelError
             The program keeps a state, which the file would lose.
         """
-        torch = backend("torch", self)
-        backend("onnxscript", self)
         inputs, outputs = self.specs()
         self.require_no_state("an ONNX file")
-        program = self.export()
-        with atomic_path(path) as temporary, quiet():
-            torch.onnx.export(
-                program,
-                None,
-                temporary,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-                input_names=[spec.name for spec in inputs],
-                output_names=[spec.name for spec in outputs],
-            )
+        names = [spec.name for spec in inputs], [spec.name for spec in outputs]
+        write_onnx(self, self.export(), None, path, names)
 
     def graph(self, batch_size: int | None = None, shapes: Sequence[Shape] = ()) -> Graph:
         """Return the graph of the program, as it was exported."""

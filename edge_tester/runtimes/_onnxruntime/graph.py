@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edge_tester.core.errors import ModelError
+from edge_tester.core.system.onnxmetadata import SCOPES
 
-SCOPES = "pkg.torch.onnx.name_scopes"
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _INTEGER_OPERATORS = ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "DequantizeLinear")
 # Behind the names of inputs of parts, whose own names the outputs have.

@@ -26,7 +26,7 @@ def test_an_onnx_file_is_deployed_as_it_is_and_compiled():
     # A copy of the file is no further way.
     names = [*found, *lacking]
     assert 1 == names.count("onnx") and len(names) == len(set(names))
-    assert "takes torch, the model is 'onnx'" in lacking["torchscript"]
+    assert "takes torch, torch-exported, the model is 'onnx'" in lacking["torchscript"]
 
 
 def test_what_takes_an_environment_of_its_own_is_made_on_request_alone(tmp_path, monkeypatch):

@@ -241,6 +241,28 @@ def test_ranges_and_statistics_stay_after_freezing(tmp_path):
     assert [] == [name for name in moved if not torch.equal(moved[name], frozen[name])]
 
 
+def test_ranges_of_weights_are_those_of_the_weights_as_they_are(tmp_path):
+    """An average over past steps would cut off a channel that has grown."""
+    model = untrained(Depthwise, tmp_path)
+    model.network.train()
+    quantized = QuantizedTraining(model.export(), model)
+    quantized.train()
+    inputs = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    # The dense layer's, which no normalization scales.
+    dense = next(one for one in quantized.network.parameters() if one.ndim == 2)
+    for factor in (1, 100):
+        with torch.no_grad():
+            dense.mul_(factor)
+        quantized.network(inputs)
+    expected = dense.detach().abs().amax(1) / 127
+    scales = {
+        name: values
+        for name, values in quantized.network.named_buffers()
+        if name.endswith("scale") and values.shape == expected.shape
+    }
+    assert any(torch.allclose(expected, one, rtol=1e-2) for one in scales.values())
+
+
 @pytest.mark.parametrize(("after", "frozen"), [(1, 2), (3, 0)])
 def test_they_are_frozen_when_it_is_said(trained, digits, tmp_path, monkeypatch, after, frozen):
     seen = []
@@ -249,6 +271,21 @@ def test_they_are_frozen_when_it_is_said(trained, digits, tmp_path, monkeypatch,
     options = {"qat": True, "qat_epochs": 3, "freeze_after_epoch": after}
     compress(trained, digits, tmp_path / "a.pt2", **options)
     assert frozen == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [({}, [0.002, 0.0002]), ({"qat_learning_rate": 0.003}, [0.002, 0.003])],
+)
+def test_it_learns_more_slowly_while_quantized(
+    trained, digits, tmp_path, monkeypatch, options, rates
+):
+    seen = []
+    adam = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda p, rate: (seen.append(rate), adam(p, rate))[1])
+    given = {"finetune_epochs": 1, "qat": True, "qat_epochs": 1, "learning_rate": 0.002}
+    compress(trained, digits, tmp_path / "a.pt2", **given, **options)
+    assert rates == pytest.approx(seen)
 
 
 def test_unstructured_zeros_are_the_smallest_and_stay(trained, digits, tmp_path):

@@ -153,3 +153,13 @@ def test_weights_beside_an_onnx_file_are_taken_in(resources, tmp_path):
     whole = ONNXFile(model_path=tmp_path / "one" / "model.onnx")
     whole.load()
     assert (1, 10) == whole.run([np.zeros((1, 8, 8, 1), np.float32)])[0].shape
+
+
+def test_loading_forgets_the_batch_that_was_run(resources):
+    """Whoever loads a wrapper that ran a batch of eight gets what takes one sample."""
+    model = ONNXFile(model_path=resources / "digits.onnx")
+    model.load()
+    model.run([np.zeros((8, 8, 8, 1), np.float32)])
+    assert (8, 8, 8, 1) == model.specs()[0][0].shape
+    model.load()
+    assert (1, 8, 8, 1) == model.specs()[0][0].shape

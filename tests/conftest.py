@@ -31,6 +31,7 @@ SLOW = (
     "core/run/test_interrupted.py",
     "core/run/test_journal.py",
     "core/run/test_together.py",
+    "core/search/test_optimizing.py",
     "examples",
     "modelwrappers",
     "onnxconverters",
@@ -48,6 +49,7 @@ SLOW = (
     "scenarios/test_report.py",
     "scenarios/test_run_file.py",
     "scenarios/test_sweep.py",
+    "scenarios/test_sweep_workers.py",
     "test_packaging.py",
     "test_readme.py",
 )
@@ -62,6 +64,7 @@ FIRST = (
     "compilers/test_onnx2tf.py",
     "onnxconverters/test_tensorflow.py",
     "core/agent/test_attacks.py",
+    "scenarios/test_sweep_workers.py",
     "scenarios/test_matrix.py",
     "compilers/test_tvm_schedules.py",
     "compilers/test_tvm.py",

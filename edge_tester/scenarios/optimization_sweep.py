@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,13 @@ from edge_tester.core.errors import OptionError
 from edge_tester.core.model import TrainingPlan
 from edge_tester.core.options import Configurable, json_schema, option
 from edge_tester.core.results.known import Known
+from edge_tester.core.results.words import plural
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.search.fronts import Fronts, by_constraints
+from edge_tester.core.search.leases import Lease
 from edge_tester.core.search.manifest import verify, write_manifest
-from edge_tester.core.search.optimizing import Optimizer, lease_of
+from edge_tester.core.search.optimizing import Optimizer, address_of
 from edge_tester.core.search.settings import SweepSettings
 from edge_tester.core.search.sweep import MEASURED, Sweep, analysis_of
 from edge_tester.core.search.tables import write_tables
@@ -37,9 +40,10 @@ from edge_tester.scenarios._yaml import blaming, read_mapping
 FOLDER = "build/sweep"
 # Another machine's agent of its own is another device.
 _HERE = f"this machine ({socket.gethostname()})"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHOWN = ("accuracy", "latency_p50_ms", "model_memory_mib")
 # So that the rest of the table has room in 80 columns.
-_NAME = 30
+_WIDEST_NAME = 30
 _FITS = {"feasible": "yes", "infeasible": "no", "undecided": "?"}
 
 
@@ -79,11 +83,16 @@ def main(arguments: Sequence[str]) -> int:
             sweep = Sweep(*asked, progress, parsed.command_line, protocol)
             found = sweep.run()
         else:
-            with lease_of(asked.settings, asked.folder, list(targets)) as lease:
+            address = address_of(asked.settings, asked.folder)
+            lease_s = asked.settings.search.lease_s
+            with Lease(address, list(targets), lease_s, progress.tell) as lease:
                 progress.tell(f"Device: {lease.device}")
                 protocol = targets[lease.device]
+                # Workers on one machine share no files, or they would write the same ones.
+                folder = asked.folder / lease.device if asked.settings.targets else asked.folder
+                asked = asked._replace(folder=folder)
                 sweep = Sweep(*asked, progress, parsed.command_line, protocol)
-                found = Optimizer(sweep, lease, progress).run()
+                found = Optimizer(sweep, lease, address, progress).run()
     _write(sweep, asked.plan, found)
     _show(found, asked.folder)
     return 1 if any(t.stage == "failed" for one in found.results for t in one.trials) else 0
@@ -115,10 +124,12 @@ def _verify(arguments: Sequence[str]) -> int:
 def _write(sweep: Sweep, plan: Plan, found: Fronts) -> None:
     """Leave tables, manifest and page."""
     directory, analyses = sweep.directory, {}
-    machine = _machine(sweep.settings)
+    machine, elsewhere = _machine(sweep.settings), 0
     for one in found.results:
         first = one.trials[0]
-        if first.artifact:
+        if first.artifact and not (directory / first.artifact).exists():
+            elsewhere += 1
+        elif first.artifact:
             analysis = analysis_of(directory / first.artifact, first.format, machine)
             if analysis is not None:
                 analyses[one.name] = analysis
@@ -129,6 +140,9 @@ def _write(sweep: Sweep, plan: Plan, found: Fronts) -> None:
         f"{type(plan.model).__name__}, {type(plan.dataset).__name__}",
         f"measured on {', '.join(targets)}" if targets else "nothing was measured",
     ]
+    if elsewhere:
+        others = f"{plural(elsewhere, 'candidate')} made by other workers"
+        about.append(f"the layers of {others} are told in the reports of these")
     page = sweep_page(found, sweep.settings, analyses, about, directory)
     render_page(page, directory / "report.html")
 
@@ -158,6 +172,12 @@ def _targets(targets: Mapping[str, Any], name: str, path: Path) -> dict[str, Any
     """Return links by the names of targets: of the one that is named, or of all."""
     if name and name not in targets:
         raise OptionError(f"{path} has no target {name!r}; it has {', '.join(targets) or 'none'}.")
+    for one in targets:
+        if not _NAME.fullmatch(one):
+            raise OptionError(
+                f"{path}: the name of a target is that of a folder too: it must begin with a "
+                f"letter or digit and have only these and . _ -, got {one!r}."
+            )
     chosen = {name: targets[name]} if name else targets or {_HERE: None}
     return {one: _link(link, path) for one, link in chosen.items()}
 
@@ -176,7 +196,7 @@ def _show(found: Fronts, directory: Path) -> None:
     text = backend("rich.text", "edge-tester").Text
     table = rich_table.Table(box=backend("rich.box", "edge-tester").SIMPLE_HEAD)
     longest = max((len(one.name) for one in found.results), default=0)
-    table.add_column("Candidate", overflow="fold", min_width=min(longest, _NAME))
+    table.add_column("Candidate", overflow="fold", min_width=min(longest, _WIDEST_NAME))
     for title in ("Accuracy", "p50 (ms)", "KiB", "Fits"):
         table.add_column(title, justify="right")
     table.add_column("On fronts", overflow="fold")

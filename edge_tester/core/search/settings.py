@@ -35,10 +35,12 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     storage : str
         Address of the database where trials are kept, such as
         ``postgresql+psycopg://user@host/name``; a file of SQLite in the run's folder by default.
+        It holds no password (``docs/search-workers.rst``).
     study : str
         Name of the study in that database.
     lease_s : float
-        Time after which the device of a worker that no longer answers is free again.
+        Time after which a worker that no longer answers is given up: its device is free again, and
+        its trial is begun again by another.
     """
 
     method: Literal["grid", "random", "tpe", "nsga2", "nsga3"] = "grid"

@@ -12,12 +12,13 @@ from edge_tester.core.analysis import Analysis, analyze
 from edge_tester.core.analysis.roofline import Machine
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.compresses import Compressed
-from edge_tester.core.errors import CompilationError, EdgeTesterError
+from edge_tester.core.errors import CompilationError, EdgeTesterError, ProtocolError
 from edge_tester.core.graphs import Graphs
 from edge_tester.core.making.chain import wrapper_of
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.record import RunRecord
 from edge_tester.core.results.known import Known
+from edge_tester.core.run.deployment import require_target
 from edge_tester.core.run.matrix import MatrixRun
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
@@ -69,6 +70,7 @@ class Sweep:
         self.space: Space = settings.checked()
         self.workshop = Workshop(plan, settings, self.space, directory, observer)
         self.directory = directory
+        self._plan = plan
         self._observer = observer
         self._command_line = command_line
         self._protocol = protocol
@@ -171,6 +173,35 @@ class Sweep:
         path = self.directory / TRIALS / f"{trial.name}.json"
         write_atomically(path, msgspec.json.format(msgspec.json.encode(trial), indent=1))
         return trial
+
+    def keep(self, trial: Trial) -> None:
+        """Leave the file of a trial in the run's directory, whoever has tried it."""
+        if read_trial(self.directory / TRIALS / f"{trial.name}.json") != trial:
+            self._written(trial)
+
+    def measuring(self) -> dict[str, Any]:
+        """Return how candidates are measured: what must be alike where they are compared."""
+        asked = self._plan.to_mapping()
+        return {key: asked[key] for key in ("measurement", "pattern") if key in asked}
+
+    def require_target(self, trial: Trial) -> None:
+        """See that the target on which a trial has failed still answers.
+
+        Raises
+        ------
+        ProtocolError
+            It does not: whatever is tried on it will fail.
+        """
+        if self._protocol is None:
+            return
+        try:
+            plan = self.workshop.plan(trial.configuration, trial.seed, self._protocol, None)
+            require_target(plan)
+        except ProtocolError:
+            raise
+        except EdgeTesterError:
+            # That candidate is at fault.
+            return
 
     def made(self, trial: Trial) -> dict[str, str]:
         """Make a candidate as a trial says; return the SHA-256 of what it is made of.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TIME_LIMIT_S = 120
+TIME_LIMIT_S = 240
 
 
 class User:
@@ -111,7 +111,7 @@ def user(tmp_path_factory) -> User:
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """A command that hangs shall not hold up everything."""
+    """A command that hangs shall not hold up everything; some say themselves how long they take."""
     for item in items:
-        if "tests/scenarios/" in item.nodeid:
+        if "tests/scenarios/" in item.nodeid and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIME_LIMIT_S + 30))

@@ -37,8 +37,8 @@ SEARCH = (
     ),
     Mutation(
         f"{FOLDER}/studies.py",
-        "return bool(told.state == state)",
-        "return True",
+        "UpdateFinishedTrialError:\n            return False\n",
+        "UpdateFinishedTrialError:\n            return True\n",
         "what is told too late counts",
         STUDIES,
     ),

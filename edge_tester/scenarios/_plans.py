@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from edge_tester.core import registry
 from edge_tester.core.compiler import ModelCompiler
 from edge_tester.core.dataset import Dataset
@@ -75,7 +77,8 @@ def completed(chosen: list[Chosen]) -> list[Chosen]:
 def _default_compiler(model: Chosen, runtime: Chosen | None) -> Chosen | None:
     """Return what brings a model to the runtime that is named; None if nothing needs to.
 
-    PyTorch's networks, which no runtime runs as they are, go to PyTorch where none is named.
+    One that leaves the weights as they are, since nobody asked for another model. PyTorch's
+    networks, which no runtime runs as they are, go to PyTorch where none is named.
     """
     format = getattr(model.cls, "file_format", "") or _format_of(model)
     wanted = getattr(runtime.cls, "input_formats", ()) if runtime else ()
@@ -83,9 +86,12 @@ def _default_compiler(model: Chosen, runtime: Chosen | None) -> Chosen | None:
         return None
     wanted = wanted or ("torch-exported",)
     for name in registry.names("compilers"):
-        cls = registry.loadable("compilers", name)
-        takes, makes = getattr(cls, "input_formats", ()), getattr(cls, "output_format", "")
-        if cls is not None and format in takes and makes in wanted:
+        found = registry.loadable("compilers", name)
+        if found is None:
+            continue
+        cls = cast(type[ModelCompiler], found)
+        fits = format in cls.input_formats and cls.output_format in wanted
+        if fits and not cls().quantizes:
             return Chosen("compilers", cls, {})
     return None
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "instructions": ("instructions", "count the instructions of an inference with valgrind"),
     "export": ("export", "write run records as a table"),
     "energy": ("energy", "add what an external meter read to a run record"),
+    "keys": ("keys", "make what hosts and targets know each other by: tokens, certificates"),
     "recover": ("recover", "make a record of what a run that was killed has measured"),
     "onnx-conversion": ("onnx_conversion", "see which models survive the way through ONNX"),
     "run": ("run_file", "run a scenario that a YAML file describes"),

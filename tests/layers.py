@@ -7,7 +7,8 @@ LAYERS = (
     "making.unsupported agent.turn",
     "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
     "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
-    "wire.connections wire.states statistics.comparing statistics.dependence statistics.ranking "
+    "wire.connections wire.states wire.tls system.certificates statistics.comparing "
+    "statistics.dependence statistics.ranking "
     "statistics.agreement statistics.detection statistics.regression statistics.sequential "
     "statistics.steady",
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel "
@@ -28,7 +29,7 @@ LAYERS = (
     "analysis.analysis analysis.micro analysis.boards",
     "analysis.rows analysis.fitting",
     "dataset meter onnxconversion pattern runtime runtimeprotocol system.torchprograms",
-    "wire.conversation profiles inspects compresses making.runtimes",
+    "wire.tokens wire.conversation profiles inspects compresses making.runtimes",
     "wire.greeting",
     "wire.client",
     "model wire.profiling",
@@ -48,7 +49,8 @@ LAYERS = (
     "run.journal",
     "run.running",
     "run.benchmark run.together run.instructions",
-    "run.matrix agent.bench agent.control agent.handshake agent.limits agent.output agent.storage",
+    "run.matrix agent.bench agent.control agent.gate agent.greeter agent.handshake "
+    "agent.limits agent.output agent.storage",
     "agent.process agent.profiling checking.validating",
     "checking.diagnosis pipeline.decision pipeline.phases pipeline.runbook pipeline.localproof",
     "pipeline.handmade",

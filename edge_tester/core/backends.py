@@ -18,6 +18,7 @@ EXTRAS = {
     "ai_edge_litert": "tflite",
     "ai_edge_quantizer": "quantizer",
     "coremltools": "coreml",
+    "cryptography": "keys",
     "executorch": "executorch",
     "h5py": "tensorflow",
     "jinja2": "host",

@@ -85,6 +85,15 @@ class RuntimeProtocol(Configurable):
         return False
 
     @property
+    def mutual(self) -> bool:
+        """Whether the link itself lets only clients in that have proven who they are."""
+        return False
+
+    def tokens(self) -> list[str]:
+        """Return what host and target prove to each other to have; empty for nothing."""
+        return []
+
+    @property
     def address(self) -> str:
         """Where the server listens or the client connects to, for people."""
         return type(self).__name__

@@ -8,13 +8,17 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from edge_tester.core.errors import ModelError, UnreachableError
-from edge_tester.core.options import option, state
-from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
+from edge_tester.core.errors import ModelError, OptionError, UnreachableError
+from edge_tester.core.options import option
+from edge_tester.core.runtimeprotocol import Listener
 from edge_tester.core.wire.channel import lost
 from edge_tester.core.wire.connections import SocketConnection, connected
+from edge_tester.core.wire.tokens import TokenProtocol
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _CONNECT_LIMIT_S = 5.0
 _SENDFILE_BYTES = 1 << 20
@@ -22,18 +26,32 @@ _SENDFILE_BYTES = 1 << 20
 _KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 
 
-class NetworkProtocol(RuntimeProtocol):
+class NetworkProtocol(TokenProtocol):
     """TCP, or a Unix socket if the host is a path."""
 
     several = True
 
     host: str = option("127.0.0.1", help="Address of the target, or path of a Unix socket")
     port: int = option(12345, minimum=0, maximum=65535, help="TCP port; 0 takes a free one")
+    tls_certificate: Path | None = option(
+        None, help="PEM file with the certificate and key of this side: the target then speaks TLS"
+    )
+    tls_ca: Path | None = option(
+        None,
+        help="PEM file of the authority of the other side's certificate: the host then speaks "
+        "TLS, and the target lets only hosts in that have one",
+    )
+    tls_name: str = option(
+        "", help="What the target's certificate is made out to; its --host by default"
+    )
     packet_size: int = option(
         1 << 20, minimum=1024, unit="bytes", help="Most bytes taken by one receive"
     )
 
-    connection: SocketConnection = state()
+    @property
+    def mutual(self) -> bool:
+        """Whether hosts need a certificate."""
+        return bool(self.tls_certificate and self.tls_ca)
 
     @property
     def address(self) -> str:
@@ -52,6 +70,15 @@ class NetworkProtocol(RuntimeProtocol):
 
     def start_server(self) -> Listener:
         """Listen; a free port that was asked for with 0 is then in ``port``."""
+        if self.tls_ca and not self.tls_certificate:
+            raise OptionError(
+                "NetworkProtocol.tls_ca on a target lets hosts in that have a certificate, and "
+                "needs --tls-certificate, by which they know the target."
+            )
+        if self.tls_certificate and self._is_path:
+            raise OptionError(
+                f"{self.host} is a Unix socket, which no other user can open: it takes no TLS."
+            )
         family = socket.AF_UNIX if self._is_path else self._family()
         listener = socket.socket(family)
         try:
@@ -75,7 +102,11 @@ class NetworkProtocol(RuntimeProtocol):
             raise UnreachableError(
                 f"NetworkProtocol cannot listen on {self.address}: {error.strerror or error}."
             ) from error
-        return listener
+        if self.tls_certificate is None:
+            return listener
+        from edge_tester.core.agent.greeter import TLSListener
+
+        return TLSListener(listener, self.tls_certificate, self.tls_ca)
 
     def attach(self, connection: Any) -> None:
         """Use a connected socket, or the descriptor of one."""
@@ -91,6 +122,7 @@ class NetworkProtocol(RuntimeProtocol):
 
     def start_client(self) -> None:
         """Connect to an agent."""
+        context = self._host_context()
         try:
             if self._is_path:
                 connection = socket.socket(socket.AF_UNIX)
@@ -103,11 +135,22 @@ class NetworkProtocol(RuntimeProtocol):
                 f"No agent answers at {self.address} ({error.strerror or error}). "
                 f"Start one there: edge-tester server network tflite {where}"
             ) from error
-        self.attach(connection)
+        if context is None:
+            self.attach(connection)
+            return
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Late, as above: the library of TLS has some megabytes.
+        from edge_tester.core.wire.tls import TLSConnection
+
+        name = self.tls_name or self.host
+        self.connection = TLSConnection(connection, context, name, _CONNECT_LIMIT_S)
 
     def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> None:
         """Let the kernel send the file; it never passes through this process."""
         connection, begin, sent = self.connection, file.tell(), 0
+        if not isinstance(connection, SocketConnection):
+            super().send_file(file, count, progress)
+            return
         try:
             while sent < count:
                 piece = connection.sendfile(file, begin + sent, min(_SENDFILE_BYTES, count - sent))
@@ -122,6 +165,18 @@ class NetworkProtocol(RuntimeProtocol):
         """Close the connection."""
         if self.connection is not None:
             self.connection.close()
+
+    def _host_context(self) -> SSLContext | None:
+        if self.tls_ca is None:
+            if self.tls_certificate:
+                raise OptionError(
+                    "NetworkProtocol.tls_certificate on a host needs --tls-ca, by which it knows "
+                    "the target."
+                )
+            return None
+        from edge_tester.core.wire.tls import client_context
+
+        return client_context(self.tls_ca, self.tls_certificate)
 
     @property
     def _is_path(self) -> bool:

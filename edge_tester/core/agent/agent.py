@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edge_tester.core.agent.gate import Gate
 from edge_tester.core.agent.logs import patient_logging
 from edge_tester.core.agent.process import SESSION_COMMAND, SessionProcess, SessionSettings
 from edge_tester.core.agent.scratch import Scratch
@@ -84,19 +85,23 @@ class Agent(Configurable):
         Raises
         ------
         OptionError
-            The address can be reached from other machines and ``insecure`` is not set.
+            The address can be reached from other machines, clients are not authenticated, and
+            ``insecure`` is not set; or the tokens cannot be read.
         UnreachableError
             The address is in use or does not exist.
         RuntimeStateError
             A runtime lacks something on this target.
         """
-        if protocol.exposed and not self.insecure:
+        gate = Gate(protocol.tokens)
+        unprotected = protocol.exposed and not gate.closed and not protocol.mutual
+        if unprotected and not self.insecure:
             raise OptionError(
                 f"Whoever can connect to {protocol.address} could run any code on this machine: "
-                "a model is code, and clients are not authenticated. Listen on 127.0.0.1 and use "
-                "an SSH tunnel, or say --insecure on a network that you trust."
+                "a model is code, and clients are not authenticated. Give --token-file or --tls-ca "
+                "(`edge-tester keys` makes what they need), listen on 127.0.0.1 and use an SSH "
+                "tunnel, or say --insecure on a network that you trust."
             )
-        if protocol.exposed:
+        if unprotected:
             # Not by way of the log, whose level may hide it.
             print(_INSECURE.format(protocol.address), file=sys.stderr, flush=True)
         listener = protocol.start_server()
@@ -138,4 +143,5 @@ class Agent(Configurable):
                 limits=limits,
                 several=protocol.several,
                 on_ready=on_ready,
+                gate=gate,
             ).run()

@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -15,7 +16,8 @@ from edge_tester.core.system.text import printable
 from edge_tester.core.wire import frames as wire
 from edge_tester.core.wire import payloads
 from edge_tester.core.wire.frames import HEADER_BYTES, Type
-from edge_tester.core.wire.payloads import Failure, Hello, Queued
+from edge_tester.core.wire.payloads import Challenge, Failure, Hello, Proof, Queued
+from edge_tester.core.wire.tokens import new_nonce
 
 TIME_LIMIT_S = 5.0
 # Of a name that a client gives itself.
@@ -46,6 +48,10 @@ class Peer:
         Its first message, once that has arrived.
     attempts : int
         How often it was given to a session process.
+    nonce : str
+        With which it was challenged; empty before.
+    challenge_s : float or None
+        When to challenge it, by :func:`time.monotonic`.
     """
 
     def __init__(self, connection: socket.socket, address: object) -> None:
@@ -56,6 +62,9 @@ class Peer:
         self.hello: Hello | None = None
         self.frame = bytearray()
         self.attempts = 0
+        self.nonce = ""
+        self.challenge_s: float | None = None
+        self._proof = bytearray()
         self._other: wire.VersionMismatchError | None = None
         self.deadline_s = time.monotonic() + TIME_LIMIT_S
         self._ending = select.poll()
@@ -91,17 +100,43 @@ class Peer:
             The connection failed.
         """
         # One of another version is read as well: unread, it would take the answer with it.
-        while (missing := self._missing_bytes()) > 0:
-            try:
-                piece = self.connection.recv(missing)
-            except BlockingIOError:
-                return False
-            if not piece:
-                raise RemoteProtocolError("it closed the connection")
-            self.frame += piece
+        if not self._received(self.frame, Type.HELLO, wire.HELLO_LIMIT_BYTES, self._header):
+            return False
         if self._other is None:
-            self.hello = payloads.decode(bytes(self.frame[HEADER_BYTES:]), Hello)
+            self.hello = payloads.decode(self.said, Hello)
         return True
+
+    def challenge(self) -> None:
+        """Ask for a proof that it has the token; nothing else is said to it before."""
+        self.nonce, self.challenge_s = new_nonce(), None
+        self.deadline_s = time.monotonic() + TIME_LIMIT_S
+        self._answer(payloads.encode(Challenge(self.nonce)), Type.OK)
+
+    def receive_proof(self) -> str | None:
+        """Read what is there of its proof; return it once it is complete.
+
+        Raises
+        ------
+        RemoteProtocolError
+            It is none, or the client closed the connection.
+        OSError
+            The connection failed.
+        """
+        if not self._received(
+            self._proof, Type.PROOF, wire.PROOF_LIMIT_BYTES, self._header_of_proof
+        ):
+            return None
+        return payloads.decode(bytes(self._proof[HEADER_BYTES:]), Proof).proof
+
+    def admit(self, proof: str) -> None:
+        """Prove to it in return that this agent has the token."""
+        sequence, content = self._header_of_proof()[2], payloads.encode(Proof(proof))
+        self._send(wire.encode_header(Type.OK, 0, sequence, len(content)) + content)
+
+    @property
+    def said(self) -> bytes:
+        """Payload of its HELLO."""
+        return bytes(self.frame[HEADER_BYTES:])
 
     def introduction(self) -> bytes:
         """Return HELLO for a session process: its model must not learn the ticket of another."""
@@ -161,6 +196,27 @@ class Peer:
         # By a flag of the call: whether the socket itself waits is shared with the session.
         self.connection.send(frame, socket.MSG_DONTWAIT)
 
+    def _received(
+        self,
+        frame: bytearray,
+        wanted: int,
+        limit_bytes: int,
+        header: Callable[[], tuple[int, int, int, int]],
+    ) -> bool:
+        """Read what is there of one frame, never beyond it; return whether it is complete."""
+        while (missing := _missing(frame, wanted, limit_bytes, header)) > 0:
+            try:
+                piece = self.connection.recv(missing)
+            except BlockingIOError:
+                return False
+            if not piece:
+                raise RemoteProtocolError("it closed the connection")
+            frame += piece
+        return True
+
+    def _header_of_proof(self) -> tuple[int, int, int, int]:
+        return wire.decode_header(bytes(self._proof[:HEADER_BYTES]))
+
     def _header(self) -> tuple[int, int, int, int]:
         """Return type, flags, sequence and length of HELLO, which every version has alike."""
         try:
@@ -169,14 +225,21 @@ class Peer:
             self._other = error
             return error.type, error.flags, error.sequence, error.length
 
-    def _missing_bytes(self) -> int:
-        have = len(self.frame)
-        if have < HEADER_BYTES:
-            return HEADER_BYTES - have
-        type, flags, _, length = self._header()
-        if type != Type.HELLO or flags or length > wire.HELLO_LIMIT_BYTES:
-            raise RemoteProtocolError("its first message is no HELLO")
-        return HEADER_BYTES + length - have
+
+def _missing(
+    frame: bytearray,
+    wanted: int,
+    limit_bytes: int,
+    header: Callable[[], tuple[int, int, int, int]],
+) -> int:
+    """Return how many bytes are missing of a frame, which must be of one type."""
+    have = len(frame)
+    if have < HEADER_BYTES:
+        return HEADER_BYTES - have
+    type, flags, _, length = header()
+    if type != wanted or flags or length > limit_bytes:
+        raise RemoteProtocolError(f"its message is no {wire.TYPE_NAMES[wanted]}")
+    return HEADER_BYTES + length - have
 
 
 def _name_of(address: object) -> str:

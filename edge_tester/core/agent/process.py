@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ _DOING = {
     Activity.ANSWERING: "while it sent an answer",
     Activity.IN_LINE: "while another session had its turn",
 }
+# Of variables that hold what lets somebody in somewhere.
+_SECRET = re.compile("TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE", re.IGNORECASE)
 SESSION_COMMAND = (sys.executable, "-m", "edge_tester.core.agent.session_process")
 
 
@@ -139,7 +142,7 @@ class SessionProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=self.output.theirs,
                 stderr=self.output.theirs,
-                env={**os.environ, **own},
+                env={**without_secrets(os.environ), **own},
                 start_new_session=True,
             )
             undo.pop_all()
@@ -226,6 +229,11 @@ class SessionProcess:
         if -code == signal.SIGKILL:
             text += "; most likely the target ran out of memory"
         return f"{text}."
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what no model needs to know, by the names of variables."""
+    return {k: v for k, v in environment.items() if not _SECRET.search(k)}
 
 
 def _own_group(name: str, pid: int) -> ControlGroup | None:

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
+from edge_tester.core.agent.gate import Gate
 from edge_tester.core.agent.handshake import Peer
 from edge_tester.core.agent.sessions import Sessions
 from edge_tester.core.errors import EdgeTesterError
@@ -37,6 +38,8 @@ class Reception:
         Whose keys have a function to call as their data.
     sessions : Sessions
         Who is served, and who may be.
+    gate : Gate
+        What they have to prove before anything else is said to them.
     """
 
     def __init__(
@@ -44,10 +47,12 @@ class Reception:
         listener: Listener,
         selector: selectors.BaseSelector,
         sessions: Sessions,
+        gate: Gate,
     ) -> None:
         self._listener = listener
         self._selector = selector
         self._sessions = sessions
+        self._gate = gate
         self._peers: list[Peer] = []
         self._queue: deque[Peer] = deque()
         self._beside: deque[Peer] = deque()
@@ -92,6 +97,8 @@ class Reception:
         for peer in [p for p in self._peers if p.deadline_s <= now_s]:
             logger.info("%s was turned away: it said nothing", peer.name)
             self._forget(peer)
+        for peer in [p for p in self._peers if p.challenge_s and p.challenge_s <= now_s]:
+            self._challenge(peer)
         if self._resume_s is not None and self._resume_s <= now_s:
             self._resume_s = None
             self._take_reserve()
@@ -99,7 +106,7 @@ class Reception:
 
     def next_check_s(self) -> float | None:
         """Return when to :meth:`check` again, None if that depends on others."""
-        times = [peer.deadline_s for peer in self._peers]
+        times = [peer.challenge_s or peer.deadline_s for peer in self._peers]
         if self._resume_s is not None:
             times.append(self._resume_s)
         return min(times, default=None)
@@ -170,6 +177,42 @@ class Reception:
             self._forget(peer)
             return
         self._selector.unregister(peer.connection)
+        if not self._gate.closed:
+            self._let_in(peer)
+            return
+        peer.challenge_s = self._gate.challenge_s(peer.origin)
+        if peer.challenge_s <= time.monotonic():
+            self._challenge(peer)
+
+    def _challenge(self, peer: Peer) -> None:
+        try:
+            peer.challenge()
+        except OSError as error:
+            logger.info("%s left: %s", peer.name, error)
+            self._forget(peer)
+            return
+        if peer.other_version:
+            # It sees which version this one speaks, and no more.
+            self._forget(peer)
+            return
+        self._watch(peer, lambda: self._receive_proof(peer))
+
+    def _receive_proof(self, peer: Peer) -> None:
+        try:
+            proof = peer.receive_proof()
+            if proof is None:
+                return
+            proofs = self._gate.proofs(peer.said, peer.nonce, proof, peer.origin)
+            peer.admit(proofs.target)
+        except (EdgeTesterError, OSError) as error:
+            # Without a word: who has no token learns nothing.
+            logger.warning("%s was turned away: %s", peer.name, error)
+            self._forget(peer)
+            return
+        self._selector.unregister(peer.connection)
+        self._let_in(peer)
+
+    def _let_in(self, peer: Peer) -> None:
         self._peers.remove(peer)
         try:
             self._receive_client(peer)

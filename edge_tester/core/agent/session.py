@@ -359,6 +359,7 @@ def _limits_by_state(data_limit_bytes: int) -> dict[str, dict[int, int]]:
         Type.PROCESS: payloads.PROCESS.size + payloads.INSTANT_BYTES * payloads.INFERENCES_LIMIT,
         Type.OUTPUT: payloads.OUTPUT.size,
         Type.PROFILE: payloads.PROFILE.size,
+        Type.PROOF: frames.PROOF_LIMIT_BYTES,
     }
     return {
         state: {request: sizes.get(request, 0) for request in allowed(state)}

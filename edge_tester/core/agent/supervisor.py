@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 
 from edge_tester.core.agent.descendants import Adopted
+from edge_tester.core.agent.gate import Gate
 from edge_tester.core.agent.process import SessionProcess
 from edge_tester.core.agent.reception import Reception
 from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.agent.service import Limits, Service
 from edge_tester.core.agent.sessions import TICKET_REFUSED, Sessions
-from edge_tester.core.errors import RuntimeStateError
+from edge_tester.core.errors import OptionError, RuntimeStateError
 from edge_tester.core.runtimeprotocol import Listener
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class Supervisor:
         Whether one client may have more than one session.
     on_ready : callable
         Called once, when the first client can be served.
+    gate : Gate
+        What clients have to prove.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Supervisor:
         limits: Limits,
         several: bool,
         on_ready: Callable[[], None],
+        gate: Gate,
     ) -> None:
         self._scratch = scratch
         self._on_ready: Callable[[], None] | None = on_ready
@@ -64,9 +68,10 @@ class Supervisor:
         self._sessions = Sessions(
             start_session, self._selector, limits, self._adopted, several=several
         )
-        self._reception = Reception(listener, self._selector, self._sessions)
+        self._reception = Reception(listener, self._selector, self._sessions, gate)
+        self._gate, self._listener = gate, listener
         self._start_s = 0.0
-        self._stopping = False
+        self._stopping = self._reloading = False
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -80,6 +85,7 @@ class Supervisor:
         woken.setblocking(False)
         wake.setblocking(False)
         previous = [(s, signal.signal(s, self._stop)) for s in (signal.SIGTERM, signal.SIGINT)]
+        previous.append((signal.SIGHUP, signal.signal(signal.SIGHUP, self._ask_to_reload)))
         # Whoever started this may have ignored it, and then no exit status would be kept.
         previous.append((signal.SIGCHLD, signal.signal(signal.SIGCHLD, signal.SIG_DFL)))
         # One byte wakes as well as many do; Python may deadlock where it warns of too many.
@@ -100,8 +106,25 @@ class Supervisor:
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
 
+    def _ask_to_reload(self, number: int, frame: object) -> None:
+        self._reloading = True
+
+    def _reload(self) -> None:
+        """Read tokens and certificates again; clients that were let in stay."""
+        self._reloading = False
+        try:
+            count = self._gate.reload()
+        except OptionError as error:
+            logger.error("the old keys stay valid: %s", error)
+            return
+        if reload := getattr(self._listener, "reload", None):
+            reload()
+        logger.info("keys were read again: %d token%s", count, "" if count == 1 else "s")
+
     def _turn(self) -> None:
         """Do once what there is to do, or wait for it."""
+        if self._reloading:
+            self._reload()
         sessions, reception = self._sessions, self._reception
         if time.monotonic() >= self._start_s and sessions.wanted(reception.waits_beside):
             self._begin_session()

@@ -46,6 +46,7 @@ class Type:
     STATS: Final = 8
     OFFER: Final = 9
     PROFILE: Final = 10
+    PROOF: Final = 11
 
 
 TYPE_NAMES: dict[int, str] = {n: name for name, n in vars(Type).items() if isinstance(n, int)}
@@ -73,6 +74,7 @@ HELLO_LIMIT_BYTES = 1 << 16
 ERROR_LIMIT_BYTES = 1 << 16
 DESCRIPTION_LIMIT_BYTES = 1 << 20
 PROFILE_LIMIT_BYTES = 1 << 22
+PROOF_LIMIT_BYTES = 1 << 10
 SHAPES_LIMIT_BYTES = 1 << 16
 OPEN_DATA_LIMIT_BYTES = 1 << 30
 TRANSFER_LIMIT_BYTES = 1 << 40

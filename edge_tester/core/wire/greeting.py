@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from edge_tester.core.errors import RemoteProtocolError, UnreachableError
-from edge_tester.core.wire import frames, payloads
+from edge_tester.core.errors import OptionError, RemoteProtocolError, UnreachableError
+from edge_tester.core.wire import frames, payloads, tokens
 from edge_tester.core.wire.conversation import Conversation
 from edge_tester.core.wire.frames import Type
-from edge_tester.core.wire.payloads import Hello, Queued, Welcome
+from edge_tester.core.wire.payloads import Challenge, Hello, Proof, Queued, Welcome
 from edge_tester.core.wire.states import FEATURES
 
+_Answer = Challenge | Queued | Welcome
 # Whoever answers within this time may take longer for what it then does.
 HELLO_LIMIT_S = 10.0
 _QUEUE_LIMIT_S = 86400.0
@@ -46,17 +47,21 @@ def greet(
     Raises
     ------
     UnreachableError, RemoteProtocolError, TargetError
+    OptionError
+        The target asks for a token, and there is none.
     """
     conversation.wait_up_to(HELLO_LIMIT_S)
     ticket = ""
-    sequence, answer = _first_answer(conversation, payloads.encode(_with_features(hello)))
+    said = payloads.encode(replace(_with_features(hello), nonce=tokens.new_nonce()))
+    sequence, answer = _first_answer(conversation, said)
+    answer = _authenticated(conversation, said, sequence, answer)
     while isinstance(answer, Queued):
         # Of a target that began twice, the last one counts.
         ticket = answer.ticket or ticket
         if answer.reason:
             on_queued(answer.reason)
         conversation.wait_up_to(_QUEUE_LIMIT_S if answer.reason else answer_limit_s)
-        answer = _answer(conversation, sequence)
+        answer = _later(conversation, sequence)
     conversation.wait_up_to(answer_limit_s)
     if hello.runtime not in ("", answer.runtime):
         raise RemoteProtocolError(
@@ -66,7 +71,48 @@ def greet(
     return answer, ticket if "beside" in answer.features else ""
 
 
-def _first_answer(conversation: Conversation, hello: bytes) -> tuple[int, Queued | Welcome]:
+def _authenticated(
+    conversation: Conversation, hello: bytes, sequence: int, answer: _Answer
+) -> Queued | Welcome:
+    """Prove to have the token if the target asks for it; return what it says then.
+
+    Raises
+    ------
+    OptionError
+        It asks, and there is none here.
+    RemoteProtocolError
+        It does not ask, or does not have the token itself.
+    UnreachableError
+        It closes the connection, since it has another one.
+    """
+    address, known = conversation.protocol.address, conversation.protocol.tokens()
+    if not isinstance(answer, Challenge):
+        if known:
+            raise RemoteProtocolError(
+                f"{address} does not ask for the token that was given for it, so nothing tells "
+                "that it is the one meant. Start the agent there with the token, or give none here."
+            )
+        return answer
+    if not known:
+        raise OptionError(
+            f"{address} asks for a token: name the file that has it, by --token-file PATH, or put "
+            f"it into the environment variable {tokens.VARIABLE}."
+        )
+    proofs = tokens.Proofs(known[0], hello, answer.nonce)
+    try:
+        request = conversation.request(Type.PROOF, [payloads.encode(Proof(proofs.host))])
+        given = conversation.answer(request, frames.PROOF_LIMIT_BYTES).payload
+    except UnreachableError as error:
+        raise UnreachableError(
+            f"{address} closed the connection when it had heard the proof: its token is another "
+            "one than the one here."
+        ) from error
+    if not tokens.same(payloads.decode(given, Proof).proof, proofs.target):
+        raise RemoteProtocolError(f"{address} does not have the token: it is not the one meant.")
+    return _later(conversation, sequence)
+
+
+def _first_answer(conversation: Conversation, hello: bytes) -> tuple[int, _Answer]:
     """Say HELLO and return the first answer; what it is not says what listens there."""
     try:
         sequence = conversation.request(Type.HELLO, [hello])
@@ -80,9 +126,17 @@ def _first_answer(conversation: Conversation, hello: bytes) -> tuple[int, Queued
         ) from error
 
 
-def _answer(conversation: Conversation, sequence: int) -> Queued | Welcome:
+def _answer(conversation: Conversation, sequence: int) -> _Answer:
     content = conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES).payload
-    answer: Queued | Welcome = payloads.decode(content, Queued | Welcome)  # type: ignore[arg-type]
+    answer: _Answer = payloads.decode(content, _Answer)  # type: ignore[arg-type]
+    return answer
+
+
+def _later(conversation: Conversation, sequence: int) -> Queued | Welcome:
+    """Return an answer that is not the first: nobody is challenged twice."""
+    answer = _answer(conversation, sequence)
+    if isinstance(answer, Challenge):
+        raise RemoteProtocolError(f"{conversation.protocol.address} challenges at the wrong time.")
     return answer
 
 

@@ -36,6 +36,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         What the client can use beyond the rest.
     beside : str
         Ticket of a session of this client's that lives; empty for a first session.
+    nonce : str
+        A random number, for a target that asks for a token.
     """
 
     client: str
@@ -44,6 +46,31 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     wait: bool = False
     features: list[str] = []
     beside: str = ""
+    nonce: str = ""
+
+
+class Challenge(msgspec.Struct, frozen=True, tag=True):
+    """Interim answer to a HELLO: who asks has to prove that he has the token.
+
+    Attributes
+    ----------
+    nonce : str
+        A random number of the target's.
+    """
+
+    nonce: str
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What one side says to prove that it has the token, as :mod:`edge_tester.core.wire.tokens`.
+
+    Attributes
+    ----------
+    proof : str
+        64 hexadecimal digits.
+    """
+
+    proof: str
 
 
 class Queued(msgspec.Struct, frozen=True, tag=True):

@@ -16,6 +16,7 @@ class State:
     """What a connection is ready for, as the target sees it."""
 
     NEW: Final = "new"
+    CHALLENGED: Final = "challenged"
     READY: Final = "ready"
     LOADED: Final = "loaded"
     ENDED: Final = "ended"
@@ -33,6 +34,7 @@ class SlotState:
 # violation. A connection that closes, or an ERROR whose code is fatal, leads to "ended".
 TRANSITIONS: dict[tuple[str, int], tuple[str, str]] = {
     (State.NEW, Type.HELLO): (State.READY, State.NEW),
+    (State.CHALLENGED, Type.PROOF): (State.NEW, State.ENDED),
     (State.READY, Type.OFFER): (State.READY, State.READY),
     (State.READY, Type.MODEL): (State.LOADED, State.READY),
     (State.READY, Type.STATS): (State.READY, State.READY),
@@ -58,9 +60,11 @@ SLOT_TRANSITIONS: dict[tuple[str, int], tuple[str, str]] = {
 }
 
 # Request -> payloads of the OKs that answer it, in order. An ERROR takes the place of any of
-# them, and of all that would follow. HELLO may be answered by any number of "Queued" first.
+# them, and of all that would follow. HELLO may be answered by a "Challenge" first, which leads to
+# "challenged" until a PROOF was answered, and by any number of "Queued" before the "Welcome".
 ANSWERS: dict[int, tuple[str, ...]] = {
     Type.HELLO: ("Welcome",),
+    Type.PROOF: ("Proof",),
     Type.OFFER: ("Offered",),
     Type.MODEL: ("Loaded",),
     Type.DATA: ("nothing",),

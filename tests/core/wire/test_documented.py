@@ -13,6 +13,8 @@ from edge_tester.core.wire.frames import Flag, Type, encode_header
 PAGE = (Path(__file__).parents[3] / "docs/wire.rst").read_text()
 MAPS = [
     payloads.Hello,
+    payloads.Challenge,
+    payloads.Proof,
     payloads.Queued,
     payloads.Welcome,
     payloads.ModelDescription,

@@ -25,9 +25,9 @@ from _common import agent, interleave, median_us, on_cpu, scratch, timed
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.wire import payloads
-from edge_tester.core.wire.channel import write
 from edge_tester.core.wire.client import BLOCK_BYTES, Client
 from edge_tester.core.wire.frames import Type
+from edge_tester.core.wire.writing import write
 
 SIZES_BYTES = (64, 150_528, 602_112)
 REPLY_BYTES = 4096

@@ -11,8 +11,10 @@ LAYERS = (
     "statistics.dependence statistics.ranking "
     "statistics.agreement statistics.detection statistics.regression statistics.sequential "
     "statistics.steady",
-    "run.batches system.download figures system.onnxfiles run.outputs registry wire.channel "
+    "run.batches system.download figures system.onnxfiles run.outputs registry wire.macs "
     "statistics.percentileinterval",
+    "wire.trailers wire.writing",
+    "wire.channel",
     "results.parts quality",
     "results.settling results.energy results.values detection statistics.pareto",
     "results.known",

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, BinaryIO, ClassVar, Protocol
 
-from edge_tester.core.errors import ModelError
 from edge_tester.core.options import Configurable, state
-from edge_tester.core.system.files import CHUNK_BYTES
-from edge_tester.core.wire.channel import Channel, lost, write
+from edge_tester.core.wire.channel import Channel
 from edge_tester.core.wire.connections import Connection
+from edge_tester.core.wire.writing import write_file
 
 
 class Listener(Protocol):
@@ -89,6 +88,11 @@ class RuntimeProtocol(Configurable):
         """Whether the link itself lets only clients in that have proven who they are."""
         return False
 
+    @property
+    def authenticates_frames(self) -> bool:
+        """Whether frames carry a code that only the two sides can make."""
+        return False
+
     def tokens(self) -> list[str]:
         """Return what host and target prove to each other to have; empty for nothing."""
         return []
@@ -112,16 +116,7 @@ class RuntimeProtocol(Configurable):
         UnreachableError
             The other side is gone.
         """
-        while count:
-            piece = file.read(min(count, CHUNK_BYTES))
-            if not piece:
-                raise ModelError(f"{file.name} became shorter while it was sent.")
-            try:
-                write(self.connection, [piece])
-            except OSError as error:
-                raise lost(self.address, error) from error
-            progress(len(piece))
-            count -= len(piece)
+        write_file(self.connection, self.address, file, count, progress)
 
     def open_channel(self, limits: dict[int, int], streamed: Collection[int] = ()) -> Channel:
         """Return a channel over the connection; see :class:`Channel` for what it is given."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from edge_tester.core.errors import ModelError, OptionError, UnreachableError
 from edge_tester.core.options import option
 from edge_tester.core.runtimeprotocol import Listener
-from edge_tester.core.wire.channel import lost
 from edge_tester.core.wire.connections import SocketConnection, connected
 from edge_tester.core.wire.tokens import TokenProtocol
+from edge_tester.core.wire.writing import lost
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -17,12 +17,12 @@ from edge_tester.core.run.heard import profile_in
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.tensors import Array
 from edge_tester.core.wire import payloads
-from edge_tester.core.wire.channel import write
 from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.frames import MAGIC, VERSION, Flag, Type, encode_header
 from edge_tester.core.wire.payloads import Block, Failure, Hello
 from edge_tester.core.wire.profiling import FEATURE, profiled
 from edge_tester.core.wire.states import flight_limit
+from edge_tester.core.wire.writing import write
 from edge_tester.testing.agentsessions import AgentSessions
 from edge_tester.testing.plugin import lacking
 

@@ -14,8 +14,8 @@ import pytest
 
 from edge_tester.core.errors import LocalProtocolError, ModelError, UnreachableError
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.wire.channel import write
 from edge_tester.core.wire.frames import Flag, Type, encode_header
+from edge_tester.core.wire.writing import write
 from edge_tester.testing.plugin import PluginConformance
 
 _LIMITS = {Type.DATA: 1 << 40}

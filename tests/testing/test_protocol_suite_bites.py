@@ -6,7 +6,7 @@ import inspect
 import pytest
 
 from edge_tester.core.errors import EdgeTesterError
-from edge_tester.core.wire.channel import write
+from edge_tester.core.wire.writing import write
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.testing import RuntimeProtocolConformance
 

@@ -92,7 +92,7 @@ class Agent(Configurable):
         RuntimeStateError
             A runtime lacks something on this target.
         """
-        gate = Gate(protocol.tokens)
+        gate = Gate(protocol.tokens, mac=protocol.authenticates_frames)
         unprotected = protocol.exposed and not gate.closed and not protocol.mutual
         if unprotected and not self.insecure:
             raise OptionError(

@@ -91,15 +91,16 @@ class Control:
         self._reported, content = True, bytes(self._received[_LENGTH_BYTES:])
         return payloads.decode(content, Ready | Failed)  # type: ignore[arg-type]
 
-    def hand_over(self, client: socket.socket, hello: bytes) -> None:
-        """Give the other side a client and what was read of it.
+    def hand_over(self, client: socket.socket, hello: bytes, frame_key: bytes) -> None:
+        """Give the other side a client, what was read of it, and the key of its frames if any.
 
         Raises
         ------
         UnreachableError
             It is gone, or takes nothing.
         """
-        packet = len(hello).to_bytes(_LENGTH_BYTES, "big") + hello
+        content = len(frame_key).to_bytes(1, "big") + frame_key + hello
+        packet = len(content).to_bytes(_LENGTH_BYTES, "big") + content
         rights = array.array("i", [client.fileno()])
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
         try:
@@ -125,13 +126,15 @@ def report(control: socket.socket, what: Ready | Failed) -> None:
     control.sendall(len(content).to_bytes(_LENGTH_BYTES, "big") + content)
 
 
-def receive_client(control: socket.socket) -> tuple[bytes, int] | None:
+def receive_client(control: socket.socket) -> tuple[bytes, bytes, int] | None:
     """Wait for a client, in the session process; None if the supervisor is gone.
 
     Returns
     -------
     hello : bytes
         The frame that the supervisor has read.
+    frame_key : bytes
+        By which all later frames are authenticated; empty if they are not.
     descriptor : int
         The connection.
     """
@@ -143,4 +146,6 @@ def receive_client(control: socket.socket) -> tuple[bytes, int] | None:
         if not more or len(content) > _HAND_OVER_LIMIT_BYTES:
             return None
         content += more
-    return content[_LENGTH_BYTES:], descriptors[0]
+    content = content[_LENGTH_BYTES:]
+    end = 1 + content[0]
+    return content[end:], content[1:end], descriptors[0]

@@ -23,10 +23,12 @@ class Gate:
     ----------
     read : callable
         Returns the tokens that are valid; none lets everybody in.
+    mac : bool
+        Whether frames must be authenticated.
     """
 
-    def __init__(self, read: Callable[[], Sequence[str]] = list) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[], Sequence[str]] = list, *, mac: bool = False) -> None:
+        self._read, self.mac = read, mac
         self._tokens = list(read())
         self._failures: dict[str, list[float]] = {}
 

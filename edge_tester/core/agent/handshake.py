@@ -17,7 +17,7 @@ from edge_tester.core.wire import frames as wire
 from edge_tester.core.wire import payloads
 from edge_tester.core.wire.frames import HEADER_BYTES, Type
 from edge_tester.core.wire.payloads import Challenge, Failure, Hello, Proof, Queued
-from edge_tester.core.wire.tokens import new_nonce
+from edge_tester.core.wire.tokens import Proofs, new_nonce
 
 TIME_LIMIT_S = 5.0
 # Of a name that a client gives itself.
@@ -50,6 +50,8 @@ class Peer:
         How often it was given to a session process.
     nonce : str
         With which it was challenged; empty before.
+    frame_key : bytes
+        By which frames are authenticated; empty if they are not.
     challenge_s : float or None
         When to challenge it, by :func:`time.monotonic`.
     """
@@ -62,7 +64,7 @@ class Peer:
         self.hello: Hello | None = None
         self.frame = bytearray()
         self.attempts = 0
-        self.nonce = ""
+        self.nonce, self.frame_key = "", b""
         self.challenge_s: float | None = None
         self._proof = bytearray()
         self._other: wire.VersionMismatchError | None = None
@@ -84,6 +86,11 @@ class Peer:
     def asks_for_ticket(self) -> bool:
         """Whether it may open sessions beside its own."""
         return self.hello is not None and "beside" in self.hello.features
+
+    @property
+    def authenticates_frames(self) -> bool:
+        """Whether every frame after HELLO is to be authenticated."""
+        return self.hello is not None and "mac" in self.hello.features
 
     def receive(self) -> bool:
         """Read what is there; return whether HELLO is complete.
@@ -128,9 +135,11 @@ class Peer:
             return None
         return payloads.decode(bytes(self._proof[HEADER_BYTES:]), Proof).proof
 
-    def admit(self, proof: str) -> None:
+    def admit(self, proofs: Proofs) -> None:
         """Prove to it in return that this agent has the token."""
-        sequence, content = self._header_of_proof()[2], payloads.encode(Proof(proof))
+        if self.authenticates_frames:
+            self.frame_key = proofs.frame_key
+        sequence, content = self._header_of_proof()[2], payloads.encode(Proof(proofs.target))
         self._send(wire.encode_header(Type.OK, 0, sequence, len(content)) + content)
 
     @property

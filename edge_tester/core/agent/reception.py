@@ -23,6 +23,7 @@ PEERS_AT_ONCE = 64
 WAITING_AT_ONCE = 32
 WAITING_OF_ONE_ORIGIN = 16
 _PAUSE_S = 0.5
+_NO_MAC = "This target wants every frame to be authenticated: say --mac."
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
@@ -203,7 +204,7 @@ class Reception:
             if proof is None:
                 return
             proofs = self._gate.proofs(peer.said, peer.nonce, proof, peer.origin)
-            peer.admit(proofs.target)
+            peer.admit(proofs)
         except (EdgeTesterError, OSError) as error:
             # Without a word: who has no token learns nothing.
             logger.warning("%s was turned away: %s", peer.name, error)
@@ -223,6 +224,9 @@ class Reception:
     def _receive_client(self, peer: Peer) -> None:
         if peer.other_version:
             peer.refuse("version", peer.other_version)
+            return
+        if self._gate.mac and not peer.authenticates_frames:
+            peer.refuse("refused", _NO_MAC)
             return
         if peer.beside:
             self._receive_owner(peer)

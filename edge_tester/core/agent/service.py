@@ -155,7 +155,7 @@ class Service:
             logger.info("%s was given no ticket: %s", peer.name, error)
         peer.connection.setblocking(True)
         try:
-            self._process.control.hand_over(peer.connection, peer.introduction())
+            self._process.control.hand_over(peer.connection, peer.introduction(), peer.frame_key)
         except UnreachableError as error:
             self.end(reason=str(error))
 

@@ -137,13 +137,15 @@ class Session:
             Type.PROFILE: self._on_profile,
         }
 
-    def serve(self, received: bytes = b"") -> None:
+    def serve(self, received: bytes = b"", frame_key: bytes = b"") -> None:
         """Answer requests until the client closes the connection or breaks the protocol.
 
         Parameters
         ----------
         received : bytes
-            What somebody else has received of them.
+            What somebody else has received of them: the HELLO.
+        frame_key : bytes
+            By which all later frames are authenticated; empty if they are not.
         """
         channel = self._channel
         if received:
@@ -151,6 +153,10 @@ class Session:
         try:
             self._say(Activity.WAITING)
             while (message := channel.receive()) is not None:
+                if frame_key:
+                    channel.trailers.authenticate(frame_key, host=False)
+                    channel.trailers.require_authentic()
+                    frame_key = b""
                 self.handle(message)
         except RemoteProtocolError as error:
             logger.warning("client broke the protocol: %s", error)
@@ -220,6 +226,8 @@ class Session:
         self._runtime = runtime
         welcome = self._welcome(runtime)
         features = names_of(hello.features)
+        if not self._channel.trailers.authentic:
+            features = [one for one in features if one != "mac"]
         if not self._protocol.several:
             features = [one for one in features if one != "beside"]
         if not can_profile(runtime):

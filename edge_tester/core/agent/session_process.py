@@ -91,7 +91,7 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     client = receive_client(control)
     if client is None:
         return 0
-    hello, descriptor = client
+    hello, frame_key, descriptor = client
     turn = Turn(Path(settings.turn), status.write) if settings.turn else None
     threading.Thread(target=_heed, args=(control, turn), daemon=True).start()
     protocol = load("runtimeprotocols", settings.protocol).from_options(settings.protocol_options)
@@ -101,7 +101,7 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     scratch, kept = Path(settings.scratch), Store(Path(settings.store))
     session = session_factory(protocol, runtimes, welcome_of, scratch, status, kept, meters, turn)
     try:
-        session.serve(hello)
+        session.serve(hello, frame_key)
     except ProtocolError as error:
         # Who breaks the protocol may be gone before he hears of it: no fault of the model.
         logger.info("client is gone: %s", error)

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
-from zlib import crc32
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
-from edge_tester.core.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
+from edge_tester.core.errors import (
+    LocalProtocolError,
+    RemoteProtocolError,
+    UnreachableError,
+)
 from edge_tester.core.wire.connections import BUFFERS_AT_ONCE, Connection
 from edge_tester.core.wire.frames import (
     CHECKSUM_BYTES,
     HEADER_BYTES,
     KNOWN_FLAGS,
-    TYPE_NAMES,
+    MAC_BYTES,
     Buffer,
     Flag,
     Message,
-    checksum,
+    RunningChecksum,
     decode_header,
     encode_header,
+    require_unknown,
 )
+from edge_tester.core.wire.trailers import Trailers, require_same
+from edge_tester.core.wire.writing import lost, write, write_file
+
+if TYPE_CHECKING:
+    from edge_tester.core.wire.macs import RunningMac
 
 _SPARE_BYTES = 1 << 16
 _EMPTY = memoryview(b"")
 # The members of a class cost a second look; these are needed for every message.
-_MORE, _CHECKSUM = Flag.MORE, Flag.CHECKSUM
+_MORE, _MAC = Flag.MORE, Flag.MAC
+_TRAILERS = Flag.CHECKSUM | _MAC
 # A payload is given this much memory at once, and this much if it is expected; more comes as
 # its bytes do.
 _AT_ONCE_BYTES, _EXPECTED_BYTES = 1 << 20, 1 << 26
@@ -59,6 +70,8 @@ class Channel:
         Payload of a message of a type that nobody knows, which passes; 0 lets none pass.
     message_limit_s : float or None
         Time that a message may take from its first byte to its last.
+    trailers : Trailers
+        What follows payloads.
     flush_bytes : int or None
         Let messages of a flight leave before its end when they are so many bytes.
     """
@@ -82,7 +95,7 @@ class Channel:
         self._streamed = frozenset(streamed)
         self._connection = connection
         self._address = address
-        self._checksum = _CHECKSUM if checksums else 0
+        self.trailers = Trailers(checksums=checksums)
         self._packet_size = packet_size
         # The functions of a socket themselves: one of Python's around each, called
         # when a wait has left it cold, costs more than a microsecond.
@@ -95,7 +108,8 @@ class Channel:
         self._start = 0
         self._end = 0
         self._streaming = 0
-        self._crc: int | None = None
+        self._check: RunningChecksum | RunningMac | None = None
+        self._leaving: RunningMac | None = None
 
     def send(self, type: int, flags: int, sequence: int, payload: Sequence[Buffer] = ()) -> None:
         """Send a message; one with the flag MORE waits for the first without it.
@@ -108,11 +122,12 @@ class Channel:
         length = 0
         for piece in payload:
             length += len(piece) if isinstance(piece, bytes) else piece.nbytes
-        header = encode_header(type, flags | self._checksum, sequence, length)
+        header = encode_header(type, flags | self.trailers.flag, sequence, length)
         buffers, size_bytes = [header, *payload], HEADER_BYTES + length
-        if self._checksum:
-            buffers.append(checksum(payload))
-            size_bytes += CHECKSUM_BYTES
+        if self.trailers.flag:
+            trailer = self.trailers.over(header, payload)
+            buffers.append(trailer)
+            size_bytes += len(trailer)
         if flags & _MORE or self._waiting:
             self._waiting += buffers
             self._waiting_bytes += size_bytes
@@ -152,7 +167,27 @@ class Channel:
 
         ``length`` is that of the whole payload, of which ``head`` is the beginning.
         """
-        self._send_rest([encode_header(type, 0, sequence, length), head], 0)
+        flags = _MAC if self.trailers.authentic else 0
+        header = encode_header(type, flags, sequence, length)
+        self._leaving = self.trailers.begin(header)
+        if self._leaving is not None:
+            self._leaving.update(head)
+        self._send_rest([header, head], 0)
+
+    def send_file(self, file: BinaryIO, count: int, progress: Callable[[int], None]) -> bool:
+        """Send the rest of the payload from a file; False where that can be done outside.
+
+        Raises
+        ------
+        ModelError, UnreachableError
+            As :func:`write_file`.
+        """
+        leaving, self._leaving = self._leaving, None
+        if leaving is None:
+            return False
+        write_file(self._connection, self._address, file, count, progress, leaving.update)
+        self._send_rest([leaving.finish()], 0)
+        return True
 
     def receive(self) -> Message | None:
         """Wait for the next message; None if the other side closed between messages.
@@ -183,16 +218,18 @@ class Channel:
         type, flags, sequence, length = decode_header(bytes(self._buffer[start:begin]))
         limit = self.limits.get(type)
         if limit is None or length > limit:
-            self._require_unknown(type, length)
+            require_unknown(self.limits, self.unknown_limit_bytes, type, length)
         if flags & ~KNOWN_FLAGS:
             raise RemoteProtocolError(f"Flags {flags:#06x} have no meaning.")
+        check = None
+        if flags & _TRAILERS or self.trailers.strict:
+            check = self.trailers.check_of(type, flags, bytes(self._buffer[start:begin]))
         if type in self._streamed:
-            self._start, self._streaming = begin, length
-            self._crc = 0 if flags & _CHECKSUM else None
+            self._start, self._streaming, self._check = begin, length, check
             return Message(type, flags, sequence, length, _EMPTY)
         wanted = HEADER_BYTES + length
-        if flags & _CHECKSUM:
-            wanted += CHECKSUM_BYTES
+        if check is not None:
+            wanted += MAC_BYTES if flags & _MAC else CHECKSUM_BYTES
         if self._end - start < wanted:
             self._gather(wanted)
             start = self._start
@@ -200,8 +237,9 @@ class Channel:
         self._start = start + wanted
         end = begin + length
         payload = self._buffer[begin:end]
-        if flags & _CHECKSUM and checksum([payload]) != self._buffer[end : end + CHECKSUM_BYTES]:
-            raise RemoteProtocolError("A payload was damaged on its way: wrong checksum.")
+        if check is not None:
+            check.update(payload)
+            require_same(check.finish(), self._buffer[end : start + wanted])
         return Message(type, flags, sequence, length, payload)
 
     def pieces(self) -> Iterator[memoryview]:
@@ -278,15 +316,15 @@ class Channel:
 
     def _taken(self, piece: memoryview) -> None:
         self._streaming -= len(piece)
-        if self._crc is None:
+        if self._check is None:
             return
-        self._crc = crc32(piece, self._crc)
+        self._check.update(piece)
         if not self._streaming:
-            self._gather(CHECKSUM_BYTES)
-            said = self._buffer[self._start : self._start + CHECKSUM_BYTES]
-            self._start += CHECKSUM_BYTES
-            if self._crc.to_bytes(CHECKSUM_BYTES, "big") != said:
-                raise RemoteProtocolError("A payload was damaged on its way: wrong checksum.")
+            expected = self._check.finish()
+            self._gather(len(expected))
+            said = self._buffer[self._start : self._start + len(expected)]
+            self._start += len(expected)
+            require_same(expected, said)
 
     def expect(self, size_bytes: int) -> None:
         """Give payloads of this size their memory at once."""
@@ -356,34 +394,3 @@ class Channel:
 
     def _lost(self, error: OSError) -> UnreachableError:
         return lost(self._address, error)
-
-    def _require_unknown(self, type: int, length: int) -> None:
-        """Refuse a message that is too long or not expected, but for one of an unknown type."""
-        limit = self.limits.get(type)
-        if limit is not None:
-            raise RemoteProtocolError(
-                f"A {TYPE_NAMES[type]} of {length} bytes is over the limit of {limit} bytes."
-            )
-        if type in TYPE_NAMES or length >= self.unknown_limit_bytes:
-            named = TYPE_NAMES.get(type, f"Message type {type}")
-            names = ", ".join(TYPE_NAMES[known] for known in self.limits)
-            raise RemoteProtocolError(f"{named} is not allowed now; allowed: {names}.")
-
-
-def write(connection: Connection, buffers: Sequence[Buffer], sent: int = 0) -> None:
-    """Send all of these buffers but for the first ``sent`` bytes."""
-    for buffer in buffers:
-        view = memoryview(buffer)
-        if sent >= view.nbytes:
-            sent -= view.nbytes
-            continue
-        view, sent = view.cast("B")[sent:], 0
-        while view:
-            view = view[connection.sendmsg([view]) :]
-
-
-def lost(address: str, error: OSError) -> UnreachableError:
-    """Return what to raise when the system reports the end of a connection."""
-    if isinstance(error, BlockingIOError | TimeoutError):
-        return UnreachableError(f"{address} said nothing for too long.")
-    return UnreachableError(f"The connection to {address} was lost ({error.strerror or error}).")

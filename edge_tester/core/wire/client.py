@@ -364,7 +364,8 @@ class Client:
             self.conversation.channel.begin(Type.MODEL, sequence, len(head) + missing_bytes, head)
             with artifact.open() as file:
                 file.seek(offset)
-                self.protocol.send_file(file, missing_bytes, progress)
+                if not self.conversation.channel.send_file(file, missing_bytes, progress):
+                    self.protocol.send_file(file, missing_bytes, progress)
         except UnreachableError as gone:
             raise self.conversation.last_words(gone) from gone
         return self.conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)

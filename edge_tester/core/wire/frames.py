@@ -20,6 +20,7 @@ MAGIC = b"EDGT"
 VERSION = 2
 HEADER_BYTES = 24
 CHECKSUM_BYTES = 4
+MAC_BYTES = 16
 _FIELDS = struct.Struct(">4sBBHIQ")
 _HEADER = struct.Struct(">4sBBHIQI")
 _crc32 = zlib.crc32
@@ -62,13 +63,16 @@ class Flag:
         they leave together with the first answer that has not.
     CHECKSUM
         A CRC-32 follows the payload.
+    MAC
+        A code that authenticates the frame follows the payload.
     """
 
     MORE: Final = 1
     CHECKSUM: Final = 2
+    MAC: Final = 4
 
 
-KNOWN_FLAGS = Flag.MORE | Flag.CHECKSUM
+KNOWN_FLAGS = Flag.MORE | Flag.CHECKSUM | Flag.MAC
 
 HELLO_LIMIT_BYTES = 1 << 16
 ERROR_LIMIT_BYTES = 1 << 16
@@ -153,6 +157,41 @@ def decode_header(header: bytes) -> tuple[int, int, int, int]:
     if version != VERSION:
         raise VersionMismatchError(version, type, flags, sequence, length)
     return type, flags, sequence, length
+
+
+def require_unknown(
+    limits: dict[int, int], unknown_limit_bytes: int, type: int, length: int
+) -> None:
+    """Refuse a message that is too long or not expected, but for one of an unknown type.
+
+    Raises
+    ------
+    RemoteProtocolError
+    """
+    limit = limits.get(type)
+    if limit is not None:
+        raise RemoteProtocolError(
+            f"A {TYPE_NAMES[type]} of {length} bytes is over the limit of {limit} bytes."
+        )
+    if type in TYPE_NAMES or length >= unknown_limit_bytes:
+        named = TYPE_NAMES.get(type, f"Message type {type}")
+        names = ", ".join(TYPE_NAMES[known] for known in limits)
+        raise RemoteProtocolError(f"{named} is not allowed now; allowed: {names}.")
+
+
+class RunningChecksum:
+    """That of one payload while it passes."""
+
+    def __init__(self) -> None:
+        self._crc = 0
+
+    def update(self, piece: Buffer) -> None:
+        """Take in what comes next."""
+        self._crc = _crc32(piece, self._crc)
+
+    def finish(self) -> bytes:
+        """Return the checksum of all that was taken in."""
+        return _CRC.pack(self._crc)
 
 
 def checksum(payloads: Iterable[Buffer]) -> bytes:

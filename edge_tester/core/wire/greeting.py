@@ -18,7 +18,7 @@ _Answer = Challenge | Queued | Welcome
 HELLO_LIMIT_S = 10.0
 _QUEUE_LIMIT_S = 86400.0
 # Named by those alone who mean to use them, since the target prepares for it.
-_ON_REQUEST = ("beside",)
+_ON_REQUEST = ("beside", "mac")
 
 
 def greet(
@@ -52,6 +52,8 @@ def greet(
     """
     conversation.wait_up_to(HELLO_LIMIT_S)
     ticket = ""
+    if conversation.protocol.authenticates_frames:
+        hello = replace(hello, features=[*hello.features, "mac"])
     said = payloads.encode(replace(_with_features(hello), nonce=tokens.new_nonce()))
     sequence, answer = _first_answer(conversation, said)
     answer = _authenticated(conversation, said, sequence, answer)
@@ -109,6 +111,8 @@ def _authenticated(
         ) from error
     if not tokens.same(payloads.decode(given, Proof).proof, proofs.target):
         raise RemoteProtocolError(f"{address} does not have the token: it is not the one meant.")
+    if conversation.protocol.authenticates_frames:
+        conversation.channel.trailers.authenticate(proofs.frame_key, host=True)
     return _later(conversation, sequence)
 
 
@@ -127,8 +131,10 @@ def _first_answer(conversation: Conversation, hello: bytes) -> tuple[int, _Answe
 
 
 def _answer(conversation: Conversation, sequence: int) -> _Answer:
-    content = conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES).payload
-    answer: _Answer = payloads.decode(content, _Answer)  # type: ignore[arg-type]
+    message = conversation.answer(sequence, frames.DESCRIPTION_LIMIT_BYTES)
+    answer: _Answer = payloads.decode(message.payload, _Answer)  # type: ignore[arg-type]
+    if isinstance(answer, Welcome):
+        conversation.channel.trailers.require_authentic(message)
     return answer
 
 

@@ -95,7 +95,7 @@ ERROR_CODES = {
 FATAL_CODES = frozenset({"version", "busy", "ticket", "protocol", "crashed", "timeout"})
 
 # What a target may be able to do beyond the rest; both sides name theirs.
-FEATURES = ("offer", "schedule", "beside", "profile")
+FEATURES = ("offer", "schedule", "beside", "profile", "mac")
 
 
 def allowed(state: str) -> list[int]:

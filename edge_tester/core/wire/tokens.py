@@ -133,6 +133,29 @@ class TokenProtocol(RuntimeProtocol):
         f"line; by default that of the environment variable {VARIABLE}",
     )
 
+    mac: bool = option(
+        False,
+        help="Authenticate every frame by the token: nothing on the way can change what is said; "
+        "a target takes no others then",
+    )
+
+    @property
+    def authenticates_frames(self) -> bool:
+        """Whether frames carry a code that only the two sides can make."""
+        return self.mac
+
     def tokens(self) -> list[str]:
-        """Return the tokens that are valid now; a host uses the first."""
-        return read_tokens(self.token_file)
+        """Return the tokens that are valid now; a host uses the first.
+
+        Raises
+        ------
+        OptionError
+            They cannot be read, or there are none for ``mac``.
+        """
+        found = read_tokens(self.token_file)
+        if self.mac and not found:
+            raise OptionError(
+                f"{type(self).__name__}.mac authenticates frames with a key that comes from a "
+                f"token: give --token-file, or {VARIABLE}."
+            )
+        return found

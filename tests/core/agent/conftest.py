@@ -4,7 +4,8 @@ import pytest
 
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-from tests.agents import SampleClient
+from edge_tester.scenarios import keys
+from tests.agents import SampleClient, running_agent
 
 
 @pytest.fixture
@@ -25,3 +26,22 @@ def opened():
     yield open_
     for client in clients:
         client.disconnect()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Tokens and certificates, made by the command."""
+    folder = tmp_path_factory.mktemp("lab")
+    for name in ("token", "other"):
+        keys.main(["token", str(folder / name)])
+    wanted = ["--target", "localhost,127.0.0.1", "--target", "elsewhere", "--host", "alice"]
+    keys.main(["certificates", str(folder), *wanted])
+    keys.main(["certificates", str(folder / "others"), "--host", "mallory"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def guarded(lab, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guarded")
+    with running_agent(folder, "--token-file", str(lab / "token")) as running:
+        yield running

@@ -1,0 +1,136 @@
+"""Nobody gets in without a certificate, where an agent wants them; with real agents."""
+
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+from edge_tester.core.errors import (
+    UnreachableError,
+)
+from edge_tester.core.wire.payloads import Hello
+from edge_tester.runtimeprotocols.network import NetworkProtocol
+from tests.agents import SampleClient, echo_model, running_agent, sample, wait_until
+from tests.core.agent.guarded import assert_runs, connected, parent_of
+
+
+@pytest.fixture(scope="module")
+def mutual(lab, tmp_path_factory):
+    """An agent that other machines could reach, and the port of it."""
+    folder = tmp_path_factory.mktemp("mutual")
+    certificate = str(lab / "target-localhost.pem")
+    words = ["--host", "0.0.0.0", "--port", "0", "--tls-certificate", certificate]
+    with running_agent(folder, *words, "--tls-ca", str(lab / "ca.pem")) as running:
+        running.port = int(re.search(r":(\d+) ", running.greeting)[1])
+        yield running
+
+
+def tls(lab, **more):
+    wanted = {"tls_ca": lab / "ca.pem", "tls_certificate": lab / "host-alice.pem"}
+    return {**wanted, **more}
+
+
+def test_who_has_a_certificate_is_served(mutual, lab, tmp_path):
+    for _ in range(2):
+        assert_runs(connected(port=mutual.port, **tls(lab)), tmp_path)
+    client = connected(port=mutual.port, **tls(lab))
+    large = echo_model(tmp_path, size=3_000_000)
+    client.upload_model(large)
+    values = [sample(*range(250))[0].repeat(12_000, axis=1)]
+    assert (values[0] == client.run_sample(values).outputs[0]).all()
+    client.disconnect()
+
+
+def test_a_client_over_tls_has_sessions_beside_its_first(mutual, lab, tmp_path):
+    first = SampleClient(NetworkProtocol(port=mutual.port, **tls(lab)))
+    first.connect(Hello(client="a test", wait=True, features=["beside"]))
+    second = first.beside(Hello(client="a test"))
+    assert_runs(second, tmp_path)
+    assert_runs(first, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tls_certificate": None}, "certificate of its own authority"),
+        ({"tls_certificate": "others/host-mallory.pem"}, "certificate of its own authority"),
+        ({"tls_ca": "others/ca.pem", "tls_certificate": None}, "was refused for '127.0.0.1'"),
+        ({"tls_name": "elsewhere"}, "was refused for 'elsewhere'"),
+    ],
+    ids=["none", "of others", "target unknown", "other name"],
+)
+def test_who_has_none_that_fits_is_told_why(mutual, lab, options, message):
+    paths = ("tls_ca", "tls_certificate")
+    found = {k: lab / v if v and k in paths else v for k, v in options.items()}
+    with pytest.raises(UnreachableError, match=message):
+        connected(port=mutual.port, **tls(lab, **found))
+
+
+def test_without_tls_nobody_is_understood(mutual, lab, tmp_path):
+    with pytest.raises(UnreachableError):
+        connected(port=mutual.port)
+    with running_agent(tmp_path, "--host", "127.0.0.1", "--port", "0") as agent:
+        port = int(re.search(r":(\d+) ", agent.greeting)[1])
+        with pytest.raises(UnreachableError, match="started without --tls-certificate"):
+            connected(port=port, **tls(lab))
+
+
+def test_silent_strangers_before_tls_shut_nobody_out(mutual, lab, tmp_path):
+    strangers = [socket.create_connection(("127.0.0.1", mutual.port)) for _ in range(100)]
+    try:
+        assert_runs(connected(port=mutual.port, **tls(lab)), tmp_path)
+    finally:
+        for one in strangers:
+            one.close()
+
+
+def test_the_process_that_ends_tls_is_replaced(lab, tmp_path):
+    certificate = str(lab / "target-localhost.pem")
+    words = ["--host", "127.0.0.1", "--port", "0", "--tls-certificate", certificate]
+    with running_agent(tmp_path, *words) as agent:
+        port = int(re.search(r":(\d+) ", agent.greeting)[1])
+        (master,) = _children_named(agent.process.pid, "greeter")
+        (worker,) = _children_named(master, "greeter")
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: set(_children_named(master, "greeter")) - {worker})
+        assert_runs(connected(port=port, tls_ca=lab / "ca.pem"), tmp_path)
+
+
+def _children_named(pid: int, word: str) -> list[int]:
+    found = []
+    for path in os.scandir("/proc"):
+        if path.name.isdigit() and parent_of(path.name) == pid:
+            with open(f"/proc/{path.name}/cmdline", "rb") as file:
+                if word.encode() in file.read():
+                    found.append(int(path.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tls-certificate", "ca.pem"], "must be a PEM file with the certificate and key"),
+        (["--tls-certificate", "nowhere.pem"], "No such file"),
+        (["--tls-ca", "ca.pem"], "needs --tls-certificate"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_said(lab, tmp_path, words, message):
+    words = [words[0], str(lab / words[1])]
+    with pytest.raises(AssertionError, match=message):
+        with running_agent(tmp_path, "--host", "127.0.0.1", "--port", "0", *words, status=None):
+            pass
+
+
+def test_off_loopback_an_agent_wants_one_of_them(lab, tmp_path):
+    everywhere = ["--host", "0.0.0.0", "--port", "0"]
+    with pytest.raises(AssertionError, match="Give --token-file or --tls-ca"):
+        with running_agent(tmp_path, *everywhere, status=None):
+            pass
+    certificate = ["--tls-certificate", str(lab / "target-localhost.pem")]
+    with pytest.raises(AssertionError, match="Give --token-file or --tls-ca"):
+        with running_agent(tmp_path, *everywhere, *certificate, status=None):
+            pass
+    with running_agent(tmp_path, *everywhere, "--token-file", str(lab / "token")) as agent:
+        assert "WARNING" not in agent.log

@@ -16,6 +16,7 @@ from edge_tester.scenarios._program import guard
 COMMANDS = {
     "client": ("inference_client", "compile a model, run it on a target, write a run record"),
     "server": ("inference_server", "run the target agent"),
+    "agent": ("agent", "ask an agent how it fares, or for its target alone"),
     "compare": ("compare", "say which of several models or records is faster, if that can be said"),
     "doctor": ("doctor", "say what this machine has for running models"),
     "pipeline": ("edge_pipeline", "go from a model to a decision what to deploy"),

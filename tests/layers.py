@@ -2,13 +2,13 @@
 
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
-    "agent.cgroup agent.descendants agent.logs optionforms system.text results.profile",
-    "options backends system.files formats making.isolation statistics.distributions tensors "
-    "making.unsupported agent.turn",
+    "agent.cgroup agent.descendants optionforms system.text results.profile",
+    "options agent.logs backends system.files formats making.isolation statistics.distributions "
+    "tensors making.unsupported agent.turn",
     "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
     "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
-    "wire.connections wire.states wire.tls system.certificates statistics.comparing "
-    "statistics.dependence statistics.ranking "
+    "wire.connections wire.standing wire.states wire.tls system.certificates "
+    "statistics.comparing statistics.dependence statistics.ranking "
     "statistics.agreement statistics.detection statistics.regression statistics.sequential "
     "statistics.steady",
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.macs "
@@ -31,7 +31,7 @@ LAYERS = (
     "analysis.analysis analysis.micro analysis.boards",
     "analysis.rows analysis.fitting",
     "dataset meter onnxconversion pattern runtime runtimeprotocol system.torchprograms",
-    "wire.tokens wire.conversation profiles inspects compresses making.runtimes",
+    "wire.tokens run.reservations wire.conversation profiles inspects compresses making.runtimes",
     "wire.greeting",
     "wire.client",
     "model wire.profiling",
@@ -64,6 +64,7 @@ LAYERS = (
     "search.manifest search.optimizing",
     "agent.session agent.service",
     "agent.session_process agent.sessions",
+    "agent.desk",
     "agent.reception",
     "agent.supervisor",
     "agent.agent",

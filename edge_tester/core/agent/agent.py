@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edge_tester.core.agent.desk import Desk
 from edge_tester.core.agent.gate import Gate
-from edge_tester.core.agent.logs import patient_logging
+from edge_tester.core.agent.logs import file_logging, patient_logging
 from edge_tester.core.agent.process import SESSION_COMMAND, SessionProcess, SessionSettings
 from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.agent.service import Limits
@@ -60,6 +62,16 @@ class Agent(Configurable):
         "they go with the agent",
     )
 
+    log_file: Path | None = option(
+        None, help="File to log to as well; full ones are kept beside it, the last three of them"
+    )
+    log_format: str = option(
+        "text", choices=("text", "json"), help="Of the file: json has one object per line"
+    )
+    log_limit_mib: float = option(
+        10.0, minimum=0.01, unit="MiB", help="Size at which a file is full"
+    )
+
     def serve(
         self,
         protocol: RuntimeProtocol,
@@ -68,7 +80,7 @@ class Agent(Configurable):
         session_command: Sequence[str] = SESSION_COMMAND,
         meters: Sequence[Meter] = (),
     ) -> None:
-        """Serve until SIGTERM or SIGINT.
+        """Serve until SIGTERM or SIGINT; SIGQUIT lets the session end, SIGHUP reads keys again.
 
         Parameters
         ----------
@@ -135,7 +147,7 @@ class Agent(Configurable):
             idle_limit_s=self.idle_limit_s,
             stall_limit_s=self.stall_limit_s,
         )
-        with patient_logging():
+        with patient_logging(), self._logging():
             Supervisor(
                 listener,
                 start_session,
@@ -144,4 +156,14 @@ class Agent(Configurable):
                 several=protocol.several,
                 on_ready=on_ready,
                 gate=gate,
+                desk=Desk(runtimes, self.store_directory or scratch.store),
             ).run()
+
+    def _logging(self) -> contextlib.AbstractContextManager[None]:
+        if self.log_file is None:
+            return contextlib.nullcontext()
+        return file_logging(
+            self.log_file,
+            as_json=self.log_format == "json",
+            limit_bytes=round(self.log_limit_mib * (1 << 20)),
+        )

@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable
 
+import msgspec
 from msgspec.structs import replace
 
 from edge_tester.core.errors import RemoteProtocolError
@@ -154,9 +155,22 @@ class Peer:
         content = payloads.encode(replace(self.hello, beside=""))
         return wire.encode_header(Type.HELLO, 0, self._header()[2], len(content)) + content
 
-    def ask_to_wait(self, reason: str = "", ticket: str = "") -> None:
+    def ask_to_wait(
+        self,
+        reason: str = "",
+        ticket: str = "",
+        position: int | None = None,
+        wait_s: float | None = None,
+    ) -> None:
         """Say that the target is in use, or, without a reason, that it takes a moment."""
-        self._answer(payloads.encode(Queued(reason, ticket)), Type.OK)
+        self._answer(payloads.encode(Queued(reason, ticket, position, wait_s)), Type.OK)
+
+    def inform(self, what: msgspec.Struct) -> None:
+        """Answer OK with what was asked for, and close."""
+        try:
+            self._answer(payloads.encode(what), Type.OK)
+        finally:
+            self.close()
 
     def refuse(self, code: str, message: str) -> None:
         """Answer ERROR and close."""

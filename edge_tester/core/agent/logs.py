@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import datetime
+import json
 import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from edge_tester.core.errors import OptionError
 
 _WAITING_LINES = 1000
 _END_LIMIT_S = 1.0
+# Full log files that are kept beside the one that is written.
+_OLDER = 3
+_WITH_TIME = "%(asctime)s %(levelname)s %(message)s"
 
 
 class PatientHandler(logging.Handler):
-    """Writes lines to a descriptor in a thread of its own; what it cannot keep, it drops.
+    """Writes lines in a thread of its own; what it cannot keep, it drops.
 
     Parameters
     ----------
-    descriptor : int
+    write : callable
+        Gets each line, and may wait; after an OSError it gets no more.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, write: Callable[[bytes], None]) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self._write_line = write
         self._lines: collections.deque[bytes] = collections.deque()
         self._dropped = 0
         self._changed = threading.Condition()
@@ -62,11 +72,77 @@ class PatientHandler(logging.Handler):
                     self._changed.wait()
                 line = self._lines.popleft()
             try:
-                while line:
-                    line = line[os.write(self._descriptor, line) :]
+                self._write_line(line)
             except OSError:
                 # Nobody reads any more, and there is nobody else to tell.
                 return
+
+
+def writer_to(descriptor: int) -> Callable[[bytes], None]:
+    """Return what writes whole lines to a descriptor."""
+
+    def write(line: bytes) -> None:
+        while line:
+            line = line[os.write(descriptor, line) :]
+
+    return write
+
+
+class _File(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Let the error be that of whoever writes, instead of printing it."""
+        raise
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line, for programs that collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return time (ISO 8601, UTC), level, logger, process and message."""
+        when = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
+        found = {
+            "time": when.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            found["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(found)
+
+
+@contextlib.contextmanager
+def file_logging(path: Path, *, as_json: bool, limit_bytes: int) -> Iterator[None]:
+    """Write lines to a file too, for a time; of full ones the last three are kept.
+
+    Raises
+    ------
+    OptionError
+        The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _File(path, maxBytes=limit_bytes, backupCount=_OLDER, delay=False)
+    except OSError as error:
+        raise OptionError(f"The log {path} cannot be written: {error.strerror}.") from error
+
+    def write(line: bytes) -> None:
+        text = line.decode(errors="replace").removesuffix("\n")
+        # Where the disk is full, a later line may fit again.
+        with contextlib.suppress(OSError):
+            file.emit(logging.makeLogRecord({"msg": text}))
+
+    handler = PatientHandler(write)
+    handler.setFormatter(JsonFormatter() if as_json else logging.Formatter(_WITH_TIME))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.finish()
+        file.close()
 
 
 @contextlib.contextmanager
@@ -86,7 +162,7 @@ def patient_logging() -> Iterator[None]:
     if not impatient:
         yield
         return
-    patient = PatientHandler(descriptor)
+    patient = PatientHandler(writer_to(descriptor))
     patient.setFormatter(impatient[0].formatter)
     patient.setLevel(impatient[0].level)
     for handler in impatient:

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
+from edge_tester.core.agent.desk import Desk
 from edge_tester.core.agent.gate import Gate
 from edge_tester.core.agent.handshake import Peer
 from edge_tester.core.agent.sessions import Sessions
@@ -41,6 +42,8 @@ class Reception:
         Who is served, and who may be.
     gate : Gate
         What they have to prove before anything else is said to them.
+    desk : Desk
+        Answers those who ask for something else than a session.
     """
 
     def __init__(
@@ -49,11 +52,12 @@ class Reception:
         selector: selectors.BaseSelector,
         sessions: Sessions,
         gate: Gate,
+        desk: Desk,
     ) -> None:
         self._listener = listener
         self._selector = selector
         self._sessions = sessions
-        self._gate = gate
+        self._gate, self._desk = gate, desk
         self._peers: list[Peer] = []
         self._queue: deque[Peer] = deque()
         self._beside: deque[Peer] = deque()
@@ -70,10 +74,14 @@ class Reception:
     def next(self, *, beside: bool) -> Peer | None:
         """Take the first of a line who has not left."""
         line = self._beside if beside else self._queue
-        while line:
-            peer = line.popleft()
+        for peer in list(line):
+            if not beside and self._desk.kept_from(peer):
+                continue
+            line.remove(peer)
             self._unwatch(peer)
             if not peer.has_left():
+                if not beside:
+                    self._tell_places(peer)
                 return peer
             logger.info("%s left", peer.name)
             peer.close()
@@ -108,6 +116,8 @@ class Reception:
     def next_check_s(self) -> float | None:
         """Return when to :meth:`check` again, None if that depends on others."""
         times = [peer.challenge_s or peer.deadline_s for peer in self._peers]
+        if self._queue and self._desk.reserved_s:
+            times.append(time.monotonic() + self._desk.reserved_s)
         if self._resume_s is not None:
             times.append(self._resume_s)
         return min(times, default=None)
@@ -231,14 +241,18 @@ class Reception:
         if peer.beside:
             self._receive_owner(peer)
             return
-        who = self._sessions.who()
-        if who is None and not self._queue:
+        if peer.hello is not None and peer.hello.ask:
+            self._desk.answer(peer, self._sessions, len(self._queue))
+            return
+        if self._desk.stopping:
+            peer.refuse("busy", "The agent ends after the session that it serves now.")
+            return
+        reason = self._desk.kept_from(peer) or self._in_use()
+        if not reason:
             if self._sessions.in_use or self._sessions.ready() is None:
                 peer.ask_to_wait()
             self._line_up(peer, self._queue)
             return
-        who = who or f"{self._queue[0].client} ({self._queue[0].name}) for 0 s"
-        reason = f"The target is in use by {who}."
         if peer.hello is None or not peer.hello.wait:
             peer.refuse("busy", reason)
             return
@@ -248,8 +262,42 @@ class Reception:
                 "busy", f"{reason} {len(self._queue)} others wait in line, and no more may."
             )
             return
-        peer.ask_to_wait(reason)
+        position = len(self._queue) + 1
+        peer.ask_to_wait(reason, position=position, wait_s=self._wait_s(position))
         self._line_up(peer, self._queue)
+
+    def _in_use(self) -> str:
+        """Return who uses the target, or is about to; empty if nobody does."""
+        served = self._sessions.served()
+        next_ones = [one for one in self._queue if not self._desk.kept_from(one)]
+        if not served and not next_ones:
+            return ""
+        first = next_ones[0] if next_ones else None
+        client, name, lasting_s = (
+            served[0] if served or first is None else (first.client, first.name, 0.0)
+        )
+        return f"The target is in use by {client} ({name}) for {lasting_s:.0f} s."
+
+    def _wait_s(self, position: int) -> float | None:
+        served = self._sessions.served()
+        return self._desk.wait_s(position, served[0][2] if served else None)
+
+    def _tell_places(self, served: Peer) -> None:
+        """Tell those who still wait where they are in line now."""
+        reason = f"The target is in use by {served.client} ({served.name}) for 0 s."
+        for position, peer in enumerate(self._queue, 1):
+            # Who has left is found out when it is its turn.
+            with contextlib.suppress(OSError):
+                why = self._desk.kept_from(peer) or reason
+                peer.ask_to_wait(why, position=position, wait_s=self._desk.wait_s(position, 0.0))
+
+    def stop(self) -> None:
+        """Turn away all who are no owner, and who come from now on."""
+        while self._queue:
+            peer = self._queue.popleft()
+            self._unwatch(peer)
+            with contextlib.suppress(OSError):
+                peer.refuse("busy", "The agent ends after the session that it serves now.")
 
     def _receive_owner(self, peer: Peer) -> None:
         """Line up who says to be the owner, for a process beside the others."""

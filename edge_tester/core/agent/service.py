@@ -109,12 +109,16 @@ class Service:
         """Whether :meth:`check` is to be called from time to time."""
         return self.peer is not None or not self.ready or self._process.exit_descriptor is None
 
-    def who(self) -> str | None:
-        """Return who is served and for how long, None if nobody is."""
+    def who(self) -> tuple[str, str, float] | None:
+        """Return who is served, from where and for how long [s], None if nobody is."""
         if self.peer is None or self.ending or self.peer.has_left():
             return None
-        lasting_s = time.monotonic() - self._served_since_s
-        return f"{self.peer.client} ({self.peer.name}) for {lasting_s:.0f} s"
+        return self.peer.client, self.peer.name, self.lasting_s
+
+    @property
+    def lasting_s(self) -> float:
+        """How long its client has been served; since it began if there is none."""
+        return time.monotonic() - self._served_since_s
 
     @property
     def lives(self) -> bool:

@@ -76,9 +76,9 @@ class Sessions:
         """Whether the owner has a session that lives."""
         return any(one.lives for one in self._all)
 
-    def who(self) -> str | None:
-        """Return who is served and for how long, None if nobody is."""
-        return next((said for one in self._all if (said := one.who())), None)
+    def served(self) -> list[tuple[str, str, float]]:
+        """Return who is served, from where and for how long [s]."""
+        return [found for one in self._all if (found := one.who())]
 
     def refusal(self, ticket: str, waiting: int) -> tuple[str, str] | None:
         """Return code and reason if nobody can be served beside the session with this ticket.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from edge_tester.core.agent.descendants import Adopted
+from edge_tester.core.agent.desk import Desk
 from edge_tester.core.agent.gate import Gate
 from edge_tester.core.agent.process import SessionProcess
 from edge_tester.core.agent.reception import Reception
@@ -48,6 +49,8 @@ class Supervisor:
         Called once, when the first client can be served.
     gate : Gate
         What clients have to prove.
+    desk : Desk
+        Answers those who ask for something else than a session.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Supervisor:
         several: bool,
         on_ready: Callable[[], None],
         gate: Gate,
+        desk: Desk,
     ) -> None:
         self._scratch = scratch
         self._on_ready: Callable[[], None] | None = on_ready
@@ -68,13 +72,13 @@ class Supervisor:
         self._sessions = Sessions(
             start_session, self._selector, limits, self._adopted, several=several
         )
-        self._reception = Reception(listener, self._selector, self._sessions, gate)
-        self._gate, self._listener = gate, listener
+        self._reception = Reception(listener, self._selector, self._sessions, gate, desk)
+        self._gate, self._desk, self._listener = gate, desk, listener
         self._start_s = 0.0
         self._stopping = self._reloading = False
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT.
+        """Serve until SIGTERM or SIGINT, or until a session has ended after SIGQUIT.
 
         Raises
         ------
@@ -85,6 +89,7 @@ class Supervisor:
         woken.setblocking(False)
         wake.setblocking(False)
         previous = [(s, signal.signal(s, self._stop)) for s in (signal.SIGTERM, signal.SIGINT)]
+        previous.append((signal.SIGQUIT, signal.signal(signal.SIGQUIT, self._ask_to_leave)))
         previous.append((signal.SIGHUP, signal.signal(signal.SIGHUP, self._ask_to_reload)))
         # Whoever started this may have ignored it, and then no exit status would be kept.
         previous.append((signal.SIGCHLD, signal.signal(signal.SIGCHLD, signal.SIG_DFL)))
@@ -109,6 +114,9 @@ class Supervisor:
     def _ask_to_reload(self, number: int, frame: object) -> None:
         self._reloading = True
 
+    def _ask_to_leave(self, number: int, frame: object) -> None:
+        self._desk.stopping = True
+
     def _reload(self) -> None:
         """Read tokens and certificates again; clients that were let in stay."""
         self._reloading = False
@@ -125,6 +133,11 @@ class Supervisor:
         """Do once what there is to do, or wait for it."""
         if self._reloading:
             self._reload()
+        if self._desk.stopping:
+            self._reception.stop()
+            if not self._sessions.in_use:
+                self._stopping = True
+                return
         sessions, reception = self._sessions, self._reception
         if time.monotonic() >= self._start_s and sessions.wanted(reception.waits_beside):
             self._begin_session()
@@ -181,7 +194,7 @@ class Supervisor:
 
     def _conclude(self, service: Service) -> None:
         """Let go of a session of which nothing is left."""
-        peer = service.peer
+        peer, lasting_s = service.peer, service.lasting_s
         reason, untouched = service.conclude()
         if not service.ready and not service.dismissed:
             self._not_started(
@@ -192,6 +205,8 @@ class Supervisor:
                 self._reception.put_back(peer, beside=self._sessions.in_use)
                 return
             peer.refuse("crashed", reason or "The session process ended before it served.")
+        elif peer is not None and not self._sessions.in_use:
+            self._desk.ended(lasting_s)
 
     def _close(self) -> None:
         self._reception.close()

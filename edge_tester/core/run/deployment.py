@@ -26,6 +26,7 @@ from edge_tester.core.run.capabilities import require_feature
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
+from edge_tester.core.run.reservations import ticket_for
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.core.wire.client import Client
@@ -193,6 +194,7 @@ def hello_of(plan: Plan, *, wait: bool) -> Hello:
         runtime=name_of(type(plan.runtime)),
         runtime_options=plan.client_options(),
         wait=wait,
+        reservation=ticket_for(plan.protocol.address) if plan.protocol else "",
     )
 
 

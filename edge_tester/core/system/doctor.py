@@ -16,7 +16,11 @@ import msgspec
 
 from edge_tester.core.backends import EXTRAS, available, install_command, version
 from edge_tester.core.results.parts import Machine
-from edge_tester.core.system.machine import cpu_features, describe_machine
+from edge_tester.core.system.machine import (
+    available_memory_bytes,
+    cpu_features,
+    describe_machine,
+)
 
 # Import name -> distribution, where they differ.
 _DISTRIBUTIONS = {
@@ -134,7 +138,7 @@ def examine(
     """
     machine = describe_machine()
     temperatures = _temperatures(root)
-    memory = _available_memory(root)
+    memory = available_memory_bytes(root)
     disk = shutil.disk_usage(Path.cwd()).free
     names = ("numpy", "msgspec", "psutil", *sorted(EXTRAS))
     with concurrent.futures.ThreadPoolExecutor(machine.cpu_count or 1) as pool:
@@ -193,13 +197,6 @@ def _clocks(root: Path) -> dict[str, float]:
     files = {"now": "scaling_cur_freq", "least": "scaling_min_freq", "most": "scaling_max_freq"}
     numbers = {name: _number(folder / file) for name, file in files.items()}
     return {name: number / 1e3 for name, number in numbers.items() if number is not None}
-
-
-def _available_memory(root: Path) -> int | None:
-    for line in _text(root / "proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
 
 
 def _devices(root: Path) -> Iterator[str]:

@@ -114,6 +114,13 @@ def _memory_bytes() -> int | None:
     return int(found.group(1)) * 1024 if found else None
 
 
+def available_memory_bytes(root: Path = Path("/")) -> int | None:
+    """Return what processes could still take without swapping; None where nothing tells."""
+    # Source: proc_meminfo(5), in KiB.
+    found = re.search(r"^MemAvailable:\s*(\d+)", _text(f"{root}/proc/meminfo") or "", re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
 def _text(path: str) -> str | None:
     try:
         return Path(path).read_text().strip()

@@ -11,9 +11,11 @@ from edge_tester.core.wire import frames, payloads, tokens
 from edge_tester.core.wire.conversation import Conversation
 from edge_tester.core.wire.frames import Type
 from edge_tester.core.wire.payloads import Challenge, Hello, Proof, Queued, Welcome
+from edge_tester.core.wire.standing import Reserved, Standing
 from edge_tester.core.wire.states import FEATURES
 
-_Answer = Challenge | Queued | Welcome
+_Answer = Challenge | Queued | Welcome | Standing | Reserved
+_KNOWN_UNTIL = "by the version of edge_tester there, which may be an older one"
 # Whoever answers within this time may take longer for what it then does.
 HELLO_LIMIT_S = 10.0
 _QUEUE_LIMIT_S = 86400.0
@@ -50,20 +52,19 @@ def greet(
     OptionError
         The target asks for a token, and there is none.
     """
-    conversation.wait_up_to(HELLO_LIMIT_S)
     ticket = ""
-    if conversation.protocol.authenticates_frames:
-        hello = replace(hello, features=[*hello.features, "mac"])
-    said = payloads.encode(replace(_with_features(hello), nonce=tokens.new_nonce()))
-    sequence, answer = _first_answer(conversation, said)
-    answer = _authenticated(conversation, said, sequence, answer)
+    wanted = [*hello.features, *(["mac"] if conversation.protocol.authenticates_frames else [])]
+    features = [one for one in FEATURES if one not in _ON_REQUEST or one in wanted]
+    sequence, answer = _introduced(conversation, replace(hello, features=features))
     while isinstance(answer, Queued):
         # Of a target that began twice, the last one counts.
         ticket = answer.ticket or ticket
         if answer.reason:
-            on_queued(answer.reason)
+            on_queued(_with_place(answer))
         conversation.wait_up_to(_QUEUE_LIMIT_S if answer.reason else answer_limit_s)
         answer = _later(conversation, sequence)
+    if not isinstance(answer, Welcome):
+        raise _unexpected(conversation, answer)
     conversation.wait_up_to(answer_limit_s)
     if hello.runtime not in ("", answer.runtime):
         raise RemoteProtocolError(
@@ -73,9 +74,44 @@ def greet(
     return answer, ticket if "beside" in answer.features else ""
 
 
+def ask(conversation: Conversation, hello: Hello) -> Standing | Reserved:
+    """Ask a target for something else than a session, over a connection that was just made.
+
+    Raises
+    ------
+    UnreachableError, RemoteProtocolError, TargetError, OptionError
+        As :func:`greet`.
+    """
+    _, answer = _introduced(conversation, hello)
+    if not isinstance(answer, Standing | Reserved):
+        raise RemoteProtocolError(
+            f"{conversation.protocol.address} cannot be asked for {hello.ask!r} {_KNOWN_UNTIL}."
+        )
+    return answer
+
+
+def _introduced(conversation: Conversation, hello: Hello) -> tuple[int, _Answer]:
+    """Say HELLO, prove to have the token if that is asked for; return what comes then."""
+    conversation.wait_up_to(HELLO_LIMIT_S)
+    said = payloads.encode(replace(hello, nonce=tokens.new_nonce()))
+    sequence, answer = _first_answer(conversation, said)
+    return sequence, _authenticated(conversation, said, sequence, answer)
+
+
+def _with_place(queued: Queued) -> str:
+    """Return why one waits, at which place and about how long."""
+    parts = [queued.reason]
+    if queued.position is not None:
+        parts.append(f"Number {queued.position} in line")
+        if queued.wait_s is not None:
+            parts[-1] += f", for about {queued.wait_s:.0f} s by the sessions before"
+        parts[-1] += "."
+    return " ".join(parts)
+
+
 def _authenticated(
     conversation: Conversation, hello: bytes, sequence: int, answer: _Answer
-) -> Queued | Welcome:
+) -> _Answer:
     """Prove to have the token if the target asks for it; return what it says then.
 
     Raises
@@ -111,7 +147,7 @@ def _authenticated(
         ) from error
     if not tokens.same(payloads.decode(given, Proof).proof, proofs.target):
         raise RemoteProtocolError(f"{address} does not have the token: it is not the one meant.")
-    if conversation.protocol.authenticates_frames:
+    if "mac" in payloads.decode(hello, Hello).features:
         conversation.channel.trailers.authenticate(proofs.frame_key, host=True)
     return _later(conversation, sequence)
 
@@ -138,14 +174,15 @@ def _answer(conversation: Conversation, sequence: int) -> _Answer:
     return answer
 
 
-def _later(conversation: Conversation, sequence: int) -> Queued | Welcome:
+def _later(conversation: Conversation, sequence: int) -> _Answer:
     """Return an answer that is not the first: nobody is challenged twice."""
     answer = _answer(conversation, sequence)
     if isinstance(answer, Challenge):
-        raise RemoteProtocolError(f"{conversation.protocol.address} challenges at the wrong time.")
+        raise _unexpected(conversation, answer)
     return answer
 
 
-def _with_features(hello: Hello) -> Hello:
-    features = [one for one in FEATURES if one not in _ON_REQUEST or one in hello.features]
-    return replace(hello, features=features)
+def _unexpected(conversation: Conversation, answer: _Answer) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"{conversation.protocol.address} answers {type(answer).__name__} at the wrong time."
+    )

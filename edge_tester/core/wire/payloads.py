@@ -38,6 +38,12 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         Ticket of a session of this client's that lives; empty for a first session.
     nonce : str
         A random number, for a target that asks for a token.
+    ask : str
+        What is asked instead of a session, see :mod:`edge_tester.core.wire.standing`.
+    lasting_s : float
+        For how long to reserve the target.
+    reservation : str
+        Shown by whoever has reserved it.
     """
 
     client: str
@@ -47,6 +53,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     features: list[str] = []
     beside: str = ""
     nonce: str = ""
+    ask: str = ""
+    lasting_s: float = 0.0
+    reservation: str = ""
 
 
 class Challenge(msgspec.Struct, frozen=True, tag=True):
@@ -82,10 +91,16 @@ class Queued(msgspec.Struct, frozen=True, tag=True):
         Who uses the target.
     ticket : str
         What opens further sessions beside this one; empty if none was asked for.
+    position : int or None
+        Place in line, from 1.
+    wait_s : float or None
+        How long that is likely to take, by the sessions before.
     """
 
     reason: str = ""
     ticket: str = ""
+    position: int | None = None
+    wait_s: float | None = None
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -7,7 +7,7 @@ import pytest
 
 from edge_tester.core.results.profile import OperatorTime, Profile
 from edge_tester.core.tensors import TensorSpec
-from edge_tester.core.wire import frames, payloads, states
+from edge_tester.core.wire import frames, payloads, standing, states
 from edge_tester.core.wire.frames import Flag, Type, encode_header
 
 PAGE = (Path(__file__).parents[3] / "docs/wire.rst").read_text()
@@ -15,6 +15,10 @@ MAPS = [
     payloads.Hello,
     payloads.Challenge,
     payloads.Proof,
+    standing.Standing,
+    standing.Offer,
+    standing.Served,
+    standing.Reserved,
     payloads.Queued,
     payloads.Welcome,
     payloads.ModelDescription,

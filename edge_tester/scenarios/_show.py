@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from edge_tester.core.backends import backend
+from edge_tester.core.errors import OptionError
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.options import Configurable, option
 from edge_tester.core.record import Profile, RunRecord
 from edge_tester.core.results.figures import told
 from edge_tester.core.results.words import amount, shortened
 from edge_tester.core.statistics.comparing import MARGIN
+from edge_tester.report import SUFFIXES, draw
 from edge_tester.report.context import report_of
 from edge_tester.scenarios._command import Parsed
 
@@ -31,14 +34,39 @@ _MOST_OPERATORS = 5
 _OPERATOR = 58
 
 
+class Reports(Configurable):
+    """What is written beside a record."""
+
+    report: str = option(
+        "", help="Reports to write beside the record, with their plots, such as html,rst,md"
+    )
+
+    def suffixes(self) -> list[str]:
+        """Return what the names of these reports end with.
+
+        Raises
+        ------
+        OptionError
+            There is no such format.
+        """
+        found = [word.strip() for word in self.report.split(",")] if self.report else []
+        for word in found:
+            if f".{word}" not in SUFFIXES:
+                raise OptionError(
+                    f"Reports.report must name formats of {', '.join(s[1:] for s in SUFFIXES)}, "
+                    f"with commas, got {self.report!r}."
+                )
+        return [f".{word}" for word in dict.fromkeys(found)]
+
+
 def default_report(parsed: Parsed) -> dict[str, str]:
     """Return where a record goes for which no place was named: by the name of the model."""
     stem = parsed.needed(ModelWrapper).model_path.stem
     return {"report_directory": "build/report", "report_name": stem}
 
 
-def show(record: RunRecord, path: Path) -> None:
-    """Print the figures that people look for first."""
+def show(record: RunRecord, path: Path, reports: Sequence[str] = ()) -> None:
+    """Print the figures that people look for first; write reports of these suffixes."""
     table = backend("rich.table", "edge-tester").Table(
         title=record.name, show_header=False, title_justify="left"
     )
@@ -51,7 +79,12 @@ def show(record: RunRecord, path: Path) -> None:
     for remark in record.remarks:
         console.print(f"note: {remark}", highlight=False)
     console.print(f"Record: {path}", highlight=False, soft_wrap=True)
-    console.print(f"Report: edge-tester report {path}", highlight=False, soft_wrap=True)
+    for suffix in reports:
+        report = path.with_suffix(suffix)
+        draw(report)([record], report, sources=[path])
+        console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+    if not reports:
+        console.print(f"Report: edge-tester report {path}", highlight=False, soft_wrap=True)
 
 
 def _operators(console: Any, profile: Profile) -> None:

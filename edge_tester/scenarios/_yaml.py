@@ -11,6 +11,9 @@ from typing import Any
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import OptionError, PluginError
 
+# Lines that are said where it may be one or the other.
+_FEW = 4
+
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML file whose content is a mapping with texts as keys.
@@ -43,13 +46,13 @@ def blaming(path: Path) -> Iterator[None]:
     """Let errors of options say the file and, where it is known, the line.
 
     The line is known if what the error names, such as an option or a quoted word, stands in
-    the file exactly once.
+    the file exactly once; where that is in a few lines, they are said.
     """
     try:
         yield
     except (OptionError, PluginError) as error:
-        line = _line_of(str(error).replace(str(path), ""), path)
-        place = f"{path}, line {line}" if line else str(path)
+        lines = _lines_of(str(error).replace(str(path), ""), path)
+        place = f"{path}, line {' or '.join(map(str, lines))}" if lines else str(path)
         text = str(error)
         told = text.replace(str(path), place, 1) if str(path) in text else f"{place}: {text}"
         raise type(error)(told) from error
@@ -96,7 +99,7 @@ def _refuse_doubled(path: Path, keys: list[Any]) -> None:
         seen[key.value] = line
 
 
-def _line_of(message: str, path: Path) -> int | None:
+def _lines_of(message: str, path: Path) -> list[int]:
     try:
         places: dict[str, list[int]] = {}
         for node in _nodes(_composed(path.read_text())):
@@ -104,12 +107,13 @@ def _line_of(message: str, path: Path) -> int | None:
                 places.setdefault(str(node.value), []).append(node.start_mark.line + 1)
     # What cannot be read has no lines; what is wrong with it was said.
     except Exception:
-        return None
+        return []
     named = [
         *re.findall(r"\b[A-Z]\w*\.(\w+)", message),
         *re.findall(r"'([^']*)'", message),
         # As msgspec says it: `key`, and `$.part.key` or `$.part[2].key` for where that is.
         *re.findall(r"`(?:\$[^`]*\.)?(\w+)(?:\[[^`]*\])?`", message),
     ]
-    found = [places[name] for name in named if name in places]
-    return next((lines[0] for lines in found if len(lines) == 1), None)
+    found = [sorted(set(places[name])) for name in named if name in places]
+    few = [lines for lines in found if len(lines) <= _FEW]
+    return min(few, key=len, default=[])

@@ -132,7 +132,7 @@ def _complete(chosen: list[Chosen]) -> list[Chosen]:
 
 
 COMMAND = Command(
-    "agent",
+    f"agent {{{','.join(ASKED)}}}",
     f"Ask an agent, whoever it serves meanwhile. The first word is one of {', '.join(ASKED)}: how "
     "it fares and what it has; have the target for this user alone for a time (others wait in "
     "line); let others have it again.",

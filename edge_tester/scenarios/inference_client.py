@@ -20,7 +20,7 @@ from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._plans import completed
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
-from edge_tester.scenarios._show import default_report, show
+from edge_tester.scenarios._show import Reports, default_report, show
 
 
 class Target(Configurable):
@@ -68,6 +68,7 @@ def link_of(parsed: Parsed) -> RuntimeProtocol | None:
 def conduct(parsed: Parsed) -> None:
     """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
+    reports = parsed.extra(Reports).suffixes()
     protocol = link_of(parsed)
     directory, name = Path(parsed.trailing["report_directory"]), parsed.trailing["report_name"]
     with TerminalProgress() as progress:
@@ -88,7 +89,7 @@ def conduct(parsed: Parsed) -> None:
             observer=progress,
             command_line=parsed.command_line,
         )
-    show(record, directory / f"{name}.json")
+    show(record, directory / f"{name}.json", reports)
 
 
 COMMAND = Command(
@@ -99,7 +100,7 @@ COMMAND = Command(
     roles=("modelwrappers", "compilers", "runtimeprotocols", "runtimes", "datasets"),
     by_flag=("patterns",),
     required=("modelwrappers",),
-    extras=(Measurement, Target),
+    extras=(Measurement, Reports, Target),
     trailing=("report_directory", "report_name"),
     default_trailing=default_report,
     complete=completed,

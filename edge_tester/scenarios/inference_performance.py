@@ -13,14 +13,14 @@ from edge_tester.core.run.plan import Measurement
 from edge_tester.scenarios._command import Command, Parsed
 from edge_tester.scenarios._program import Logging, guard
 from edge_tester.scenarios._progress import TerminalProgress
-from edge_tester.scenarios._show import default_report, show
+from edge_tester.scenarios._show import Reports, default_report, show
 
 COMMAND = Command(
     "measure-host",
     "Run a model on this machine, in the framework that it was made with, and write a run record.",
     roles=("modelwrappers", "datasets"),
     required=("modelwrappers", "datasets"),
-    extras=(Measurement,),
+    extras=(Measurement, Reports),
     trailing=("report_directory", "report_name"),
     default_trailing=default_report,
 )
@@ -29,6 +29,7 @@ COMMAND = Command(
 def conduct(parsed: Parsed) -> None:
     """Do what a command line or a scenario file says."""
     parsed.extra(Logging).start()
+    reports = parsed.extra(Reports).suffixes()
     directory, name = Path(parsed.trailing["report_directory"]), parsed.trailing["report_name"]
     with TerminalProgress() as progress:
         record = measure_host(
@@ -40,7 +41,7 @@ def conduct(parsed: Parsed) -> None:
             observer=progress,
             command_line=parsed.command_line,
         )
-    show(record, directory / f"{name}.json")
+    show(record, directory / f"{name}.json", reports)
 
 
 def main(arguments: Sequence[str]) -> None:

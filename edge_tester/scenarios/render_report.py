@@ -10,11 +10,9 @@ from pathlib import Path
 from edge_tester.core.errors import OptionError
 from edge_tester.core.optionforms import percent_flag
 from edge_tester.core.statistics.comparing import MARGIN
-from edge_tester.report import render_html, render_text
+from edge_tester.report import SUFFIXES, draw
 from edge_tester.scenarios._program import guard
 from edge_tester.scenarios._records import add_records, records_of
-
-_SUFFIXES = (".html", ".rst", ".md")
 
 
 def render(
@@ -48,7 +46,7 @@ def render(
     ------
     OptionError, RecordError
     """
-    if output is not None and output.suffix not in _SUFFIXES:
+    if output is not None and output.suffix not in SUFFIXES:
         raise OptionError(f"--output must end with .html, .rst or .md, got {str(output)!r}.")
     found = [one for path in paths for one in records_of(path)]
     if not found:
@@ -57,9 +55,8 @@ def render(
     path = output or (
         first.with_suffix(".html") if len(found) == 1 else first.parent / "report.html"
     )
-    draw = render_html if path.suffix == ".html" else render_text
     sources, records = zip(*found, strict=True)
-    draw(records, path, sources=sources, baseline=baseline, margin=margin)
+    draw(path)(records, path, sources=sources, baseline=baseline, margin=margin)
     return path
 
 

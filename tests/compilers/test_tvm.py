@@ -10,6 +10,7 @@ import pytest
 
 import edge_tester.resources
 from edge_tester.compilers._tvm import library, lowering, targets
+from edge_tester.compilers._tvm.targets import debian_triple
 from edge_tester.compilers.onnx import ONNXCompiler
 from edge_tester.compilers.tflite import TFLiteCompiler
 from edge_tester.compilers.tvm import TVMCompiler
@@ -263,3 +264,21 @@ def test_terminal_stays_clean(tmp_path):
     command = [sys.executable, "-c", script, RESOURCES / "digits.onnx", tmp_path / "m.tvm"]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ("", "") == (finished.stdout, finished.stderr)
+
+
+@pytest.mark.parametrize(
+    ("triple", "debian"),
+    [
+        ("aarch64-linux-gnu", "aarch64-linux-gnu"),
+        ("aarch64-unknown-linux-gnu", "aarch64-linux-gnu"),
+        ("armv7l-linux-gnueabihf", "arm-linux-gnueabihf"),
+        ("armv6-unknown-linux-gnueabihf", "arm-linux-gnueabihf"),
+        ("x86_64-pc-linux-gnu", "x86_64-linux-gnu"),
+        ("riscv64-linux-gnu", "riscv64-linux-gnu"),
+        ("arm64-apple-darwin", ""),
+        ("aarch64-linux-android", ""),
+        ("x86_64-linux-musl", ""),
+    ],
+)
+def test_hints_name_packages_that_debian_has(triple, debian):
+    assert debian == debian_triple(triple)

@@ -13,6 +13,9 @@ import yaml
 
 from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.registry import load
+from edge_tester.core.run.localagent import local_agent
+from edge_tester.core.wire.client import Client
+from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimes.onnxruntime import ONNXRuntime
 from edge_tester.runtimes.torch_exported import TorchExportedRuntime
 from tests.agents import PROJECT
@@ -137,15 +140,16 @@ def test_the_decomposed_form_is_converted(example, name):
     assert compiler.compile(model, None).facts["self_check"]["compared"]
 
 
-def test_no_client_registers_operators_on_a_target_of_somebody_else(example):
-    for flag, value in (
-        ("--import-modules", "onnx_operator"),
-        ("--custom-op-libraries", "onnxruntime_extensions"),
-    ):
-        words = "client onnx_file --model-path m.onnx network onnxruntime digits --port 1"
-        done = run(example, *words.split(), flag, value)
-        assert 2 == done.returncode
-        assert "belongs to the target's owner" in done.stderr
+def test_no_client_registers_operators_on_a_target_of_somebody_else():
+    pytest.importorskip("onnxruntime")
+    wanted = {"import_modules": ["antigravity"], "custom_op_libraries": ["/no/lib.so"]}
+    with local_agent([ONNXRuntime()]) as link:
+        client = Client(link)
+        welcome = client.connect(Hello(client="a test", runtime_options=wanted))
+        client.disconnect()
+    assert {"import_modules": [], "custom_op_libraries": []} == {
+        name: welcome.runtime_options[name] for name in wanted
+    }
 
 
 def test_a_library_that_is_not_there():

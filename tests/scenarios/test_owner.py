@@ -52,11 +52,15 @@ def test_so_does_the_owner_of_a_matrix(user, tmp_path, targets):
     assert (user.folder / "m.tflite").read_bytes() == kept.read_bytes()
 
 
-def test_elsewhere_it_is_refused(user):
+def test_elsewhere_it_is_as_its_owner_says(user, tmp_path):
+    words = "client m.tflite network runtimes.tflite data.npz elsewhere owners --limit 20 --port"
+    flags = ("--save-model-path", tmp_path / "kept", "--delegates-list", "libnowhere.so")
     with user.agent() as (_, port):
-        words = "client m.tflite network runtimes.tflite data.npz elsewhere refused --port"
-        told = user.refused(*words.split(), port, "--save-model-path", "/tmp/kept")
-    assert "belongs to the target's owner" in told
+        told = " ".join(user.does(*words.split(), port, *flags).split())
+    for name in ("save_model_path", "delegates_list"):
+        assert f"TFLiteRuntime.{name}" in told
+    assert "belongs to the target's owner, who has []" in told
+    assert not (tmp_path / "kept").exists()
 
 
 def served(user, *words) -> set[str]:

@@ -17,6 +17,14 @@ _NAMED = {
     "aarch64-a72": {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"},
     "aarch64-a76": {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a76"},
 }
+# What LLVM's triples have where Debian's have nothing, or another name.
+_VENDORS = frozenset({"unknown", "pc", "none"})
+_MACHINES = {"arm64": "aarch64", "i386": "i686", "i586": "i686", "ppc64le": "powerpc64le"}
+_DEBIAN = frozenset(
+    "aarch64-linux-gnu arm-linux-gnueabi arm-linux-gnueabihf i686-linux-gnu x86_64-linux-gnu "
+    "riscv64-linux-gnu powerpc64le-linux-gnu s390x-linux-gnu mips64el-linux-gnuabi64 "
+    "mipsel-linux-gnu".split()
+)
 # What a vector register holds where nothing wider is known: 128 bits of float32.
 _LANES = 4
 
@@ -61,14 +69,29 @@ def linker(tvm: Any, target: Any, needed_by: object) -> Callable[..., Any]:
             raise CompilationError("TVMCompiler needs a C compiler to link: install gcc.")
         shared: Callable[..., Any] = compilers.create_shared
         return shared
-    command = f"{triple}-gcc"
-    if shutil.which(command) is None:
+    debian = debian_triple(triple)
+    commands = [f"{one}-gcc" for one in dict.fromkeys((triple, debian)) if one]
+    command = next((one for one in commands if shutil.which(one)), None)
+    if command is None:
+        package = f"in Debian and Ubuntu the package gcc-{debian.replace('_', '-')}"
         raise CompilationError(
-            f"TVMCompiler needs {command} to link for {triple}: install the cross compiler, "
-            f"in Debian and Ubuntu the package gcc-{triple}."
+            f"TVMCompiler needs {' or '.join(commands)} to link for {triple}: install the cross "
+            f"compiler, {package if debian else 'for which Debian has no package'}."
         )
     cross: Callable[..., Any] = compilers.cross_compiler(command)
     return cross
+
+
+def debian_triple(triple: str) -> str:
+    """Return what Debian calls a system of Linux; empty if it has no cross compiler for it.
+
+    Source: the packages ``gcc-*-linux-gnu*`` of Debian 12, whose names have a dash for the
+    underscore of their commands.
+    """
+    machine, *rest = [word for word in triple.split("-") if word not in _VENDORS]
+    machine = "arm" if machine.startswith("armv") else _MACHINES.get(machine, machine)
+    found = "-".join([machine, *rest])
+    return found if found in _DEBIAN else ""
 
 
 def is_this_machine(target: Any) -> bool:

@@ -114,7 +114,7 @@ class JsonFormatter(logging.Formatter):
 
 @contextlib.contextmanager
 def file_logging(path: Path, *, as_json: bool, limit_bytes: int) -> Iterator[None]:
-    """Write lines to a file too, for a time; of full ones the last three are kept.
+    """Write lines of level INFO and above to a file too; of full ones the last three are kept.
 
     Raises
     ------
@@ -135,12 +135,21 @@ def file_logging(path: Path, *, as_json: bool, limit_bytes: int) -> Iterator[Non
 
     handler = PatientHandler(write)
     handler.setFormatter(JsonFormatter() if as_json else logging.Formatter(_WITH_TIME))
-    root = logging.getLogger()
+    root, own = logging.getLogger(), logging.getLogger("edge_tester")
+    # A file has what happens, whatever little a terminal is to show.
+    before = own.level
+    levels = [(other, other.level) for other in root.handlers]
+    for other, level in levels:
+        other.setLevel(max(level, own.getEffectiveLevel()))
+    own.setLevel(min(own.getEffectiveLevel(), logging.INFO))
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
+        own.setLevel(before)
+        for other, level in levels:
+            other.setLevel(level)
         handler.finish()
         file.close()
 

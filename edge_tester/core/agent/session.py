@@ -344,15 +344,10 @@ class Session:
             )
         if not hello.runtime_options:
             return runtime
+        # What belongs to the owner stays as it is: the client sees it in the Welcome.
         owned = {declared.name for declared in options_of(type(runtime)) if declared.target_only}
-        for name in hello.runtime_options:
-            if name in owned:
-                raise TargetError(
-                    "refused",
-                    f"{type(runtime).__name__}.{name} belongs to the target's owner: "
-                    "set it where the agent is started.",
-                )
-        asked = type(runtime).from_options({**runtime.to_options(), **hello.runtime_options})
+        wanted = {name: v for name, v in hello.runtime_options.items() if name not in owned}
+        asked = type(runtime).from_options({**runtime.to_options(), **wanted})
         require_threads(asked, runtime)
         return asked
 

@@ -19,6 +19,7 @@ from edge_tester.core.errors import (
     RemoteProtocolError,
     TargetError,
 )
+from edge_tester.core.options import options_of
 from edge_tester.core.record import Machine
 from edge_tester.core.registry import name_of
 from edge_tester.core.run import heard
@@ -30,7 +31,7 @@ from edge_tester.core.run.reservations import ticket_for
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.tensors import TensorSpec
 from edge_tester.core.wire.client import Client
-from edge_tester.core.wire.payloads import Hello
+from edge_tester.core.wire.payloads import Hello, Welcome
 
 # What a replicate that begins right after another need not say.
 _TOLD_AFTER_S = 2.0
@@ -53,8 +54,8 @@ class Deployment:
     artifact : Artifact
         What was sent.
     batch_axis : int or None
-    about_version : list of str
-        Remarks on the target's version.
+    about_target : list of str
+        Remarks on the target's version, and on what its owner has set otherwise.
     load_s : float
         How long it took until the model was loaded, without waiting in line [s].
     batched : bool
@@ -70,7 +71,7 @@ class Deployment:
     runtime_options: dict[str, Any]
     artifact: Artifact
     batch_axis: int | None
-    about_version: list[str]
+    about_target: list[str]
     load_s: float = 0.0
     batched: bool = True
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -113,11 +114,16 @@ class Deployment:
                 artifact, batch_size, self.batch_axis, observer.advance, slots=_SLOTS
             )
         except TargetError as error:
-            if str(artifact.path) in str(error):
+            named = str(artifact.path) in str(error)
+            if named and not self.about_target:
                 raise
-            raise TargetError(error.code, f"{artifact.path}: {error}") from error
+            # What the owner has set otherwise may be what is missing.
+            text = " ".join(
+                [str(error) if named else f"{artifact.path}: {error}", *self.about_target]
+            )
+            raise TargetError(error.code, text) from error
         self.facts = heard.plain("What the runtime uses", loaded.facts)
-        self.remarks = [*heard.remarks_in(self.facts), *self.about_version]
+        self.remarks = [*heard.remarks_in(self.facts), *self.about_target]
 
     def require_same(self, first: Deployment) -> None:
         """See whether this is what an earlier deployment of the same plan was.
@@ -198,6 +204,19 @@ def hello_of(plan: Plan, *, wait: bool) -> Hello:
     )
 
 
+def _owners_remarks(plan: Plan, welcome: Welcome) -> list[str]:
+    """Say which options were chosen that the target's owner has set otherwise."""
+    name = type(plan.runtime).__name__
+    flags = {declared.name: declared.flag for declared in options_of(type(plan.runtime))}
+    return [
+        f"{name}.{key} {value!r} was asked for and is not used: it belongs to the target's owner, "
+        f"who has {welcome.runtime_options.get(key)!r}. To use it, start the agent there with "
+        f"{flags[key]}, or use --start-agent here."
+        for key, value in plan.owners_options().items()
+        if welcome.runtime_options.get(key) != value
+    ]
+
+
 def require_target(plan: Plan, link: RuntimeProtocol | None = None) -> None:
     """See whether the target can be reached and gives the runtime, before anything takes long.
 
@@ -264,7 +283,7 @@ def deploy(
             heard.plain("The options of the runtime", welcome.runtime_options),
             artifact,
             first.batch_axis if first else _AXES.get(plan.model.batch_axis, 0),
-            heard.version_remarks(welcome),
+            [*heard.version_remarks(welcome), *_owners_remarks(plan, welcome)],
         )
         deployment.upload(
             plan.dataset.inference_batch_size, observer if first is None else Observer()

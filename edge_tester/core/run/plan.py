@@ -192,22 +192,20 @@ class Plan:
     def client_options(self) -> dict[str, Any]:
         """Return the options of the runtime that a client sends.
 
-        Those that belong to the target's owner are not among them if that is this user: an
-        agent that is started for the run, or this very process, has them already.
-
-        Raises
-        ------
-        OptionError
-            One belongs to the owner of another target.
+        Those that belong to the target's owner are not among them: an agent that is started for
+        the run, or this very process, has them already, and another one has its own.
         """
-        chosen = self.runtime.chosen_options()
-        allowed = self.runtime.as_client().chosen_options()
-        for name in chosen.keys() - allowed.keys() if not self.local else ():
-            raise OptionError(
-                f"{type(self.runtime).__name__}.{name} belongs to the target's owner: "
-                "set it where the agent is started."
-            )
-        return allowed
+        return self.runtime.as_client().chosen_options()
+
+    def owners_options(self) -> dict[str, Any]:
+        """Return the options of the runtime that were chosen and only another target's owner sets.
+
+        That target does as its owner says, and what that is, it says itself.
+        """
+        if self.local:
+            return {}
+        allowed = self.client_options()
+        return {k: v for k, v in self.runtime.chosen_options().items() if k not in allowed}
 
 
 def _part(key: str, value: object) -> Configurable:

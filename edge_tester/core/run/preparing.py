@@ -26,7 +26,6 @@ def prepared(plan: Plan, path: Path) -> Evaluation:
     """See whether all is there and fits together, before anything takes long."""
     model, dataset, compiler, runtime = plan.model, plan.dataset, plan.compiler, plan.runtime
     require_packages(model, dataset, compiler, runtime if plan.local else None)
-    plan.client_options()
     facts_of(plan.pattern)
     require_replicable(plan)
     require_profiles(plan)

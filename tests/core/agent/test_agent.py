@@ -301,14 +301,20 @@ def test_wrong_sizes_name_both(agent, tmp_path):
     client.disconnect()
 
 
-def test_what_belongs_to_the_owner_of_the_target_is_refused(agent):
-    for options, said in (
-        ({"save_model_path": "/etc/passwd"}, "belongs to the target's owner"),
-        ({"threads": 2}, "has no option 'threads'"),
-    ):
-        with pytest.raises(TargetError, match=said):
-            agent.connect(runtime="echo", runtime_options=options)
-        wait_until_free(agent)
+def test_what_belongs_to_the_owner_of_the_target_stays_as_it_is(agent, tmp_path):
+    path = tmp_path / "kept"
+    client = agent.connect(runtime="echo", runtime_options={"save_model_path": str(path)})
+    assert client.welcome.runtime_options["save_model_path"] is None
+    client.upload_model(echo_model(tmp_path))
+    client.disconnect()
+    assert not path.exists()
+    wait_until_free(agent)
+
+
+def test_what_the_runtime_does_not_have_is_refused(agent):
+    with pytest.raises(TargetError, match="has no option 'threads'"):
+        agent.connect(runtime="echo", runtime_options={"threads": 2})
+    wait_until_free(agent)
     with pytest.raises(TargetError, match="The agent runs echo; the client asked for 'os.system'"):
         agent.connect(runtime="os.system")
     wait_until_free(agent)

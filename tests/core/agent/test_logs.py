@@ -142,10 +142,11 @@ def test_a_log_that_cannot_be_written_is_said(tmp_path):
 
 def test_an_agent_logs_to_a_file(tmp_path):
     path = tmp_path / "agent.json"
-    words = ["--log-file", str(path), "--log-format", "json"]
+    words = ["--log-file", str(path), "--log-format", "json", "--verbosity", "ERROR"]
     with running_agent(tmp_path, *words) as agent:
         connected(agent.host).disconnect()
-        wait_until(lambda: "ended" in agent.log)
+        wait_until(lambda: "ended" in path.read_text())
+        assert "" == agent.log
     messages = [json.loads(line)["message"] for line in path.read_text().splitlines()]
     assert "serving a test (local client)" in messages
     assert "session of local client ended" in messages

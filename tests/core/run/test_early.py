@@ -11,7 +11,6 @@ from edge_tester.core.errors import (
     CompilationError,
     DatasetError,
     ModelError,
-    OptionError,
     RecordError,
     TargetError,
     UnreachableError,
@@ -106,12 +105,6 @@ def test_a_runtime_of_another_format(refused):
 
 def test_a_package_that_is_missing(refused):
     refused(BackendMissingError, "Needy needs no_such_package", compiler=Needy(target="int8"))
-
-
-def test_an_option_of_the_target_s_owner(refused):
-    runtime = TFLiteRuntime.from_options({"save_model_path": "x"})
-    link = NetworkProtocol(port=1)
-    refused(OptionError, "belongs to the target's owner", runtime=runtime, protocol=link)
 
 
 def test_a_record_that_cannot_be_written(refused, tmp_path):

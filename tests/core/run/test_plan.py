@@ -113,14 +113,14 @@ def test_the_content_of_the_model_counts_too(tmp_path):
     assert before != key_of(plan.fresh())
 
 
-def test_options_of_the_owner_are_given_to_an_own_target_alone(plan):
-    """They are never sent: an agent of one's own has them from its flags."""
+def test_options_of_the_owner_are_never_sent(plan):
+    """An agent of one's own has them from its flags, another one has those of its owner."""
     runtime = TFLiteRuntime.from_options({"save_model_path": "x", "num_threads": 2})
     own = Plan(plan.model, plan.dataset, runtime)
-    assert {"num_threads": 2} == own.client_options()
     there = Plan(plan.model, plan.dataset, runtime, protocol=NetworkProtocol())
-    with pytest.raises(OptionError, match="TFLiteRuntime.save_model_path belongs to the target's"):
-        there.client_options()
+    for one, owners in ((own, {}), (there, {"save_model_path": "x"})):
+        assert {"num_threads": 2} == one.client_options()
+        assert owners == one.owners_options()
 
 
 def test_plans_are_frozen(plan):

@@ -89,6 +89,13 @@ class Measurement(Configurable):
     answer_limit_s: float = option(
         600.0, minimum=0.1, unit="s", help="Time that the target may take for an answer"
     )
+    reconnect_s: float = option(
+        60.0,
+        minimum=0,
+        unit="s",
+        help="Time for which a link that was lost is made anew, to go on with the next block; 0 "
+        "for none",
+    )
     outputs_directory: Path | None = option(
         None, help="Folder for the raw outputs of every sample, one .npy file per output"
     )

@@ -66,6 +66,7 @@ class Replication:
         self._medians_ns: list[float] = []
         self._begun_s = time.monotonic()
         self._further = Share(feed.indices[:0])
+        self._running: Share | None = None
 
     @property
     def more(self) -> bool:
@@ -75,6 +76,7 @@ class Replication:
     def heard(self, median_ns: float) -> str | None:
         """Take the median latency of a replicate; say it if many more are to come."""
         self._medians_ns.append(median_ns)
+        self._running = None
         wanted = self._measurement.precision
         if wanted is None or self.done < self._count:
             return None
@@ -114,6 +116,8 @@ class Replication:
         """
         if self.done >= self._count:
             self.done += 1
+            # What it would give back was taken from nothing.
+            self._running = Share(self._feed.indices[:0])
             return self._further._replace(replicate=self.done - 1)
         self._settle_by_load(inference_ns, load_s)
         left = self._count - self.done
@@ -124,10 +128,30 @@ class Replication:
             self.done,
         )
         self.done += 1
+        self._running = share
         self._further = share._replace(indices=self._feed.indices[:0])
         self._inferences -= share.inferences
         self._duration_ns -= share.duration_ns
         return share
+
+    def repeat(self, answered: int) -> None:
+        """Have the replicate that was begun last run again, without what it has answered.
+
+        Parameters
+        ----------
+        answered : int
+            Samples that were answered so far, by all replicates.
+        """
+        own = self._feed.indices[answered:]
+        if self._running is not None:
+            share, self._running = self._running, None
+            before = len(own) - len(self._own_left)
+            done = self._feed.inferences(share.indices[: len(share.indices) - before])
+            left = max(0, share.inferences - done)
+            self.done -= 1
+            self._inferences += left
+            self._duration_ns += share.duration_ns * left // max(1, share.inferences)
+        self._own_left = own
 
     def _reaches_on(self) -> bool:
         measurement = self._measurement

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.errors import EdgeTesterError, LocalProtocolError, RecordError
+from edge_tester.core.errors import (
+    EdgeTesterError,
+    LocalProtocolError,
+    RecordError,
+    UnreachableError,
+)
 from edge_tester.core.record import (
     RunRecord,
     require_encodable,
@@ -18,7 +24,7 @@ from edge_tester.core.record import (
 from edge_tester.core.results.disturbances import disturbances
 from edge_tester.core.results.patterns import pattern_remarks
 from edge_tester.core.results.profile import Profile
-from edge_tester.core.results.words import moment
+from edge_tester.core.results.words import moment, plural
 from edge_tester.core.run.deployment import Company, Deployment, deploy, fed
 from edge_tester.core.run.evaluation import Evaluation
 from edge_tester.core.run.feed import Feed
@@ -134,6 +140,41 @@ class Run:
             tally.end()
             if (said := replication.heard(tally.median_ns)) is not None:
                 self._observer.tell(said)
+
+    def broke(self, lost: UnreachableError, begun_s: float, again_s: float) -> None:
+        """Take it that the link was lost, and wait before it is made anew.
+
+        Parameters
+        ----------
+        lost : UnreachableError
+            What was noticed first.
+        begun_s : float
+            When that was, by :func:`time.monotonic`.
+        again_s : float
+            How long to wait.
+
+        Raises
+        ------
+        UnreachableError
+            There is nothing to go on with: nothing was measured, the model keeps a state that is
+            gone, the agent was started for this run, or too much time has passed.
+        """
+        opened, left_s = self._opened, begun_s + self.plan.measurement.reconnect_s
+        if opened is None or self.plan.local or opened.deployment.stateful:
+            raise lost
+        if time.monotonic() + again_s > left_s:
+            raise lost
+        opened.replication.repeat(opened.tally.cut())
+        self._observer.tell(f"{lost} It is tried again in {again_s:g} s.")
+        time.sleep(again_s)
+
+    def mended(self, lost: UnreachableError, begun_s: float) -> None:
+        """Say in the record that the link was lost for a time."""
+        answered = len(self._opened.tally.predictions().index) if self._opened else 0
+        self._remark(
+            f"The link was lost after {plural(answered, 'sample')} ({lost}) and made anew after "
+            f"{time.monotonic() - begun_s:.1f} s: a fresh process went on with the next block."
+        )
 
     def written(self) -> RunRecord:
         """Write the record of a run that is complete; profile the model first, if that is wanted.

@@ -80,6 +80,19 @@ class Tally:
         """Begin a replicate."""
         self._started, self._blocks = started, []
 
+    def cut(self) -> int:
+        """Keep what the replicate that goes on has measured, and go on with another one.
+
+        Returns
+        -------
+        int
+            Samples that were answered so far, by all replicates.
+        """
+        with uninterrupted():
+            self._replicates = self.replicates
+            self._blocks = []
+        return len(self._indices)
+
     def end(self) -> None:
         """Count the replicate that goes on as complete."""
         with uninterrupted():

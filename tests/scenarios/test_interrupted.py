@@ -104,7 +104,7 @@ def test_a_killed_client_leaves_no_agent(user):
 def test_an_agent_that_ends_in_mid_run(user, number):
     name = f"agent-{number.name}"
     with user.agent() as (agent, port):
-        process = start_endless(user, name, "--port", port)
+        process = start_endless(user, name, "--port", port, "--reconnect-s", "0")
         agent.send_signal(number)
         _, errors = process.communicate(timeout=WAIT_LIMIT_S)
         if number == signal.SIGKILL:
@@ -121,8 +121,9 @@ def test_an_agent_that_ends_in_mid_run(user, number):
 
 def test_a_target_that_falls_silent(user):
     """Neither side is gone and nothing is closed: only the host's deadline ends the wait."""
+    limits = ("--answer-limit-s", "5", "--reconnect-s", "0")
     with user.agent() as (agent, port):
-        process = start_endless(user, "silent", "--port", port, "--answer-limit-s", "5")
+        process = start_endless(user, "silent", "--port", port, *limits)
         children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
         for child in children:
             os.kill(int(child), signal.SIGSTOP)

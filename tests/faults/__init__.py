@@ -1,0 +1,1 @@
+"""What strangers, clients, models and links do to an agent; it must take no harm of any of it."""

@@ -1,7 +1,8 @@
 """Bytes for the agent's own code, in this process: what a stranger says, and what a client says.
 
 Every input is one conversation. Its first byte chooses whose code reads the rest: that of the
-supervisor, which reads HELLO and PROOF of strangers, or that of a session, with a small echo model.
+supervisor, which reads HELLO and PROOF of strangers, or that of a session, with a small echo model;
+and whether the rest is said as it is, or as messages with the right headers, which nobody guesses.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from edge_tester.runtimes.echo import EchoRuntime
 
 CORPUS = Path(__file__).parent / "corpus"
 STRANGER, CLIENT = 0, 1
+FRAMED = 2
 # Only so that a defect does not stop the fuzzer for ever.
 _LIMIT_S = 10.0
 
@@ -36,7 +38,20 @@ def converse(content: bytes) -> bytes:
     """
     if not content:
         return b""
-    return (_stranger if content[0] % 2 == STRANGER else _client)(content[1:])
+    said = framed(content[1:]) if content[0] & FRAMED else content[1:]
+    return (_stranger if content[0] % 2 == STRANGER else _client)(said)
+
+
+def framed(content: bytes) -> bytes:
+    """Return messages: of each a byte for type and flags, two for the length, and the payload."""
+    found = b""
+    while len(content) > 2:
+        length = int.from_bytes(content[1:3], "big")
+        payload, head = content[3 : 3 + length], content[0]
+        type, flags = head & 31, (head >> 5) & frames.KNOWN_FLAGS
+        found += frames.encode_header(type, flags, len(found) % 997, len(payload)) + payload
+        content = content[3 + length :]
+    return found
 
 
 def _stranger(said: bytes) -> bytes:

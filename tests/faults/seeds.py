@@ -11,7 +11,7 @@ import numpy as np
 from edge_tester.core.wire import frames, payloads
 from edge_tester.core.wire.frames import Flag, Type
 from edge_tester.core.wire.payloads import Block, Hello, ModelDescription, Proof, encode
-from tests.faults.fuzzing import CLIENT, CORPUS, STRANGER
+from tests.faults.fuzzing import CLIENT, CORPUS, FRAMED, STRANGER
 
 
 def frame(type: int, payload: bytes = b"", sequence: int = 0, flags: int = 0) -> bytes:
@@ -53,7 +53,20 @@ def conversations() -> dict[str, bytes]:
     asked = frame(Type.HELLO, encode(Hello(client="a host", ask="status", nonce="0" * 64)))
     proof = frame(Type.PROOF, encode(Proof("0" * 64)), 1)
     client, stranger = bytes([CLIENT]), bytes([STRANGER])
+    framed = b"".join(
+        bytes([type]) + len(payload).to_bytes(2, "big") + payload
+        for type, payload in (
+            (Type.HELLO, encode(Hello(client="a host"))),
+            (Type.MODEL, len(said).to_bytes(4, "big") + said + model),
+            (Type.DATA, data),
+            (Type.PROCESS, process),
+            (Type.OUTPUT, output),
+            (Type.STATS, b""),
+        )
+    )
     return {
+        "framed": bytes([CLIENT | FRAMED]) + framed,
+        "framed-stranger": bytes([STRANGER | FRAMED]) + framed,
         "whole": client + whole,
         "classical": client + hello + upload + b"".join(classical),
         "flight": client + hello + upload + b"".join(flight),

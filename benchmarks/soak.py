@@ -1,11 +1,13 @@
-"""Let one agent meet many hostile models and clients, and see whether it still serves.
+"""Let one agent meet many hostile models, clients and strangers, and see whether it still serves.
 
-An attack is one or several hostile sessions; it goes on until there were as many as asked for.
-After each attack the next client runs a whole session, and the time until it has its answer is
-taken. In the end the agent must have no more descriptors, processes and folders than at the
+An attack is one or several hostile sessions; it goes on until there were as many as asked for, or
+until the time is over. After each attack the next client runs a whole session, and the time until
+it has its answer is taken. The agent wants a token: strangers have none, and must hear nothing but
+a challenge. In the end the agent must have no more descriptors, processes and folders than at the
 beginning. Linux only.
 
-    python benchmarks/agent_attacks.py --sessions 10000
+    python benchmarks/soak.py --sessions 10000
+    python benchmarks/soak.py --for-s 3600
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import collections
 import contextlib
 import itertools
+import math
 import os
 import random
 import re
@@ -31,8 +34,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.wire import frames
 from edge_tester.core.wire.frames import Type
-from edge_tester.core.wire.payloads import Hello, encode
+from edge_tester.core.wire.payloads import Challenge, Hello, Proof, decode, encode
+from edge_tester.core.wire.tokens import Proofs, new_nonce
 from edge_tester.runtimeprotocols.network import NetworkProtocol
+from edge_tester.scenarios import keys
 from tests.agents import RunningAgent, SampleClient, children_of, echo_model, running_agent, sample
 from tests.faulty_runtimes import FAULTS
 
@@ -46,12 +51,13 @@ BAD = (1, 2, 3, 4)
 class Soak:
     """One agent, its attackers, and what came of them."""
 
-    def __init__(self, agent: RunningAgent, folder: Path, seed: int) -> None:
-        self.agent = agent
+    def __init__(self, agent: RunningAgent, folder: Path, token: Path, seed: int) -> None:
+        self.agent, self.token = agent, token
         self.model = echo_model(folder)
         self.random = random.Random(seed)
         self.waits_s: dict[str, list[float]] = collections.defaultdict(list)
         self.deaf: list[str] = []
+        self.leaks: list[str] = []
         self.strangers: list[socket.socket] = []
         self.hostile = 0
 
@@ -67,19 +73,26 @@ class Soak:
             for f in ("hang", "half a report", "print without end", "daemon and hang")
         }
         return found | {
+            "a wrong proof": lambda: self.prove(frame(Type.PROOF, encode(Proof("0" * 64)))),
+            "garbage for a proof": lambda: self.prove(self.random.randbytes(300)),
+            "a model for a proof": lambda: self.prove(frame(Type.MODEL, bytes(100))),
+            "challenged and silent": lambda: self.strangers.append(self.challenged()),
+            "asking without a token": lambda: self.prove(
+                frame(Type.HELLO, encode(Hello(client="x", ask="status")))
+            ),
             "garbage": lambda: self.say(self.random.randbytes(1000)),
             "half a HELLO": lambda: self.say(hello_of("half")[:-3]),
             "silence": lambda: self.strangers.append(self.connected()),
-            "HELLO, then a reset": lambda: self.say(hello_of("short")),
-            "HELLO, garbage": lambda: self.say(hello_of("rude") + self.random.randbytes(500)),
-            "HELLO, half a header": lambda: self.say(
-                hello_of("x") + frames.encode_header(Type.STATS, 0, 1, 0)[:7]
+            "HELLO, then a reset": lambda: self.introduced().close(),
+            "HELLO, garbage": lambda: self.go_on(self.random.randbytes(500)),
+            "HELLO, half a header": lambda: self.go_on(
+                frames.encode_header(Type.STATS, 0, 1, 0)[:7]
             ),
-            "HELLO, a huge model": lambda: self.say(
-                hello_of("huge") + frames.encode_header(Type.MODEL, 0, 1, 1 << 39)
+            "HELLO, a huge model": lambda: self.go_on(
+                frames.encode_header(Type.MODEL, 0, 1, 1 << 39)
             ),
             "line of waiting clients": self.line,
-            "a guessed ticket": lambda: self.say(hello_of("guess", beside=os.urandom(16).hex())),
+            "a guessed ticket": lambda: self.introduced(beside=os.urandom(16).hex()).close(),
             "sessions without end": self.many,
             "model beside another": lambda: self.beside(self.random.choice(beside)),
         }
@@ -97,13 +110,46 @@ class Soak:
         with self.connected() as connection, contextlib.suppress(OSError):
             connection.sendall(what)
 
+    def challenged(self) -> socket.socket:
+        """Return a connection that has said HELLO and heard a challenge."""
+        connection = self.connected()
+        connection.sendall(hello_of("stranger"))
+        self.answer(connection)
+        return connection
+
+    def introduced(self, **hello: object) -> socket.socket:
+        """Return a connection that has proven to have the token."""
+        said = encode(Hello(client="a rude one", nonce=new_nonce(), **hello))
+        connection = self.connected()
+        connection.sendall(frame(Type.HELLO, said))
+        challenge = decode(self.answer(connection), Challenge)
+        proofs = Proofs(self.token.read_text().strip(), said, challenge.nonce)
+        connection.sendall(frame(Type.PROOF, encode(Proof(proofs.host))))
+        assert proofs.target == decode(self.answer(connection), Proof).proof
+        return connection
+
+    def answer(self, connection: socket.socket) -> bytes:
+        """Return the payload of the next message."""
+        header = connection.recv(frames.HEADER_BYTES, socket.MSG_WAITALL)
+        return connection.recv(frames.decode_header(header)[3], socket.MSG_WAITALL)
+
+    def go_on(self, what: bytes) -> None:
+        """Say something after a HELLO as it should be, and leave."""
+        with self.introduced() as connection, contextlib.suppress(OSError):
+            connection.sendall(what)
+
+    def prove(self, what: bytes) -> None:
+        """Say something instead of a proof; nothing may be answered."""
+        with contextlib.suppress(ConnectionResetError), self.challenged() as connection:
+            connection.sendall(what)
+            if answered := connection.recv(1 << 16):
+                self.leaks.append(f"{what[:30]!r} was answered by {answered[:60]!r}")
+
     def line(self) -> None:
         """Wait in line, many times, and leave."""
         with contextlib.ExitStack() as stack:
-            for number in range(40):
-                one = stack.enter_context(self.connected())
-                with contextlib.suppress(OSError):
-                    one.sendall(hello_of(f"number {number}", wait=True))
+            for _ in range(40):
+                stack.enter_context(self.introduced(wait=True))
 
     def many(self) -> None:
         """Open more sessions than there may be, and leave."""
@@ -126,13 +172,13 @@ class Soak:
         with busy(good), contextlib.suppress(EdgeTesterError):
             bad.run_sample(sample(*BAD))
         bad.disconnect()
-        self.say(hello_of("late", beside=bad.ticket))
+        self.introduced(beside=bad.ticket).close()
         assert [list(GOOD)] == good.run_sample(sample(*GOOD)).outputs[0].tolist()
         good.disconnect()
 
     def client(self, fault: str = "none", *features: str) -> SampleClient:
         """Return a client whose model does this."""
-        client = SampleClient(NetworkProtocol(host=self.agent.host))
+        client = SampleClient(NetworkProtocol(host=self.agent.host, token_file=self.token))
         hello = Hello(
             client="a soak", wait=True, features=list(features), runtime_options={"fault": fault}
         )
@@ -167,11 +213,11 @@ class Soak:
             self.went_deaf(f"after {after}: {error}")
         self.waits_s[after].append(time.monotonic() - begin_s)
 
-    def run(self, sessions: int) -> None:
-        """Attack in random order until there were so many hostile sessions."""
-        attacks = self.attacks()
+    def run(self, sessions: float, for_s: float) -> None:
+        """Attack in random order until there were so many hostile sessions, or for a time."""
+        attacks, end_s = self.attacks(), time.monotonic() + for_s
         for number in itertools.count(1):
-            if self.hostile >= sessions:
+            if self.hostile >= sessions or time.monotonic() > end_s:
                 return
             name = self.random.choice(list(attacks))
             try:
@@ -182,7 +228,7 @@ class Soak:
             if len(self.strangers) > 100:
                 self.go_away()
             if number % 100 == 0:
-                print(f"{self.hostile} of {sessions}, {len(self.deaf)} deaf", flush=True)
+                print(f"{self.hostile} sessions, {len(self.deaf)} deaf", flush=True)
 
     def went_deaf(self, how: str) -> None:
         """Keep and say it."""
@@ -214,10 +260,14 @@ def busy(client: SampleClient) -> Iterator[None]:
         thread.join()
 
 
-def hello_of(client: str, wait: bool = False, beside: str = "") -> bytes:
+def frame(type: int, payload: bytes) -> bytes:
+    """Return a message."""
+    return frames.encode_header(type, 0, 0, len(payload)) + payload
+
+
+def hello_of(client: str) -> bytes:
     """Return a HELLO."""
-    content = encode(Hello(client=client, wait=wait, beside=beside))
-    return frames.encode_header(Type.HELLO, 0, 0, len(content)) + content
+    return frame(Type.HELLO, encode(Hello(client=client)))
 
 
 class Belongings:
@@ -251,21 +301,25 @@ def _strays(temporary: Path, agent: int) -> list[int]:
 def main() -> None:
     """Attack, and print what came of it; the exit status is 1 if the agent lost something."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sessions", type=int, default=2000)
+    parser.add_argument("--sessions", type=float, help="Hostile ones; 2000 without --for-s")
+    parser.add_argument("--for-s", type=float, default=math.inf, help="Time after which to end")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder, temporary = Path(place), Path(place) / "temporary"
         temporary.mkdir()
         os.environ["TMPDIR"] = str(temporary)
+        token = folder / "token"
+        keys.main(["token", str(token)])
         words = ("--time-limit-s", "0.5", "--idle-limit-s", "5", "--verbosity", "ERROR")
-        with running_agent(folder, *words, runtime=RUNTIME) as agent:
-            soak = Soak(agent, folder, arguments.seed)
+        with running_agent(folder, *words, "--token-file", str(token), runtime=RUNTIME) as agent:
+            soak = Soak(agent, folder, token, arguments.seed)
             soak.next_client("nothing")
             time.sleep(2)
             before = Belongings(agent, temporary)
             begin_s = time.monotonic()
-            soak.run(arguments.sessions)
+            sessions = math.inf if math.isfinite(arguments.for_s) else 2000
+            soak.run(arguments.sessions or sessions, arguments.for_s)
             lasted_s = time.monotonic() - begin_s
             soak.go_away()
             soak.next_client("nothing")
@@ -279,7 +333,7 @@ def main() -> None:
     every = sorted(wait for waits_s in soak.waits_s.values() for wait in waits_s)
     print(
         f"\n{soak.hostile} hostile sessions in {len(every)} attacks and {lasted_s:.0f} s; "
-        f"{len(soak.deaf)} times deaf"
+        f"{len(soak.deaf)} times deaf, {len(soak.leaks)} strangers were answered"
     )
     print(
         f"next client served after {statistics.median(every):.2f} s (median), "
@@ -289,8 +343,8 @@ def main() -> None:
         print(f"{name}: {count} before, {after.counts[name]} after")
     print(f"resident: {before.resident_kb} kB before, {after.resident_kb} kB after")
     print(f"left behind when it was stopped: {[path.name for path in left] or 'nothing'}")
-    print(*soak.deaf, sep="\n")
-    sys.exit(bool(soak.deaf or left or after.counts != before.counts))
+    print(*soak.deaf, *soak.leaks, sep="\n")
+    sys.exit(bool(soak.deaf or soak.leaks or left or after.counts != before.counts))
 
 
 if __name__ == "__main__":

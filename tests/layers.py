@@ -46,7 +46,7 @@ LAYERS = (
     "run.plan run.heard checking.ways checking.selective checking.calibrating",
     "run.capabilities",
     "run.deployment",
-    "run.recording run.targets run.profiling run.measuring",
+    "run.dealing run.recording run.targets run.profiling run.measuring",
     "run.tally run.replication run.preparing",
     "run.journal",
     "run.running",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,12 +14,14 @@ from edge_tester.core.errors import BackendMissingError, EdgeTesterError, Option
 from edge_tester.core.making.cache import CompileCache, ingredients_of
 from edge_tester.core.making.chain import way_of
 from edge_tester.core.record import RunRecord, read_record, require_writable
+from edge_tester.core.run.dealing import at_once, dealt
 from edge_tester.core.run.deployment import require_target
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.run.requirements import require_packages
 from edge_tester.core.run.targets import Targets, place_of
 from edge_tester.core.run.together import Job, run_together
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.files import write_atomically
 
 _STATE = "matrix.json"
@@ -57,6 +61,9 @@ class MatrixRun:
         For the records.
     together : int
         How many plans of one target run by turns, so that what disturbs it disturbs all of them.
+    pool : sequence of RuntimeProtocol
+        Targets among which the plans are dealt out, whatever link they have, to run at the same
+        time; records say where they ran. Without one, targets run one after another.
     """
 
     def __init__(
@@ -65,9 +72,13 @@ class MatrixRun:
         directory: Path,
         command_line: Sequence[str] = (),
         together: int = _TOGETHER,
+        pool: Sequence[RuntimeProtocol] = (),
     ) -> None:
         self._together = together
-        self._plans = plans
+        self._plans = _dealt(plans, pool) if pool else dict(plans)
+        self._at_once = bool(pool)
+        # Compiling, and what was done, are the same for all targets.
+        self._lock = threading.Lock()
         self._directory = directory
         self._command_line = command_line
         self._cache = CompileCache(directory / "compiled")
@@ -100,9 +111,16 @@ class MatrixRun:
                 observer.tell(f"{name}: done before{unsure}")
                 continue
             waiting.setdefault(place_of(plan), []).append(name)
-        for names in waiting.values():
-            for begin in range(0, len(names), self._together):
-                failures |= self._run_some(names[begin : begin + self._together], observer)
+        if not self._at_once:
+            for names in waiting.values():
+                failures |= self._run_target(names, observer)
+            return failures
+
+        def work(names: Sequence[str]) -> Callable[[Observer], None]:
+            return lambda observer: failures.update(self._run_target(names, observer))
+
+        if waiting:
+            at_once({self._address(names[0]): work(names) for names in waiting.values()}, observer)
         return failures
 
     def records(self) -> dict[Path, RunRecord]:
@@ -153,6 +171,17 @@ class MatrixRun:
                 self._note(name, Outcome("", str(error)))
         return failures
 
+    def _address(self, name: str) -> str:
+        protocol = self._plans[name].protocol
+        return protocol.address if protocol else "here"
+
+    def _run_target(self, names: Sequence[str], observer: Observer) -> dict[str, str]:
+        """Run what is to be run on one target; return the reasons of those that failed."""
+        failures: dict[str, str] = {}
+        for begin in range(0, len(names), self._together):
+            failures |= self._run_some(names[begin : begin + self._together], observer)
+        return failures
+
     def _run_some(self, names: Sequence[str], observer: Observer) -> dict[str, str]:
         """Compile and run some plans of one target; return the reasons of those that failed."""
         jobs: dict[str, Job] = {}
@@ -160,7 +189,8 @@ class MatrixRun:
         for name in names:
             observer.tell(f"[{self._position(name)}/{len(self._plans)}] {name}")
             try:
-                artifact = self._artifact(self._plan(name), observer)
+                with self._lock:
+                    artifact = self._artifact(self._plan(name), observer)
                 jobs[name] = Job(self._plans[name].fresh(), self._record_path(name), artifact)
             except EdgeTesterError as error:
                 failures[name] = str(error)
@@ -217,12 +247,20 @@ class MatrixRun:
             return False
 
     def _note(self, name: str, outcome: Outcome) -> None:
-        self._outcomes[name] = outcome
-        content = msgspec.json.format(msgspec.json.encode(self._outcomes), indent=1)
-        write_atomically(self._directory / _STATE, content)
+        with self._lock:
+            self._outcomes[name] = outcome
+            content = msgspec.json.format(msgspec.json.encode(self._outcomes), indent=1)
+            write_atomically(self._directory / _STATE, content)
 
     def _record_path(self, name: str) -> Path:
         return self._directory / f"{name}.json"
+
+
+def _dealt(plans: Mapping[str, Plan], pool: Sequence[RuntimeProtocol]) -> dict[str, Plan]:
+    """Return the plans, each with the link that is its own in every call."""
+    of_target = dealt(list(plans), range(len(pool)))
+    links = {name: pool[number] for number, names in of_target.items() for name in names}
+    return {name: dataclasses.replace(plan, protocol=links[name]) for name, plan in plans.items()}
 
 
 def _read_outcomes(path: Path) -> dict[str, Outcome]:

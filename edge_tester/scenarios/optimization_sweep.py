@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     with TerminalProgress() as progress:
         if asked.settings.search.method == "grid":
             protocol = next(iter(targets.values()))
-            sweep = Sweep(*asked, progress, parsed.command_line, protocol)
+            sweep = Sweep(*asked, progress, parsed.command_line, [protocol])
             found = sweep.run()
         else:
             address = address_of(asked.settings, asked.folder)
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
                 # Workers on one machine share no files, or they would write the same ones.
                 folder = asked.folder / lease.device if asked.settings.targets else asked.folder
                 asked = asked._replace(folder=folder)
-                sweep = Sweep(*asked, progress, parsed.command_line, protocol)
+                sweep = Sweep(*asked, progress, parsed.command_line, [protocol])
                 found = Optimizer(sweep, lease, address, progress).run()
     _write(sweep, asked.plan, found)
     _show(found, asked.folder)

@@ -61,9 +61,8 @@ class MatrixRun:
         For the records.
     together : int
         How many plans of one target run by turns, so that what disturbs it disturbs all of them.
-    pool : sequence of RuntimeProtocol
-        Targets among which the plans are dealt out, whatever link they have, to run at the same
-        time; records say where they ran. Without one, targets run one after another.
+    at_once : bool
+        Whether several targets work at the same time; otherwise one after another.
     """
 
     def __init__(
@@ -72,11 +71,12 @@ class MatrixRun:
         directory: Path,
         command_line: Sequence[str] = (),
         together: int = _TOGETHER,
-        pool: Sequence[RuntimeProtocol] = (),
+        *,
+        at_once: bool = False,
     ) -> None:
         self._together = together
-        self._plans = _dealt(plans, pool) if pool else dict(plans)
-        self._at_once = bool(pool)
+        self._plans = plans
+        self._at_once = at_once
         # Compiling, and what was done, are the same for all targets.
         self._lock = threading.Lock()
         self._directory = directory
@@ -256,8 +256,11 @@ class MatrixRun:
         return self._directory / f"{name}.json"
 
 
-def _dealt(plans: Mapping[str, Plan], pool: Sequence[RuntimeProtocol]) -> dict[str, Plan]:
-    """Return the plans, each with the link that is its own in every call."""
+def dealt_out(plans: Mapping[str, Plan], pool: Sequence[RuntimeProtocol]) -> dict[str, Plan]:
+    """Return plans with links to a pool of targets, each with the same one in every call.
+
+    Records say where they ran: only of targets that are alike do figures compare.
+    """
     of_target = dealt(list(plans), range(len(pool)))
     links = {name: pool[number] for number, names in of_target.items() for name in names}
     return {name: dataclasses.replace(plan, protocol=links[name]) for name, plan in plans.items()}

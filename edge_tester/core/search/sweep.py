@@ -53,7 +53,7 @@ class Sweep:
     observer : Observer
     command_line : sequence of str
         For the records.
-    protocol : RuntimeProtocol, optional
+    protocols : sequence of RuntimeProtocol or None
         Link to the target; an agent is started on this machine without one.
     """
 
@@ -64,7 +64,7 @@ class Sweep:
         directory: Path,
         observer: Observer,
         command_line: Sequence[str] = (),
-        protocol: RuntimeProtocol | None = None,
+        protocols: Sequence[RuntimeProtocol | None] = (None,),
     ) -> None:
         self.settings = settings
         self.space: Space = settings.checked()
@@ -73,7 +73,8 @@ class Sweep:
         self._plan = plan
         self._observer = observer
         self._command_line = command_line
-        self._protocol = protocol
+        self._protocols = protocols
+        self._numbers: dict[str, int] = {}
 
     def run(self) -> Fronts:
         """Go through the grid, then measure longer what is not decided.
@@ -81,6 +82,8 @@ class Sweep:
         Whatever ends it early: the next run goes on with the candidate that was in progress.
         """
         configurations = self.space.grid()
+        # Each has the same target in every call.
+        self._numbers = {one.name: number for number, one in enumerate(configurations)}
         trials = [
             self.trial(one, seed, f"[{number + 1}/{len(configurations)}]")
             for number, one in enumerate(configurations)
@@ -110,11 +113,17 @@ class Sweep:
         counts = {one.name: factor * (one.replicates or _REPLICATES) for one in trials}
         plans = {
             one.name: self.workshop.plan(
-                one.configuration, one.seed, self._protocol, counts[one.name]
+                one.configuration, one.seed, self._link(one.configuration), counts[one.name]
             )
             for one in trials
         }
-        run = MatrixRun(plans, self.directory / MEASURED, self._command_line, together=len(plans))
+        run = MatrixRun(
+            plans,
+            self.directory / MEASURED,
+            self._command_line,
+            together=len(plans),
+            at_once=len(self._protocols) > 1,
+        )
         failures = run.run(self._observer, again=True)
         records = {path.stem: record for path, record in run.records().items()}
         found = {}
@@ -192,10 +201,11 @@ class Sweep:
         ProtocolError
             It does not: whatever is tried on it will fail.
         """
-        if self._protocol is None:
+        link = self._link(trial.configuration)
+        if link is None:
             return
         try:
-            plan = self.workshop.plan(trial.configuration, trial.seed, self._protocol, None)
+            plan = self.workshop.plan(trial.configuration, trial.seed, link, None)
             require_target(plan)
         except ProtocolError:
             raise
@@ -215,10 +225,15 @@ class Sweep:
         run = MatrixRun({trial.name: plan}, self.directory / MEASURED)
         return self._files(trial.configuration, trial.seed, run.make(trial.name, self._observer))
 
+    def _link(self, configuration: Configuration) -> RuntimeProtocol | None:
+        """Return the link to the target of a configuration, dealt out of all."""
+        number = self._numbers.get(configuration.name, 0)
+        return self._protocols[number % len(self._protocols)]
+
     def _tried(
         self, name: str, configuration: Configuration, seed: int, replicates: int | None
     ) -> Trial:
-        plan = self.workshop.plan(configuration, seed, self._protocol, replicates)
+        plan = self.workshop.plan(configuration, seed, self._link(configuration), replicates)
         run = MatrixRun({name: plan}, self.directory / MEASURED, self._command_line, together=1)
         artifact = run.make(name, self._observer)
         made = self.workshop.compressed(configuration, seed)

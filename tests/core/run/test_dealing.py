@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_tester.core.run.dealing import at_once, dealt
-from edge_tester.core.run.matrix import MatrixRun
+from edge_tester.core.run.matrix import MatrixRun, dealt_out
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Measurement, Plan
 from edge_tester.runtimeprotocols.network import NetworkProtocol
@@ -60,7 +60,7 @@ def places(run) -> dict[str, str]:
 
 def test_plans_run_on_all_targets_and_records_say_where(tmp_path, hosts):
     pool, told = [NetworkProtocol(host=host) for host in hosts], Told()
-    run = MatrixRun(plans(tmp_path), tmp_path / "matrix", pool=pool)
+    run = MatrixRun(dealt_out(plans(tmp_path), pool), tmp_path / "matrix", at_once=True)
     assert {} == run.run(told)
     expected = {f"plan-{number}": hosts[number % 2] for number in range(4)}
     assert expected == places(run)
@@ -68,13 +68,15 @@ def test_plans_run_on_all_targets_and_records_say_where(tmp_path, hosts):
         assert any(line.startswith(f"{host}: Running plan-") for line in told.lines)
     # What was done before is found again, on the same target.
     again = Told()
-    assert {} == MatrixRun(plans(tmp_path), tmp_path / "matrix", pool=pool).run(again)
+    assert {} == MatrixRun(dealt_out(plans(tmp_path), pool), tmp_path / "matrix", at_once=True).run(
+        again
+    )
     assert 4 == sum("done before" in line for line in again.lines)
 
 
 def test_one_target_that_is_gone_costs_its_own_share(tmp_path, hosts):
     pool = [NetworkProtocol(host=hosts[0]), NetworkProtocol(host=str(tmp_path / "nowhere"))]
-    run = MatrixRun(plans(tmp_path), tmp_path / "matrix", pool=pool)
+    run = MatrixRun(dealt_out(plans(tmp_path), pool), tmp_path / "matrix", at_once=True)
     failures = run.run(Told())
     assert {"plan-1", "plan-3"} == set(failures)
     assert all("No agent answers" in reason for reason in failures.values())

@@ -75,7 +75,7 @@ class Workers:
         plan, settings, _ = understood(content, Path("sweep.yml"), SweepSettings, "x")
         observer = observer or Heard()
         with Lease(self.address, [name], 600) as lease:
-            sweep = Sweep(plan, settings, self.folder / name, observer, protocol=protocol)
+            sweep = Sweep(plan, settings, self.folder / name, observer, protocols=[protocol])
             yield Optimizer(sweep, lease, self.address, observer), lease, observer
 
     def trials(self):

@@ -26,8 +26,8 @@ LAYERS = (
     "results.verdicts",
     "results.gate results.calibration results.capacity",
     "classification system.machine graphs",
-    "system.doctor analysis.macs analysis.liveness analysis.roofline analysis.matching "
-    "analysis.sizes analysis.microcheck analysis.quantizing",
+    "system.profilefiles system.doctor analysis.macs analysis.liveness analysis.roofline "
+    "analysis.matching analysis.sizes analysis.microcheck analysis.quantizing",
     "analysis.analysis analysis.micro analysis.boards",
     "analysis.rows analysis.fitting",
     "dataset meter onnxconversion pattern runtime runtimeprotocol system.torchprograms",

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 import yaml
 
-from edge_tester.core.pipeline.runbook import Runbook, read_profile, shipped_profiles
+from edge_tester.core.pipeline.runbook import Runbook, read_device
 from edge_tester.core.record import read_record
+from edge_tester.core.system.profilefiles import shipped_profiles
 from edge_tester.scenarios import inference_client, inference_server
 
 LIMIT_S = 280
@@ -24,7 +25,7 @@ ASKED = {
     "measurement": {"replicates": 2, "min_count": 60},
     "ways": ["tflite", "tflite-int8"],
     "requests": 60,
-    "devices": sorted(shipped_profiles()),
+    "devices": sorted(shipped_profiles("devices")),
     "thresholds": {"latency_p50_ms": 50, "size_mib": 0.02, "power_w": 3},
     "report_directory": "runs",
 }
@@ -182,8 +183,8 @@ def test_what_is_wrong_in_the_file_is_said_at_once(user, changes, said):
 
 
 def test_profiles_are_files_that_users_add(user, ran, tmp_path):
-    assert all(read_profile(name).steps for name in shipped_profiles())
+    assert all(read_device(name).steps for name in shipped_profiles("devices"))
     own = {"title": "My board", "about": "Mine.", "formats": ["tflite"], "steps": []}
     path = tmp_path / "mine.yml"
     path.write_text(yaml.safe_dump(own))
-    assert "My board" == read_profile(str(path)).title
+    assert "My board" == read_device(str(path)).title

@@ -13,7 +13,7 @@ import msgspec
 from edge_tester.core import registry
 from edge_tester.core.options import Configurable, flags_of
 from edge_tester.core.pipeline.phases import Impossible
-from edge_tester.core.pipeline.runbook import Artifact, Runbook, read_profile, runbook_of
+from edge_tester.core.pipeline.runbook import Artifact, Runbook, read_device, runbook_of
 from edge_tester.core.pipeline.settings import Settings, link_to
 from edge_tester.core.registry import name_of
 from edge_tester.core.run.matrix import MatrixRun
@@ -73,7 +73,7 @@ def prepare_devices(
     artifacts = _artifacts(plans, directory)
     facts = _facts(plan, directory)
     runbooks = [
-        runbook_of(Path(name).stem, read_profile(name), artifacts, facts)
+        runbook_of(Path(name).stem, read_device(name), artifacts, facts)
         for name in settings.devices
     ]
     link = link_to(settings.address)

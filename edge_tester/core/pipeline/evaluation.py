@@ -32,7 +32,7 @@ from edge_tester.core.pipeline.devices import CONVERSIONS, RECORDS, Device, prep
 from edge_tester.core.pipeline.handmade import read_by_hand
 from edge_tester.core.pipeline.localproof import LocalProof, prove
 from edge_tester.core.pipeline.phases import Impossible, Phases
-from edge_tester.core.pipeline.runbook import read_profile
+from edge_tester.core.pipeline.runbook import read_device
 from edge_tester.core.pipeline.settings import Settings, link_to
 from edge_tester.core.record import RunRecord, read_record
 from edge_tester.core.run.observer import Observer
@@ -112,7 +112,7 @@ class Evaluation:
         plan, settings = self._plan, self._settings
         for name in settings.devices:
             # What is wrong with a setting is said at once, not after an hour.
-            read_profile(name)
+            read_device(name)
         link_to(settings.address)
         plan.dataset.prepare()
         ways = self._ways()

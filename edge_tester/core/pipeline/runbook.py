@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import OptionError
-from edge_tester.core.options import hint
+from edge_tester.core.system.profilefiles import read_profile
+
+FOLDER = "devices"
 
 # Set in commands by the user, since nobody else knows it.
 DEVICE = "DEVICE"
@@ -110,15 +111,7 @@ class Runbook(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[Instruction]
 
 
-def shipped_profiles() -> dict[str, Path]:
-    """Return the profiles of this package by name."""
-    import importlib.resources
-
-    folder = Path(str(importlib.resources.files("edge_tester.resources"))) / "devices"
-    return {path.stem: path for path in sorted(folder.glob("*.yml"))}
-
-
-def read_profile(name: str) -> DeviceProfile:
+def read_device(name: str) -> DeviceProfile:
     """Read a profile by its name, or a user's own by its path.
 
     Raises
@@ -126,18 +119,7 @@ def read_profile(name: str) -> DeviceProfile:
     OptionError
         There is none, or it is not of the right form.
     """
-    shipped = shipped_profiles()
-    path = shipped.get(name) or Path(name)
-    if not path.is_file():
-        raise OptionError(
-            f"There is no device profile {name!r}, nor such a file{hint(name, shipped)}"
-        )
-    yaml: Any = backend("yaml", "A device profile")
-    try:
-        return msgspec.convert(yaml.safe_load(path.read_text()), DeviceProfile)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise OptionError(f"The device profile {path} cannot be used: {reason}") from error
+    return read_profile(name, FOLDER, "device profile", DeviceProfile)[0]
 
 
 def runbook_of(

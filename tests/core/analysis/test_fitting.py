@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from edge_tester.core.analysis import analyze, fit
-from edge_tester.core.analysis.boards import read_board, shipped_boards
+from edge_tester.core.analysis.boards import read_board
 from edge_tester.core.analysis.fitting import Need, Part
 from edge_tester.core.analysis.micro import Range, persistent_bytes
 from edge_tester.core.analysis.microcheck import arena_of
@@ -15,6 +15,7 @@ from edge_tester.core.analysis.quantizing import as_int8
 from edge_tester.core.analysis.sizes import size_of
 from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.graphs import GraphTensor
+from edge_tester.core.system.profilefiles import shipped_profiles
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from tests.core.analysis.graphs import graph_of, operator
 from tests.micro_models import PERSON, converted
@@ -199,7 +200,7 @@ def test_bits_are_not_taken_for_bytes():
 
 
 def test_every_shipped_board_says_where_its_sizes_are_from():
-    boards = {name: read_board(name) for name in shipped_boards()}
+    boards = {name: read_board(name) for name in shipped_profiles("boards")}
     assert 8 == len(boards)
     for name, board in boards.items():
         assert board.flash_bytes >= 2**19 and board.sram_bytes >= 2**17, name

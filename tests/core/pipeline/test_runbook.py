@@ -5,10 +5,10 @@ from edge_tester.core.pipeline.runbook import (
     Artifact,
     DeviceProfile,
     Step,
-    read_profile,
+    read_device,
     runbook_of,
-    shipped_profiles,
 )
+from edge_tester.core.system.profilefiles import shipped_profiles
 
 ONNX = Artifact(name="onnx-int8", file="a/x.onnx", format="onnx", runtime="onnxruntime")
 TFLITE = Artifact(name="tflite", file="a/x.tflite", format="tflite", runtime="tflite")
@@ -49,12 +49,12 @@ def test_a_file_of_another_form_is_refused(tmp_path, content, said):
     path = tmp_path / "own.yml"
     path.write_text(content)
     with pytest.raises(OptionError, match=said):
-        read_profile(str(path))
+        read_device(str(path))
 
 
 def test_an_unknown_name_is_answered_with_what_was_meant():
     with pytest.raises(OptionError, match="no device profile 'rasperry-pi-5'.*'raspberry-pi-5'"):
-        read_profile("rasperry-pi-5")
+        read_device("rasperry-pi-5")
     assert {"raspberry-pi-4", "jetson", "coral", "android", "iphone", "cortex-m"} <= set(
-        shipped_profiles()
+        shipped_profiles("devices")
     )

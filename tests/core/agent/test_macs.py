@@ -92,7 +92,7 @@ def test_who_is_in_between_changes_nothing(guarded, lab, tmp_path, kind, mac):
             return flipped(found, len(found) - 1 - tail)
         if kind == "again" and type == Type.OUTPUT:
             return found + found
-        if kind == "without" and type == Type.DATA and direction == "there":
+        if kind == "without" and flags & Flag.MAC and direction == "there":
             head = wire.encode_header(type, flags & ~Flag.MAC, sequence, length)
             return head + found[wire.HEADER_BYTES : len(found) - tail]
         if kind == "model" and type == Type.MODEL:

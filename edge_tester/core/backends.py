@@ -58,8 +58,9 @@ ENVIRONMENT = {
     "onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"},
     "tensorflow": {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
 }
-# Packages that greet the user with lines of native code which nothing else silences.
-_TALKATIVE = {"tensorflow"}
+# Packages that greet the user, or whose own packages do, with lines of native code which nothing
+# else silences.
+_TALKATIVE = {"coremltools", "keras", "tensorflow", "tf2onnx"}
 
 
 def backend(name: str, needed_by: object) -> ModuleType:

@@ -18,10 +18,11 @@ sys.path.insert(0, str(ROOT))
 from tests import mutated, mutated_analysis  # noqa: E402
 from tests.mutated import Mutation  # noqa: E402
 from tests.mutated_compression import COMPRESSION  # noqa: E402
+from tests.mutated_links import LINKS  # noqa: E402
 from tests.mutated_search import SEARCH  # noqa: E402
 from tests.mutated_sweep import SWEEP  # noqa: E402
 
-MUTATIONS = (*mutated.MUTATIONS, *mutated_analysis.MUTATIONS, *COMPRESSION, *SWEEP, *SEARCH)
+MUTATIONS = (*mutated.MUTATIONS, *mutated_analysis.MUTATIONS, *COMPRESSION, *SWEEP, *SEARCH, *LINKS)
 
 TESTS = (
     "tests/core/statistics/test_agreement.py",

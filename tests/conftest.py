@@ -27,6 +27,7 @@ SLOW = (
     "core/agent/test_sessions.py",
     "core/agent/test_sessions_attacked.py",
     "core/checking",
+    "core/deploying/test_installing.py",
     "core/making",
     "core/run/test_interrupted.py",
     "core/run/test_journal.py",
@@ -37,9 +38,11 @@ SLOW = (
     "onnxconverters",
     "patterns/test_on_agents.py",
     "resources",
+    "runtimeprotocols/test_ssh.py",
     "runtimes",
     "scenarios/test_classical.py",
     "scenarios/test_compare.py",
+    "scenarios/test_install.py",
     "scenarios/test_interrupted.py",
     "scenarios/test_matrix.py",
     "scenarios/test_onnx_conversion.py",
@@ -53,8 +56,8 @@ SLOW = (
     "test_packaging.py",
     "test_readme.py",
 )
-# Runs tests inside a test.
-pytest_plugins = ("pytester",)
+# What runs tests inside a test; boards behind ssh.
+pytest_plugins = ("pytester", "tests.boards")
 # One process has each file to itself: the longest come first, or the others wait for them.
 FIRST = (
     "test_readme.py",
@@ -66,6 +69,7 @@ FIRST = (
     "core/agent/test_attacks.py",
     "scenarios/test_sweep_workers.py",
     "scenarios/test_matrix.py",
+    "runtimeprotocols/test_ssh.py",
     "compilers/test_tvm_schedules.py",
     "compilers/test_tvm.py",
     "compilers/test_tvm_tuning.py",

@@ -123,7 +123,8 @@ def add_flag(group: argparse._ArgumentGroup, declared: Any, prefix: str = "") ->
         )  # fmt: skip
         return
     if declared.repeated:
-        common["nargs"] = "*"
+        # One flag with several values, or several flags.
+        common |= {"nargs": "*", "action": "extend"}
     metavar = None if declared.choices else declared.kind.__name__.upper()
     of_text: Callable[[str], Any] = _path if declared.kind is Path else declared.kind
     group.add_argument(

@@ -91,7 +91,10 @@ def _link_by_address(by_role: Mapping[str, str], targets: Sequence[str]) -> dict
     if not targets:
         return {}
     if len(targets) > 1:
-        raise OptionError(f"{TARGET} names one target for now, got {', '.join(targets)}.")
+        raise OptionError(
+            f"{TARGET} names one target here, got {', '.join(targets)}: edge-tester matrix and "
+            "edge-tester sweep deal work out to several."
+        )
     if named := by_role.get("runtimeprotocols"):
         raise OptionError(f"{TARGET} {targets[0]} names a link, and so does {named!r}.")
     return {"runtimeprotocols": targets[0]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -14,7 +14,9 @@ from edge_tester.core.errors import OptionError
 from edge_tester.core.making.runtimes import runtime_for
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import hint, options_of, path_of
+from edge_tester.core.run.matrix import dealt_out
 from edge_tester.core.run.plan import Plan
+from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.scenarios._choice import Chosen
 from edge_tester.scenarios._command import chosen_from
 from edge_tester.scenarios._yaml import blaming, read_mapping
@@ -41,16 +43,19 @@ class Matrix(NamedTuple):
 
     report_directory: Path
     plans: dict[str, Plan]
+    pooled: bool
+    """Whether the plans were dealt out to several targets."""
 
 
-def read_matrix(path: Path, target: str = "") -> Matrix:
+def read_matrix(path: Path, targets: Sequence[str] = ()) -> Matrix:
     """Read a matrix file; every class and option in it is checked.
 
     Parameters
     ----------
     path : Path
-    target : str
-        Name of one of its targets, or an address, to run on alone.
+    targets : sequence of str
+        Names of some of its targets, or addresses: of one, to run on alone; of several, to deal
+        the combinations out to them. Without any, each runs on all targets of the file.
 
     Raises
     ------
@@ -59,10 +64,10 @@ def read_matrix(path: Path, target: str = "") -> Matrix:
     """
     content = read_mapping(path)
     with blaming(path):
-        return _understood(content, path, target)
+        return _understood(content, path, targets)
 
 
-def _understood(content: dict[str, Any], path: Path, only: str) -> Matrix:
+def _understood(content: dict[str, Any], path: Path, wanted: Sequence[str]) -> Matrix:
     _check_keys(content, _KEYS, str(path))
     for key in ("modelwrapper", "combinations"):
         if key not in content:
@@ -72,7 +77,11 @@ def _understood(content: dict[str, Any], path: Path, only: str) -> Matrix:
     if not isinstance(content["combinations"], list) or not content["combinations"]:
         raise OptionError(f"{path}: combinations must be a list with at least one entry.")
     several = _targets(content.get("targets", {"here": None}), str(path))
-    targets = _chosen_targets(several, only, str(path))
+    pool = {name: link for one in wanted for name, link in _one(several, one, path).items()}
+    targets = pool if len(pool) == 1 else several
+    if len(pool) > 1:
+        # Whose link it is, is dealt out below.
+        targets = {"": None}
     # What is wrong or missing is found before the first run, not after an hour.
     format = cast(ModelWrapper, model.cls.from_options(model.preset)).artifact().format
     cast(Dataset, dataset.cls.from_options(dataset.preset)).prepare()
@@ -82,7 +91,7 @@ def _understood(content: dict[str, Any], path: Path, only: str) -> Matrix:
         for combination in _combinations(entry, format, where):
             for target, link in targets.items():
                 # The name of one that is measured alone is that of a run of all, which goes on.
-                alone = len(several) == 1 and targets is several
+                alone = len(targets) == 1 and (not pool or pool == several or len(pool) > 1)
                 name = combination.name if alone else f"{target}-{combination.name}"
                 one = combination._replace(name=_file_name(name), target=link)
                 if one.name in plans:
@@ -95,7 +104,11 @@ def _understood(content: dict[str, Any], path: Path, only: str) -> Matrix:
                 if "pattern" in content:
                     how["pattern"] = content["pattern"]
                 plans[one.name] = _plan(one, model, dataset, how)
-    return Matrix(Path(content.get("report_directory", "build/matrix")), plans)
+    if len(pool) > 1:
+        plans = dealt_out(plans, [_link(one) for one in pool.values()])
+    return Matrix(
+        Path(content.get("report_directory", "build/matrix")), plans, pooled=len(pool) > 1
+    )
 
 
 def _plan(one: Combination, model: Chosen, dataset: Chosen, how: dict[str, Any]) -> Plan:
@@ -174,20 +187,20 @@ def _targets(content: object, where: str) -> dict[str, Chosen | None]:
     }
 
 
-def _chosen_targets(
-    targets: dict[str, Chosen | None], only: str, where: str
-) -> dict[str, Chosen | None]:
-    """Return the targets to run on: all, the one of a name, or that of an address."""
-    if not only:
-        return targets
-    if only in targets:
-        return {only: targets[only]} if len(targets) > 1 else targets
-    if not is_address(only):
+def _one(targets: dict[str, Chosen | None], wanted: str, path: Path) -> dict[str, Chosen | None]:
+    """Return the target of a name, or that of an address."""
+    if wanted in targets:
+        return {wanted: targets[wanted]}
+    if not is_address(wanted):
         raise OptionError(
-            f"{where} has no target {only!r}; it has {', '.join(targets)}. As an address it would "
+            f"{path} has no target {wanted!r}; it has {', '.join(targets)}. As an address it would "
             f"be {' or '.join(forms())}."
         )
-    return {only: chosen_from(only, "runtimeprotocols", where)}
+    return {wanted: chosen_from(wanted, "runtimeprotocols", str(path))}
+
+
+def _link(chosen: Chosen | None) -> RuntimeProtocol | None:
+    return cast(RuntimeProtocol, chosen.cls.from_options(chosen.preset)) if chosen else None
 
 
 def _check_keys(content: dict[str, Any], known: tuple[str, ...], where: str) -> None:

@@ -23,10 +23,10 @@ class Conduct(Configurable):
         False, help="Run nothing; say of every combination what would be done, and why"
     )
     again: bool = option(False, help="Measure anew what was measured already")
-    target: str = option(
-        "",
+    target: tuple[str, ...] = option(
+        (),
         help="Run there alone: the name of one of the file's targets, or an address such as "
-        "ssh://pi@raspberrypi",
+        "ssh://pi@raspberrypi; several share the work and do it at the same time",
     )
 
 
@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     parsed.extra(Logging).start()
     conduct = parsed.extra(Conduct)
     matrix = read_matrix(Path(parsed.trailing["matrix_file"]), conduct.target)
-    run = MatrixRun(matrix.plans, matrix.report_directory, parsed.command_line)
+    run = MatrixRun(
+        matrix.plans, matrix.report_directory, parsed.command_line, at_once=matrix.pooled
+    )
     if conduct.explain:
         for name, explanation in run.explained():
             print(f"{name}: {explanation}")

@@ -51,10 +51,11 @@ _FITS = {"feasible": "yes", "infeasible": "no", "undecided": "?"}
 class Conduct(Configurable):
     """How a sweep is gone through."""
 
-    target: str = option(
-        "",
+    target: tuple[str, ...] = option(
+        (),
         help="Name of one of the file's targets, or an address such as ssh://pi@raspberrypi; the "
-        "file's first target by default",
+        "file's first target by default; to several the candidates of a grid are dealt out, which "
+        "compare only if the targets are alike",
     )
 
 
@@ -81,11 +82,16 @@ def main(arguments: Sequence[str]) -> int:
     with blaming(path):
         asked = understood(content, path, SweepSettings, FOLDER)
         asked.settings.checked()
-        targets = _targets(asked.settings.targets, parsed.extra(Conduct).target, path)
+        wanted = parsed.extra(Conduct).target
+        targets = {
+            name: link
+            for one in wanted or ("",)
+            for name, link in _targets(asked.settings.targets, one, path).items()
+        }
     with TerminalProgress() as progress:
         if asked.settings.search.method == "grid":
-            protocol = next(iter(targets.values()))
-            sweep = Sweep(*asked, progress, parsed.command_line, [protocol])
+            links = list(targets.values()) if wanted else [next(iter(targets.values()))]
+            sweep = Sweep(*asked, progress, parsed.command_line, links)
             found = sweep.run()
         else:
             address = address_of(asked.settings, asked.folder)

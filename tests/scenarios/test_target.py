@@ -11,7 +11,13 @@ import yaml
 from edge_tester.core.errors import OptionError, PluginError
 from edge_tester.core.options import options_of
 from edge_tester.runtimeprotocols.ssh import SshProtocol
-from edge_tester.scenarios import compare, conversion_validation, inference_client, throughput
+from edge_tester.scenarios import (
+    compare,
+    conversion_validation,
+    inference_client,
+    matrix,
+    throughput,
+)
 from edge_tester.scenarios._matrix_file import read_matrix
 from edge_tester.scenarios.optimization_sweep import _targets
 
@@ -85,7 +91,7 @@ def test_the_kind_of_device_of_a_compiler_is_another_thing():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--target 1.2.3.4:5 --target ssh://pi@x", "one target for now, got 1.2.3.4:5, ssh://pi@x"),
+        ("--target 1.2.3.4:5 --target ssh://pi@x", "one target here, got 1.2.3.4:5, ssh://pi@x"),
         ("network --target ssh://pi@x", "names one of the runtimeprotocols too"),
         ("--protocol stdio --target ssh://pi@x", "names a link, and so does 'stdio'"),
         ("--target raspberrypi", "the address of a target would be adb://serial or host:port"),
@@ -117,9 +123,9 @@ MATRIX = {
 }
 
 
-def links_of(only="", **changes):
+def links_of(*wanted, **changes):
     Path("m.yml").write_text(yaml.safe_dump({**MATRIX, **changes}))
-    plans = read_matrix(Path("m.yml"), only).plans
+    plans = read_matrix(Path("m.yml"), wanted).plans
     return {name: one.protocol and one.protocol.chosen_options() for name, one in plans.items()}
 
 
@@ -133,6 +139,17 @@ def test_a_matrix_runs_where_its_file_or_the_command_says():
     assert {"tflite": None} == links_of("here", targets={"here": None})
     with pytest.raises(OptionError, match="has no target 'boart'; it has board, here. As an add"):
         links_of("boart")
+
+
+def test_several_targets_share_a_matrix():
+    many = [{"runtime": "tflite", "name": name} for name in "abc"]
+    elsewhere = {"host": "10.0.0.7", "port": 5000}
+    found = links_of("board", "10.0.0.7:5000", combinations=many)
+    assert {"a": SSH, "b": elsewhere, "c": SSH} == found
+    assert read_matrix(Path("m.yml"), ["board", "10.0.0.7:5000"]).pooled
+    assert not read_matrix(Path("m.yml"), ["board"]).pooled
+    parsed = matrix.COMMAND.parse(["--target", "board", "--target", "1.2.3.4:5", "m.yml"])
+    assert ("board", "1.2.3.4:5") == parsed.extra(matrix.Conduct).target
 
 
 def test_a_sweep_runs_where_its_file_or_the_command_says():

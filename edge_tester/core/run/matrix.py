@@ -256,7 +256,7 @@ class MatrixRun:
         return self._directory / f"{name}.json"
 
 
-def dealt_out(plans: Mapping[str, Plan], pool: Sequence[RuntimeProtocol]) -> dict[str, Plan]:
+def dealt_out(plans: Mapping[str, Plan], pool: Sequence[RuntimeProtocol | None]) -> dict[str, Plan]:
     """Return plans with links to a pool of targets, each with the same one in every call.
 
     Records say where they ran: only of targets that are alike do figures compare.

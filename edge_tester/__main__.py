@@ -19,6 +19,7 @@ COMMANDS = {
     "agent": ("agent", "ask an agent how it fares, or for its target alone"),
     "compare": ("compare", "say which of several models or records is faster, if that can be said"),
     "doctor": ("doctor", "say what this machine has for running models"),
+    "install": ("install", "put the agent onto a board and let it stay there"),
     "pipeline": ("edge_pipeline", "go from a model to a decision what to deploy"),
     "sweep": ("optimization_sweep", "search for candidates that fit, and show their fronts"),
     "validate": ("conversion_validation", "say whether conversions of a model still are the model"),

@@ -2,7 +2,8 @@
 
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
-    "agent.cgroup agent.descendants optionforms system.text results.profile",
+    "agent.cgroup agent.descendants optionforms system.text system.throttling "
+    "results.profile",
     "options agent.logs backends system.files formats making.isolation statistics.distributions "
     "tensors making.unsupported agent.turn",
     "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
@@ -29,9 +30,14 @@ LAYERS = (
     "system.profilefiles system.doctor analysis.macs analysis.liveness analysis.roofline "
     "analysis.matching analysis.sizes analysis.microcheck analysis.quantizing",
     "analysis.analysis analysis.micro analysis.boards",
-    "analysis.rows analysis.fitting",
-    "dataset meter onnxconversion pattern runtime runtimeprotocol system.torchprograms",
-    "wire.tokens run.reservations wire.conversation profiles inspects compresses making.runtimes",
+    "analysis.rows analysis.fitting runtime",
+    "dataset meter onnxconversion pattern runtimeprotocol system.torchprograms",
+    "wire.tokens run.reservations wire.conversation profiles inspects compresses making.runtimes "
+    "addresses deploying.shell deploying.wheel",
+    "deploying.environment deploying.probing deploying.service",
+    "deploying.wheels",
+    "deploying.installing",
+    "deploying.starting",
     "wire.greeting",
     "wire.client",
     "model wire.profiling",

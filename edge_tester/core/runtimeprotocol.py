@@ -7,12 +7,18 @@ uses this class and stays small.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar
 
+from edge_tester.core.errors import OptionError
 from edge_tester.core.options import Configurable, state
 from edge_tester.core.wire.channel import Channel
 from edge_tester.core.wire.connections import Connection
 from edge_tester.core.wire.writing import write_file
+
+if TYPE_CHECKING:
+    from edge_tester.core.runtime import Runtime
+
+Self = TypeVar("Self", bound="RuntimeProtocol")
 
 
 class Listener(Protocol):
@@ -50,11 +56,34 @@ class RuntimeProtocol(Configurable):
     several: ClassVar[bool] = False
     """Whether a host may have several connections to one target at a time."""
 
+    owned: ClassVar[bool] = False
+    """Whether the link starts the agent itself, with ``runtime``: then its owner is this user."""
+
+    scheme: ClassVar[str | None] = None
+    """What its addresses have before ``://``; empty for those without, None if it has none."""
+
+    address_forms: ClassVar[tuple[str, ...]] = ()
+    """Its addresses in words, such as ``ssh://user@host[:port]``."""
+
+    runtime: Runtime | None = state()
+    """What shall run on the target, where a link has to start it; set before connecting."""
+
     packet_size: int = state(1 << 20)
     """Most bytes to take by one receive."""
 
     connection: Connection = state()
     """What moves bytes, from connecting or attaching on."""
+
+    @classmethod
+    def from_address(cls: type[Self], address: str) -> Self:
+        """Return a link, not connected, to what an address of its ``scheme`` names.
+
+        Raises
+        ------
+        OptionError
+            It is none.
+        """
+        raise OptionError(f"{cls.__name__} has no addresses, got {address!r}.")
 
     def start_server(self) -> Listener:
         """Listen for clients."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edge_tester.core.errors import LocalProtocolError, ModelError, UnreachableError
 from edge_tester.core.options import state
-from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
 from edge_tester.core.wire.frames import Buffer
 
@@ -24,16 +23,10 @@ class LoopbackProtocol(RuntimeProtocol):
 
     The target's side answers when the host's side wants to receive, so that
     every run has one order of events.
-
-    Attributes
-    ----------
-    runtime : Runtime
-        What the target's side runs; to be set before connecting.
     """
 
     in_process = True
 
-    runtime: Runtime | None = state()
     _arrived: deque[memoryview] = state(default_factory=deque)
     _peer: LoopbackProtocol | None = state()
     _session: Session | None = state()

@@ -30,6 +30,8 @@ class NetworkProtocol(TokenProtocol):
     """TCP, or a Unix socket if the host is a path."""
 
     several = True
+    scheme = ""
+    address_forms = ("host:port", "/path/of/socket")
 
     host: str = option("127.0.0.1", help="Address of the target, or path of a Unix socket")
     port: int = option(12345, minimum=0, maximum=65535, help="TCP port; 0 takes a free one")
@@ -67,6 +69,16 @@ class NetworkProtocol(TokenProtocol):
             return not ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return True
+
+    @classmethod
+    def from_address(cls, address: str) -> NetworkProtocol:
+        """Return a link to ``host:port``, or to the Unix socket of a path."""
+        if "/" in address:
+            return cls.from_options({"host": address})
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise OptionError("It needs a host and a port, such as 192.168.1.7:12345.")
+        return cls.from_options({"host": host.strip("[]"), "port": int(port)})
 
     def start_server(self) -> Listener:
         """Listen; a free port that was asked for with 0 is then in ``port``."""

@@ -10,19 +10,17 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import Any
 
 from edge_tester.core.errors import UnreachableError
-from edge_tester.core.options import option, state
-from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
-from edge_tester.core.wire.connections import PipeConnection, connected
+from edge_tester.core.options import option
+from edge_tester.core.runtimeprotocol import Listener
+from edge_tester.runtimeprotocols._child import ChildLink
 
 _EXAMPLE = "ssh pi@raspberrypi edge-tester server --stdio"
 _PIECE_BYTES = 1 << 18
-_ENDING_LIMIT_S = 5.0
 
 
-class StdioProtocol(RuntimeProtocol):
+class StdioProtocol(ChildLink):
     """The host starts the agent and speaks through its standard input and output.
 
     Such an agent serves this one client, and ends with it.
@@ -32,8 +30,6 @@ class StdioProtocol(RuntimeProtocol):
         "", help=f"Command that starts the agent, without a shell; for example '{_EXAMPLE}'"
     )
 
-    _process: subprocess.Popen[bytes] | None = state()
-
     @property
     def address(self) -> str:
         """The command."""
@@ -42,13 +38,6 @@ class StdioProtocol(RuntimeProtocol):
     def start_server(self) -> Listener:
         """Take standard input and output for the one client that is there already."""
         return _StandardListener()
-
-    def attach(self, connection: Any) -> None:
-        """Use a socket, the descriptor of one, or a pair of descriptors to read and to write."""
-        if isinstance(connection, tuple):
-            self.connection = PipeConnection(*connection)
-        else:
-            self.connection = connected(connection)
 
     def start_client(self) -> None:
         """Start the command; what it writes to standard error is for the user."""
@@ -63,29 +52,7 @@ class StdioProtocol(RuntimeProtocol):
                 f"The command of StdioProtocol, {self.command!r}, cannot be started: "
                 f"{error.strerror}. It shall start an agent, such as: {_EXAMPLE}"
             ) from error
-        if process.stdin is None or process.stdout is None:
-            raise UnreachableError(f"{self.command!r} has no standard input and output.")
-        # Duplicates, which the objects of Python around the pipes do not close.
-        ends = os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno())
-        process.stdin.close()
-        process.stdout.close()
-        self._process = process
-        self.attach(ends)
-
-    def disconnect(self) -> None:
-        """Close both, and see that the command ends."""
-        if self.connection is not None:
-            self.connection.close()
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_ENDING_LIMIT_S)
-        for end in (process.terminate, process.kill):
-            if process.poll() is None:
-                end()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_ENDING_LIMIT_S)
+        self.hold(process)
 
     def _words(self) -> list[str]:
         try:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_tester.core import registry
+from edge_tester.core.addresses import forms, is_address
 from edge_tester.core.errors import OptionError, PluginError
 from edge_tester.core.options import Configurable, Option, hint, options_of
 from edge_tester.scenarios._flags import prefix_of
 
+# Says where to measure; compilers have a flag of this name, whose values are no addresses.
+TARGET = "--target"
 # Other names of the flags that name a class by its role.
 _ALIASES = {"--model": "modelwrappers", "--protocol": "runtimeprotocols"}
 # What a picture's name may end with, for telling data from a folder of reports.
@@ -18,11 +21,12 @@ _PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", "
 
 
 class Parted(NamedTuple):
-    """Words that name classes or are plain arguments, flags, and classes named by flags."""
+    """Words that name classes or are plain arguments, flags, classes named by flags, addresses."""
 
     words: list[str]
     flags: list[str]
     by_role: dict[str, str]
+    targets: list[str]
 
 
 def role_flags(roles: Iterable[str]) -> dict[str, str]:
@@ -54,6 +58,7 @@ def parted(
     words: list[str] = []
     flags: list[str] = []
     by_role: dict[str, str] = {}
+    targets: list[str] = []
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -69,13 +74,31 @@ def parted(
                 raise OptionError(f"{name} is given twice: {by_role[role]!r} and another.")
             by_role[role] = value if equals else rest.pop(0)
             continue
+        if name == TARGET and _takes_address(roles, value if equals else (rest or [""])[0]):
+            targets.append(value if equals else rest.pop(0))
+            continue
         if name not in declared and name not in ("-h", "--help"):
             # Its value would be taken for a word.
             raise OptionError(refusal_of_flag(word, roles, [*declared, *naming]))
         flags.append(word)
         if not equals:
             flags += _values(declared.get(name), rest)
-    return Parted(words, flags, by_role)
+    return Parted(words, flags, {**by_role, **_link_by_address(by_role, targets)}, targets)
+
+
+def _link_by_address(by_role: Mapping[str, str], targets: Sequence[str]) -> dict[str, str]:
+    """Return the address of the target as what names its link."""
+    if not targets:
+        return {}
+    if len(targets) > 1:
+        raise OptionError(f"{TARGET} names one target for now, got {', '.join(targets)}.")
+    if named := by_role.get("runtimeprotocols"):
+        raise OptionError(f"{TARGET} {targets[0]} names a link, and so does {named!r}.")
+    return {"runtimeprotocols": targets[0]}
+
+
+def _takes_address(roles: Sequence[str], value: str) -> bool:
+    return "runtimeprotocols" in roles and is_address(value)
 
 
 def owners_of(flag: str, roles: Iterable[str]) -> list[str]:
@@ -95,7 +118,10 @@ def refusal_of_flag(flag: str, roles: Sequence[str], known: Iterable[str]) -> st
     if owners:
         shown = " and ".join([", ".join(owners[:-1]), owners[-1]] if len(owners) > 1 else owners)
         has = "has" if len(owners) == 1 else "have"
-        return f"unknown {flag}: {shown} {has} {name}, but the command does not name it."
+        said = f"unknown {flag}: {shown} {has} {name}, but the command does not name it"
+        if name == TARGET and "runtimeprotocols" in roles:
+            return f"{said}; the address of a target would be {' or '.join(forms())}."
+        return f"{said}."
     return f"unknown {flag}{hint(name, known)}"
 
 

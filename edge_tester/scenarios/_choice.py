@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_tester.core import registry
+from edge_tester.core.addresses import is_address, link_to
 from edge_tester.core.errors import PluginError
 from edge_tester.core.formats import FORMATS
 from edge_tester.core.options import Configurable, hint
@@ -123,6 +124,10 @@ def _found(word: str, roles: Sequence[str]) -> list[Chosen]:
     own_file = _own_file(path, roles)
     if own_file is not None:
         return [own_file]
+    # A path is a socket's only where nothing but a link can be meant.
+    if "runtimeprotocols" in roles and is_address(word, paths=len(roles) == 1):
+        link = link_to(word)
+        return [Chosen("runtimeprotocols", type(link), link.chosen_options())]
     if "modelwrappers" in roles and _FACTORY.fullmatch(word):
         return [_factory(word)]
     if path.suffix.lower() == ".pth" and "modelwrappers" in roles:

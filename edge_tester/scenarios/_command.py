@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 from edge_tester.core import registry
+from edge_tester.core.addresses import forms
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import (
@@ -18,7 +19,13 @@ from edge_tester.core.options import (
     options_of,
     path_of,
 )
-from edge_tester.scenarios._arguments import holds_pictures, parted, refusal_of_flag, role_flags
+from edge_tester.scenarios._arguments import (
+    TARGET,
+    holds_pictures,
+    parted,
+    refusal_of_flag,
+    role_flags,
+)
 from edge_tester.scenarios._choice import Chosen, choose, is_class
 from edge_tester.scenarios._flags import combine, from_flags
 from edge_tester.scenarios._program import Logging
@@ -88,7 +95,7 @@ class Command:
         SystemExit
             After ``-h``, or after a flag that argparse refuses (status 2).
         """
-        words, flags, by_role = parted(arguments, self._roles, self._extras)
+        words, flags, by_role, targets = parted(arguments, self._roles, self._extras)
         wants_help = bool({"-h", "--help"} & set(flags))
         # With -h the trailing arguments may still be missing.
         classes, trailing = self._divided(words, wants_help, by_role)
@@ -128,7 +135,12 @@ class Command:
         extras = {cls: from_flags(cls, namespace, together) for cls in self._extras}
         command_line = ["edge-tester", self.name, *arguments]
         parsed = Parsed(
-            parts, extras, dict(zip(self._trailing, trailing, strict=False)), command_line, named
+            parts,
+            extras,
+            dict(zip(self._trailing, trailing, strict=False)),
+            command_line,
+            named,
+            tuple(targets),
         )
         return self._with_defaults(parsed)
 
@@ -294,6 +306,8 @@ class Command:
         if not self._roles:
             return None
         lines = [f"{role}: {', '.join(registry.names(role))}" for role in self._roles]
+        if "runtimeprotocols" in self._roles:
+            lines.append(f"{TARGET} ADDRESS: {', '.join(forms())}")
         return "\n".join([*lines, "", "Name the classes before -h to see their flags."])
 
 
@@ -313,6 +327,8 @@ class Parsed(NamedTuple):
     command_line: list[str]
     named: frozenset[str] = frozenset()
     """Roles of which the user named a class."""
+    targets: tuple[str, ...] = ()
+    """Addresses that were given by ``--target``."""
 
     def left_out(self, role: str) -> bool:
         """Tell whether the class of a role was chosen for the user."""

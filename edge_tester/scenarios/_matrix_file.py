@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from edge_tester.core.addresses import forms, is_address
 from edge_tester.core.dataset import Dataset
 from edge_tester.core.errors import OptionError
 from edge_tester.core.making.runtimes import runtime_for
@@ -42,8 +43,14 @@ class Matrix(NamedTuple):
     plans: dict[str, Plan]
 
 
-def read_matrix(path: Path) -> Matrix:
+def read_matrix(path: Path, target: str = "") -> Matrix:
     """Read a matrix file; every class and option in it is checked.
+
+    Parameters
+    ----------
+    path : Path
+    target : str
+        Name of one of its targets, or an address, to run on alone.
 
     Raises
     ------
@@ -52,10 +59,10 @@ def read_matrix(path: Path) -> Matrix:
     """
     content = read_mapping(path)
     with blaming(path):
-        return _understood(content, path)
+        return _understood(content, path, target)
 
 
-def _understood(content: dict[str, Any], path: Path) -> Matrix:
+def _understood(content: dict[str, Any], path: Path, only: str) -> Matrix:
     _check_keys(content, _KEYS, str(path))
     for key in ("modelwrapper", "combinations"):
         if key not in content:
@@ -64,7 +71,8 @@ def _understood(content: dict[str, Any], path: Path) -> Matrix:
     dataset = chosen_from(content.get("dataset", "random_inputs"), "datasets", f"{path}: dataset")
     if not isinstance(content["combinations"], list) or not content["combinations"]:
         raise OptionError(f"{path}: combinations must be a list with at least one entry.")
-    targets = _targets(content.get("targets", {"here": None}), str(path))
+    several = _targets(content.get("targets", {"here": None}), str(path))
+    targets = _chosen_targets(several, only, str(path))
     # What is wrong or missing is found before the first run, not after an hour.
     format = cast(ModelWrapper, model.cls.from_options(model.preset)).artifact().format
     cast(Dataset, dataset.cls.from_options(dataset.preset)).prepare()
@@ -73,7 +81,9 @@ def _understood(content: dict[str, Any], path: Path) -> Matrix:
         where = f"{path}: combination {number}"
         for combination in _combinations(entry, format, where):
             for target, link in targets.items():
-                name = f"{target}-{combination.name}" if len(targets) > 1 else combination.name
+                # The name of one that is measured alone is that of a run of all, which goes on.
+                alone = len(several) == 1 and targets is several
+                name = combination.name if alone else f"{target}-{combination.name}"
                 one = combination._replace(name=_file_name(name), target=link)
                 if one.name in plans:
                     raise OptionError(
@@ -162,6 +172,22 @@ def _targets(content: object, where: str) -> dict[str, Chosen | None]:
         else chosen_from(value, "runtimeprotocols", f"{where}: target {name}")
         for name, value in content.items()
     }
+
+
+def _chosen_targets(
+    targets: dict[str, Chosen | None], only: str, where: str
+) -> dict[str, Chosen | None]:
+    """Return the targets to run on: all, the one of a name, or that of an address."""
+    if not only:
+        return targets
+    if only in targets:
+        return {only: targets[only]} if len(targets) > 1 else targets
+    if not is_address(only):
+        raise OptionError(
+            f"{where} has no target {only!r}; it has {', '.join(targets)}. As an address it would "
+            f"be {' or '.join(forms())}."
+        )
+    return {only: chosen_from(only, "runtimeprotocols", where)}
 
 
 def _check_keys(content: dict[str, Any], known: tuple[str, ...], where: str) -> None:

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import msgspec
 
-from edge_tester.core.errors import RecordError
+from edge_tester.core.deploying.environment import environment_for
+from edge_tester.core.deploying.starting import ensure, newest, run_installed
+from edge_tester.core.errors import RecordError, UnreachableError
 from edge_tester.core.results.words import amount
 from edge_tester.core.system.doctor import Environment, examine
 from edge_tester.core.system.files import write_atomically
+from edge_tester.scenarios._boards import shell_at, tell
 from edge_tester.scenarios._program import guard
 
 _MARKS = {"available": "+", "missing": "-", "broken": "!"}
 _MOST_FEATURES = 12
+_EXAMINING_LIMIT_S = 600.0
 # Of instruction sets, those that inference uses.
 _FEATURES = (
     *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
@@ -30,15 +34,20 @@ def main(arguments: Sequence[str]) -> int:
         prog="edge-tester doctor",
         description="Say what this machine has for running models: packages (each is imported), "
         "processor, memory, disk, clock, heat, accelerators, and what would spoil measurements. "
-        "Runs on a target too: ssh pi@raspberrypi edge-tester doctor.",
+        "Looks at a board too: edge-tester doctor ssh://pi@raspberrypi.",
         allow_abbrev=False,
     )
+    parser.add_argument(
+        "address", nargs="?", help="board to look at instead, such as ssh://pi@raspberrypi"
+    )
+    parser.add_argument("--target", metavar="ADDRESS", help="the same as a flag")
     parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
     parser.add_argument(
         "--output", type=Path, metavar="PATH", help="file to write the JSON to as well"
     )
     chosen = parser.parse_args(arguments)
-    found = examine(tell=_progress)
+    address = chosen.target or chosen.address
+    found = examine(tell=_progress) if address is None else _examined(address)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     content = msgspec.json.format(msgspec.json.encode(found), indent=1)
@@ -49,6 +58,22 @@ def main(arguments: Sequence[str]) -> int:
             raise RecordError(f"{chosen.output} cannot be written: {error.strerror}.") from error
     print(content.decode()) if chosen.json else _show(found)
     return 1 if any(one.status == "broken" for one in found.packages) else 0
+
+
+def _examined(address: str) -> Environment:
+    """Run this command on a board, in the environment that was used last there."""
+    shell = shell_at(address)
+    key = newest(shell)
+    if not key:
+        environment = environment_for([])
+        ensure(shell, environment, tell)
+        key = environment.key
+    answer = run_installed(shell, key, ["doctor", "--json"], _EXAMINING_LIMIT_S)
+    try:
+        return msgspec.json.decode(answer.output, type=Environment)
+    except msgspec.MsgspecError as error:
+        said = (answer.errors.strip().splitlines() or [str(error)])[-1]
+        raise UnreachableError(f"{address}: edge-tester doctor failed there: {said}") from error
 
 
 def _progress(text: str) -> None:
@@ -68,6 +93,7 @@ def _show(found: Environment) -> None:
         "Disk": f"{_size(found.disk_free_bytes)} free",
         "Temperature": ", ".join(f"{zone} {c:.0f} °C" for zone, c in found.temperatures_c.items())
         or "not told",
+        **({} if found.throttling is None else {"Throttling": _throttling(found)}),
         "Devices": "; ".join(found.devices) or "none found",
         "Delegates": "; ".join(found.delegates) or "none found",
     }
@@ -90,6 +116,10 @@ def _clock(found: Environment) -> str:
         parts.append(f"{clocks['least']:.0f} to {clocks['most']:.0f} MHz")
     governor = found.machine.governor
     return ", ".join([*parts, *([f"governor {governor}"] if governor else [])]) or "not told"
+
+
+def _throttling(found: Environment) -> str:
+    return "; ".join(found.throttling or ()) or "none since it was started"
 
 
 def _size(size_bytes: int | None) -> str:

@@ -29,6 +29,11 @@ class Conduct(Configurable):
     """How a pipeline is gone through."""
 
     new: bool = option(False, help="Begin a new run; otherwise the newest one goes on")
+    target: str = option(
+        "",
+        help="Address of a device to measure on, such as ssh://pi@raspberrypi, in place of the "
+        "file's address",
+    )
 
 
 COMMAND = Command(
@@ -50,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     content = read_mapping(path)
     with blaming(path):
         plan, settings, folder = understood(content, path, Settings, FOLDER)
+    if address := parsed.extra(Conduct).target:
+        settings = msgspec.structs.replace(settings, address=address)
     directory = _run_directory(folder, new=parsed.extra(Conduct).new)
     with TerminalProgress() as progress:
         evaluation = Evaluation(plan, settings, directory, progress, parsed.command_line)

@@ -23,6 +23,11 @@ class Conduct(Configurable):
         False, help="Run nothing; say of every combination what would be done, and why"
     )
     again: bool = option(False, help="Measure anew what was measured already")
+    target: str = option(
+        "",
+        help="Run there alone: the name of one of the file's targets, or an address such as "
+        "ssh://pi@raspberrypi",
+    )
 
 
 COMMAND = Command(
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = COMMAND.parse(arguments)
     parsed.extra(Logging).start()
     conduct = parsed.extra(Conduct)
-    matrix = read_matrix(Path(parsed.trailing["matrix_file"]))
+    matrix = read_matrix(Path(parsed.trailing["matrix_file"]), conduct.target)
     run = MatrixRun(matrix.plans, matrix.report_directory, parsed.command_line)
     if conduct.explain:
         for name, explanation in run.explained():

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from edge_tester.core.addresses import is_address
 from edge_tester.core.analysis.roofline import Machine, measured_machines
 from edge_tester.core.backends import backend
 from edge_tester.core.compresses import Compression
@@ -50,7 +51,11 @@ _FITS = {"feasible": "yes", "infeasible": "no", "undecided": "?"}
 class Conduct(Configurable):
     """How a sweep is gone through."""
 
-    target: str = option("", help="Name of one of the file's targets; the first one by default")
+    target: str = option(
+        "",
+        help="Name of one of the file's targets, or an address such as ssh://pi@raspberrypi; the "
+        "file's first target by default",
+    )
 
 
 COMMAND = Command(
@@ -170,6 +175,8 @@ def sweep_schema() -> dict[str, Any]:
 
 def _targets(targets: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
     """Return links by the names of targets: of the one that is named, or of all."""
+    if name and name not in targets and is_address(name):
+        return {_file_name(name): _link(name, path)}
     if name and name not in targets:
         raise OptionError(f"{path} has no target {name!r}; it has {', '.join(targets) or 'none'}.")
     for one in targets:
@@ -180,6 +187,11 @@ def _targets(targets: Mapping[str, Any], name: str, path: Path) -> dict[str, Any
             )
     chosen = {name: targets[name]} if name else targets or {_HERE: None}
     return {one: _link(link, path) for one, link in chosen.items()}
+
+
+def _file_name(address: str) -> str:
+    """Return an address as the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", address).lstrip("._-")
 
 
 def _link(link: Any, path: Path) -> RuntimeProtocol | None:

@@ -157,6 +157,6 @@ def test_what_is_no_agent_is_named(command, said):
 
 def test_a_command_that_says_nothing_ends_in_time(monkeypatch):
     monkeypatch.setattr("edge_tester.core.wire.greeting.HELLO_LIMIT_S", 0.3)
-    monkeypatch.setattr("edge_tester.runtimeprotocols.stdio._ENDING_LIMIT_S", 0.3)
+    monkeypatch.setattr("edge_tester.runtimeprotocols._child.ENDING_LIMIT_S", 0.3)
     with pytest.raises(UnreachableError, match="said nothing for too long"):
         SampleClient(StdioProtocol(command="sleep 100")).connect(Hello(client="a test"))

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 from edge_tester.core import registry
+from edge_tester.core.addresses import link_to
 from edge_tester.core.options import Configurable, flags_of
 from edge_tester.core.pipeline.phases import Impossible
 from edge_tester.core.pipeline.runbook import Artifact, Runbook, read_device, runbook_of
-from edge_tester.core.pipeline.settings import Settings, link_to
+from edge_tester.core.pipeline.settings import Settings
 from edge_tester.core.registry import name_of
 from edge_tester.core.run.matrix import MatrixRun
 from edge_tester.core.run.observer import Observer
@@ -76,7 +77,7 @@ def prepare_devices(
         runbook_of(Path(name).stem, read_device(name), artifacts, facts)
         for name in settings.devices
     ]
-    link = link_to(settings.address)
+    link = link_to(settings.address) if settings.address else None
     if link is None and not runbooks:
         raise Impossible(
             "No device was named: 'devices' takes profiles for runbooks, 'address' one to measure "

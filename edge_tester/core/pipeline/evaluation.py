@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from edge_tester.core.addresses import link_to
 from edge_tester.core.backends import install_command, missing_packages
 from edge_tester.core.checking.diagnosis import Asked, Diagnosis, diagnose
 from edge_tester.core.checking.validating import (
@@ -33,7 +34,7 @@ from edge_tester.core.pipeline.handmade import read_by_hand
 from edge_tester.core.pipeline.localproof import LocalProof, prove
 from edge_tester.core.pipeline.phases import Impossible, Phases
 from edge_tester.core.pipeline.runbook import read_device
-from edge_tester.core.pipeline.settings import Settings, link_to
+from edge_tester.core.pipeline.settings import Settings
 from edge_tester.core.record import RunRecord, read_record
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
@@ -113,7 +114,8 @@ class Evaluation:
         for name in settings.devices:
             # What is wrong with a setting is said at once, not after an hour.
             read_device(name)
-        link_to(settings.address)
+        if settings.address:
+            link_to(settings.address)
         plan.dataset.prepare()
         ways = self._ways()
         self.phases.run(

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
 
-from edge_tester.core import registry
 from edge_tester.core.checking.validation import Tolerances
-from edge_tester.core.errors import OptionError
 from edge_tester.core.pipeline.decision import Thresholds
 from edge_tester.core.pipeline.handmade import Import
-from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.samples.checks import ENOUGH_SAMPLES
-
-_SSH = "ssh://"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     devices : list of str
         Device profiles to write runbooks for: names, or paths of a user's own.
     address : str
-        Of a device to measure on: ``host:port`` of an agent, or ``ssh://user@host``.
+        Of a device to measure on, such as ``ssh://pi@raspberrypi``, or ``host:port`` of an agent.
     results : list of Import
         Files with results by hand.
     thresholds : Thresholds
@@ -60,32 +54,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     results: list[Import] = []
     thresholds: Thresholds = Thresholds()
     costs: dict[str, float] = {}
-
-
-def link_to(address: str) -> RuntimeProtocol | None:
-    """Return the link to ``host:port`` or ``ssh://user@host``, None for an empty address.
-
-    Raises
-    ------
-    OptionError
-        It is neither.
-    """
-    if not address:
-        return None
-    if address.startswith(_SSH):
-        place = address.removeprefix(_SSH)
-        if not place or place.startswith("-") or any(char.isspace() for char in place):
-            raise OptionError(
-                f"An address such as ssh://pi@raspberrypi is expected, got {address}."
-            )
-        return _link("stdio", {"command": f"ssh {place} edge-tester server --stdio"})
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise OptionError(
-            f"The address of a device is host:port or ssh://user@host, got {address!r}."
-        )
-    return _link("network", {"host": host.strip("[]"), "port": int(port)})
-
-
-def _link(name: str, options: dict[str, Any]) -> RuntimeProtocol:
-    return cast(RuntimeProtocol, registry.load("runtimeprotocols", name).from_options(options))

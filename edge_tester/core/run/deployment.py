@@ -348,6 +348,5 @@ def _linked(plan: Plan, link: RuntimeProtocol | None) -> RuntimeProtocol:
     found = link or plan.protocol
     if found is None:
         raise OptionError("A plan without a runtime protocol needs an agent that was started.")
-    if found.in_process:
-        found.runtime = plan.runtime  # type: ignore[attr-defined]
+    found.runtime = plan.runtime
     return found

@@ -200,7 +200,8 @@ class Plan:
         """Return the options of the runtime that a client sends.
 
         Those that belong to the target's owner are not among them: an agent that is started for
-        the run, or this very process, has them already, and another one has its own.
+        the run, here or by the link, or this very process, has them already, and another one has
+        its own.
         """
         return self.runtime.as_client().chosen_options()
 
@@ -209,7 +210,7 @@ class Plan:
 
         That target does as its owner says, and what that is, it says itself.
         """
-        if self.local:
+        if self.local or (self.protocol is not None and self.protocol.owned):
             return {}
         allowed = self.client_options()
         return {k: v for k, v in self.runtime.chosen_options().items() if k not in allowed}

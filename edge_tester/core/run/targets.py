@@ -36,6 +36,7 @@ class Targets:
             return _told(describe_machine(runtime.distributions))
         key = f"{place_of(plan)} {path_of(type(runtime))}"
         if key not in self._known:
+            protocol.runtime = runtime
             client = Client(protocol)
             try:
                 welcome = client.connect(hello_of(plan, wait=True))

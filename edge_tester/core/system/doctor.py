@@ -21,6 +21,7 @@ from edge_tester.core.system.machine import (
     cpu_features,
     describe_machine,
 )
+from edge_tester.core.system.throttling import throttling
 
 # Import name -> distribution, where they differ.
 _DISTRIBUTIONS = {
@@ -106,6 +107,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     temperatures_c : dict of str to float
         By zone [degrees Celsius].
     packages : list of Package
+    throttling : list of str or None
+        What the firmware of a Raspberry Pi says of its power and heat; None where nothing does.
     devices, delegates : list of str
         Accelerators that were found, and libraries that can use some.
     warnings : list of str
@@ -119,6 +122,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     clocks_mhz: dict[str, float]
     temperatures_c: dict[str, float]
     packages: list[Package]
+    throttling: list[str] | None = None
     devices: list[str]
     delegates: list[str]
     warnings: list[str]
@@ -140,6 +144,7 @@ def examine(
     temperatures = _temperatures(root)
     memory = available_memory_bytes(root)
     disk = shutil.disk_usage(Path.cwd()).free
+    throttled = throttling()
     names = ("numpy", "msgspec", "psutil", *sorted(EXTRAS))
     with concurrent.futures.ThreadPoolExecutor(machine.cpu_count or 1) as pool:
         packages = list(pool.map(lambda name: _package(name, tell), names))
@@ -151,9 +156,13 @@ def examine(
         clocks_mhz=_clocks(root),
         temperatures_c=temperatures,
         packages=packages,
+        throttling=throttled,
         devices=list(_devices(root)),
         delegates=list(_delegates(root)),
-        warnings=list(_warnings(machine, memory, disk, temperatures, packages)),
+        warnings=[
+            *_warnings(machine, memory, disk, temperatures, packages),
+            *(f"{one}: a weak power supply or heat slows this board." for one in throttled or ()),
+        ],
     )
 
 

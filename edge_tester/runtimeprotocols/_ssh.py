@@ -1,0 +1,259 @@
+"""The system's ssh: its command line, commands that run behind it, and what its errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from edge_tester.core.deploying.shell import Answer
+from edge_tester.core.errors import UnreachableError
+from edge_tester.core.system.text import printable
+from edge_tester.runtimeprotocols._child import end
+
+# A host that answers to nothing is given up after 15 seconds; one that goes away in the middle of
+# something, after three times as long. Source of the options: ssh_config(5).
+_ALWAYS = ("ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=3")
+# What ssh says, and what helps. Source: the messages of OpenSSH (sshconnect.c, ssh.c, packet.c).
+_CAUSES = (
+    (
+        r"Could not resolve hostname (\S+)",
+        "there is no host of this name: see whether it is spelt right, is switched on and in this "
+        "network, or write its number; names of your own go into ~/.ssh/config",
+    ),
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed",
+        "its host key is not the one that is known here, or none is known yet: log in once by "
+        "hand (ssh {place}), and compare the fingerprint",
+    ),
+    (
+        r"Permission denied|Too many authentication failures|no such identity",
+        "it refuses this user or key: log in once by hand (ssh {place}), and let it know your "
+        "key: ssh-copy-id {place}",
+    ),
+    (
+        r"Connection refused",
+        "no SSH server listens there: start it (on a Raspberry Pi: sudo raspi-config, Interface "
+        "Options, SSH), or give its port as in ssh://user@host:2222",
+    ),
+    (
+        r"timed out|No route to host|Network is unreachable",
+        "it does not answer: see whether it is switched on and in this network",
+    ),
+)
+
+
+class Words:
+    """How a host is reached.
+
+    Parameters
+    ----------
+    host : str
+        ``host`` or ``user@host``, as ssh takes it; also an alias of its configuration.
+    port : int, optional
+        Without one ssh decides.
+    """
+
+    def __init__(self, host: str, port: int | None) -> None:
+        self.place = host
+        self._port = port
+
+    def command(self, remote: str) -> list[str]:
+        """Return the command that runs another one there."""
+        options = list(_ALWAYS)
+        if not asks():
+            # Nobody is there who could type a password.
+            options.append("BatchMode=yes")
+        port = ["-p", str(self._port)] if self._port is not None else []
+        flags = [word for one in options for word in ("-o", one)]
+        return ["ssh", "-T", *flags, *port, "--", self.place, remote]
+
+    def started(self, remote: str) -> subprocess.Popen[bytes]:
+        """Start a command there, with pipes.
+
+        Raises
+        ------
+        UnreachableError
+            There is no ssh here.
+        """
+        if shutil.which("ssh") is None:
+            raise UnreachableError(
+                f"ssh://{self.place} needs the program ssh, which is not installed here: "
+                "sudo apt install openssh-client"
+            )
+        # Ctrl-C is for this process, which then ends the other in order. One that may ask for a
+        # password has to stay with the terminal, and ignores it.
+        asking = asks()
+        how: dict[str, Any] = {"start_new_session": not asking}
+        if asking:
+            how["preexec_fn"] = _ignore_interrupts
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self.command(remote), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, **how
+        )
+
+    def refusal(self, status: int | None, errors: Sequence[str]) -> UnreachableError:
+        """Return what to raise when a command could not be run there, or ended too early."""
+        said = [printable(line, 300) for line in errors if line.strip()]
+        last = said[-1] if said else f"ssh ended with status {status} and said nothing"
+        text = "\n".join(errors)
+        for pattern, advice in _CAUSES:
+            if re.search(pattern, text):
+                told = next(line for line in said if re.search(pattern, line))
+                return UnreachableError(
+                    f"ssh://{self.place}: {advice.format(place=self.place)}. ssh said: {told}"
+                )
+        return UnreachableError(f"ssh://{self.place}: {last}")
+
+
+class SshShell:
+    """A shell behind ssh; see :class:`edge_tester.core.deploying.shell.Shell`."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+
+    @property
+    def place(self) -> str:
+        """User and host."""
+        return self._words.place
+
+    def run(
+        self,
+        script: str,
+        arguments: Sequence[str] = (),
+        content: BinaryIO | None = None,
+        limit_s: float = 60.0,
+    ) -> Answer:
+        """Run a script there; its standard input stays open until it ends."""
+        process = self._words.started(remote(script, arguments))
+        errors, outputs = Errors(process), deque[bytes]()
+        reader = threading.Thread(target=_gather, args=(process.stdout, outputs), daemon=True)
+        reader.start()
+        writer = threading.Thread(target=_send, args=(content, process.stdin), daemon=True)
+        writer.start()
+        try:
+            status = process.wait(limit_s)
+        except subprocess.TimeoutExpired as error:
+            raise UnreachableError(
+                f"ssh://{self.place}: a command took longer than {limit_s:g} s there."
+            ) from error
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # type: ignore[union-attr]
+        reader.join(5)
+        lines = errors.lines()
+        if status == 255:
+            raise self._words.refusal(status, lines)
+        return Answer(status, b"".join(outputs).decode(errors="replace"), "\n".join(lines))
+
+
+class Errors:
+    """What ssh, and what runs behind it, write to standard error.
+
+    Kept until it is known whether they could be reached, shown as it comes from then on.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._lines = deque[str](maxlen=200)
+        self._shown = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._pump, args=(process.stderr,), daemon=True)
+        self._thread.start()
+
+    def show(self) -> None:
+        """Write to this process's standard error what was kept, and what comes."""
+        with self._lock:
+            self._shown = True
+            for line in self._lines:
+                print(line, file=sys.stderr, flush=True)
+
+    def lines(self) -> list[str]:
+        """Return the last lines, all of them if the process has ended."""
+        self._thread.join(2)
+        with self._lock:
+            return list(self._lines)
+
+    def _pump(self, stream: BinaryIO) -> None:
+        with stream:
+            for raw in iter(stream.readline, b""):
+                line = raw.decode(errors="replace").rstrip()
+                with self._lock:
+                    self._lines.append(line)
+                    if self._shown:
+                        print(line, file=sys.stderr, flush=True)
+
+
+def remote(script: str, arguments: Sequence[str]) -> str:
+    """Return the text that a login shell, whichever it is, takes for a script of POSIX sh."""
+    return f"exec sh -c {shlex.join([script, *arguments])}"
+
+
+def asks() -> bool:
+    """Tell whether somebody is there whom ssh can ask for a password."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def first_line(process: subprocess.Popen[bytes], known: Sequence[str], limit_s: float) -> str:
+    """Return the first line of some that a process writes; empty if it ends without.
+
+    What comes before was written by the user's own start files there.
+
+    Raises
+    ------
+    TimeoutError
+    """
+    import select
+
+    end_s = time.monotonic() + limit_s
+    descriptor = process.stdout.fileno()  # type: ignore[union-attr]
+    line = b""
+    while True:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        if not poll.poll(max(0, round(1000 * (end_s - time.monotonic())))):
+            raise TimeoutError
+        # One by one: what follows the line is for whoever reads on.
+        piece = os.read(descriptor, 1)
+        if not piece:
+            return ""
+        if piece != b"\n":
+            line += piece
+            continue
+        if (text := line.decode(errors="replace").rstrip("\r")) in known:
+            return text
+        line = b""
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _gather(stream: BinaryIO, pieces: deque[bytes]) -> None:
+    with stream:
+        while piece := stream.read(1 << 16):
+            pieces.append(piece)
+
+
+def _send(content: BinaryIO | None, stream: BinaryIO) -> None:
+    # Whoever ends early has a status that tells why.
+    with contextlib.suppress(OSError, ValueError):
+        while content is not None and (piece := content.read(1 << 18)):
+            view = memoryview(piece)
+            while view:
+                view = view[stream.write(view) :]
+
+
+__all__ = ["Errors", "SshShell", "Words", "asks", "end", "first_line", "remote"]

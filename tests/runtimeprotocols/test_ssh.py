@@ -1,0 +1,295 @@
+"""A target behind a real sshd: installed once, started, left as it was."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_tester.core.artifact import Artifact
+from edge_tester.core.errors import LocalProtocolError, OptionError, UnreachableError
+from edge_tester.core.record import read_record
+from edge_tester.core.wire.payloads import Hello
+from edge_tester.runtimeprotocols._ssh import Words, remote
+from edge_tester.runtimeprotocols.ssh import SshProtocol
+from edge_tester.runtimes.echo import EchoRuntime
+from edge_tester.runtimes.tflite import TFLiteRuntime
+from edge_tester.testing import RuntimeProtocolConformance
+from edge_tester.testing.runtimeprotocol import Link
+from tests.agents import SampleClient, echo_model, sample
+from tests.sshd import needs_sshd, running_board
+from tests.wheelhouse import write_wheels
+
+ROOT = Path(__file__).parents[2]
+# No network there: no index, and nothing that this machine's configuration adds.
+OFFLINE = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}
+
+pytestmark = needs_sshd
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """What the host's pip finds, in place of an index."""
+    folder = tmp_path_factory.mktemp("wheels")
+    write_wheels(folder, ["numpy", "msgspec", "ai-edge-litert"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running_board(OFFLINE) as board:
+        yield board
+
+
+@pytest.fixture
+def environment(server, wheels, tmp_path_factory, monkeypatch):
+    """Variables of the host: the ssh that knows the board, a cache and an index of its own."""
+    cache = tmp_path_factory.getbasetemp() / "host-cache"
+    changed = {
+        "PATH": f"{server.folder / 'bin'}:{os.environ['PATH']}",
+        "XDG_CACHE_HOME": str(cache),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    return {**os.environ, **changed}
+
+
+@pytest.fixture
+def board(server, environment):
+    yield server
+    server.wait_for_no_process()
+
+
+def connected(host="board", runtime=None, **options):
+    protocol = SshProtocol(host=host, **options)
+    protocol.runtime = runtime
+    client = SampleClient(protocol)
+    client.connect(Hello(client="a test"))
+    return client
+
+
+@pytest.fixture
+def echo(board):
+    """A client of an agent that runs echo; installed by the first one."""
+    client = connected(runtime=EchoRuntime())
+    yield client
+    client.disconnect()
+
+
+# Between the bytes of a message and whoever takes them on this machine.
+BRIDGE = """
+import os, socket, sys, threading
+target = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def carry_in():
+    while piece := os.read(0, 1 << 18):
+        target.sendall(piece)
+    target.shutdown(socket.SHUT_WR)
+threading.Thread(target=carry_in, daemon=True).start()
+while piece := memoryview(target.recv(1 << 18)):
+    while piece:
+        piece = piece[os.write(1, piece):]
+"""
+
+
+class TestConformance(RuntimeProtocolConformance):
+    """Through ssh and back to this process."""
+
+    cls = SshProtocol
+
+    @pytest.fixture
+    def link(self, board):
+        host, sides = SshProtocol(host="board"), []
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            command = 'exec python3 -c "$1" "$2"'
+            words = ["bridge", BRIDGE, str(listener.getsockname()[1])]
+
+            def connect():
+                host.disconnect()
+                host.hold(Words("board", None).started(remote(command, words)))
+                target = SshProtocol()
+                target.attach(listener.accept()[0])
+                sides.append(target)
+                return target
+
+            yield Link(host, connect)
+            for side in (host, *sides):
+                side.disconnect()
+
+    # It starts its own; see test_what_cannot_be_reached_is_named.
+    test_a_target_that_does_not_answer_is_named = None
+
+
+def test_it_is_installed_once_and_runs(board, capfd, tmp_path):
+    board.forget()
+    for count in (1, 0):
+        client = connected(runtime=EchoRuntime())
+        client.upload_model(echo_model(tmp_path))
+        assert [[4, 3, 2, 1]] == client.run_sample(sample(4, 3, 2, 1)).outputs[0].tolist()
+        assert "echo" == client.welcome.runtime
+        client.disconnect()
+        said = capfd.readouterr().err
+        assert count == said.count("Installing edge_tester")
+        assert count == said.count("Its own package index gives none of them")
+    assert 1 == len(list(board.installed.iterdir()))
+
+
+def test_a_model_answers_there_as_it_does_here(board, small_tflite):
+    runtime = TFLiteRuntime()
+    inputs = np.random.default_rng(0).normal(size=(3, 1, 8, 8, 1)).astype(np.float32)
+    client = connected(runtime=runtime)
+    try:
+        client.upload_model(Artifact(small_tflite, "tflite"))
+        answers = [client.run_sample([one]).outputs[0].copy() for one in inputs]
+    finally:
+        client.disconnect()
+    runtime.prepare()
+    runtime.load(small_tflite, 1)
+    for one, answer in zip(inputs, answers, strict=True):
+        runtime.set_inputs([one])
+        runtime.run()
+        assert runtime.get_outputs()[0].tolist() == answer.tolist()
+
+
+def test_a_run_by_one_word(board, environment, small_tflite, tmp_path):
+    command = [sys.executable, "-m", "edge_tester", "client", str(small_tflite)]
+    command += [f"{tmp_path}/r", "there", "--target", "ssh://board", "--num-samples", "4"]
+    run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert 0 == run.returncode, run.stderr
+    record = read_record(tmp_path / "r" / "there.json")
+    assert 4 == len(record.target_ns)
+    assert "ssh" == record.options["protocol"]["class"] if "protocol" in record.options else True
+
+
+def test_connection_killed_in_the_middle_of_a_run(board, tmp_path, echo):
+    echo.upload_model(echo_model(tmp_path))
+    echo.run_sample(sample(1, 2, 3, 4))
+    assert board.processes()
+    # The one that carries this connection, of those of sshd.
+    for pid, words in _sshd_children(board).items():
+        assert "sshd" in words
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UnreachableError, match="ssh://board"):
+        for _ in range(1000):
+            echo.run_sample(sample(1, 2, 3, 4))
+    board.wait_for_no_process()
+    again = connected(runtime=EchoRuntime())
+    again.upload_model(echo_model(tmp_path))
+    again.run_sample(sample(1, 2, 3, 4))
+    again.disconnect()
+
+
+def _sshd_children(board):
+    command = ["ps", "-o", "pid=,args=", "--ppid", str(board.server.pid)]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return {int(pid): words for pid, words in (line.split(maxsplit=1) for line in lines)}
+
+
+def test_an_install_that_was_killed_is_done_again(board, environment, tmp_path):
+    board.forget()
+    script = (
+        "from edge_tester.core.wire.client import Client\n"
+        "from edge_tester.core.wire.payloads import Hello\n"
+        "from edge_tester.runtimeprotocols.ssh import SshProtocol\n"
+        "Client(SshProtocol(host='board')).connect(Hello(client='a test'))\n"
+    )
+    host = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=ROOT)
+    end_s = time.monotonic() + 60
+    while not list(board.installed.glob("*.part.*/environment/lib/*/site-packages/numpy")):
+        assert time.monotonic() < end_s and host.poll() is None
+        time.sleep(0.01)
+    host.kill()
+    host.wait()
+    # What ran there for it ends with it, and takes what it made along.
+    board.wait_for_no_process()
+    assert [] == list(board.installed.iterdir())
+    connected().disconnect()
+    assert [True] == [(one / "whole").exists() for one in board.installed.iterdir()]
+
+
+def test_half_an_environment_is_none(board, capfd):
+    connected().disconnect()
+    (place,) = board.installed.glob("*")
+    (place / "whole").unlink()
+    capfd.readouterr()
+    connected().disconnect()
+    assert "Installing edge_tester" in capfd.readouterr().err
+    assert (place / "whole").exists()
+
+
+def test_what_start_files_print_is_no_message(board, echo, tmp_path):
+    (board.home / ".ssh").mkdir(exist_ok=True)
+    (board.home / ".ssh" / "rc").write_text("echo welcome to this board\n")
+    os.chmod(board.home / ".ssh" / "rc", 0o755)
+    try:
+        client = connected(runtime=EchoRuntime())
+        client.upload_model(echo_model(tmp_path))
+        client.disconnect()
+    finally:
+        (board.home / ".ssh" / "rc").unlink()
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "said"),
+    [
+        ("stranger", {}, "refuses this user or key.*ssh-copy-id stranger.*Permission denied"),
+        ("nobody@board", {}, "refuses this user or key"),
+        ("unknown-key", {}, "host key is not the one that is known"),
+        ("no-such-host.invalid", {}, "there is no host of this name"),
+        ("board", {"port": 1}, "no SSH server listens there"),
+    ],
+)
+def test_what_cannot_be_reached_is_named(board, host, options, said):
+    with pytest.raises(UnreachableError, match=said) as caught:
+        connected(host, **options)
+    assert f"ssh://{host}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_ssh_it_is_said_what_to_install(board, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnreachableError, match="apt install openssh-client"):
+        connected()
+
+
+@pytest.mark.parametrize(
+    ("address", "options"),
+    [
+        ("ssh://pi@raspberrypi", {"host": "pi@raspberrypi"}),
+        ("ssh://raspberrypi/", {"host": "raspberrypi"}),
+        ("ssh://pi@10.0.0.7:2222", {"host": "pi@10.0.0.7", "port": 2222}),
+        ("ssh://pi@[fe80::1%eth0]:22", {"host": "pi@fe80::1%eth0", "port": 22}),
+    ],
+)
+def test_addresses(address, options):
+    assert options == SshProtocol.from_address(address).chosen_options()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("ssh://", "ssh://-oProxyCommand=true", "ssh://pi@-oProxyCommand=true"),
+        *("ssh://pi@here reboot", "ssh://pi@here:port", "ssh://pi@here/folder", "ssh://@here"),
+    ],
+)
+def test_what_ssh_would_misread_is_refused(address):
+    with pytest.raises(OptionError, match="behind ssh://"):
+        SshProtocol.from_address(address)
+
+
+@pytest.mark.parametrize("host", ["", "-oProxyCommand=true", "pi@here reboot"])
+def test_a_host_that_is_an_option_of_ssh_never_reaches_it(host):
+    with pytest.raises(OptionError, match="must be host or user@host"):
+        SshProtocol(host=host).start_client()
+
+
+def test_it_has_no_server():
+    with pytest.raises(LocalProtocolError, match="has no server"):
+        SshProtocol(host="here").start_server()

@@ -95,11 +95,13 @@ class Board(NamedTuple):
 
     def processes(self) -> dict[int, str]:
         """The processes of the account, but for those of the tests themselves."""
-        command = ["ps", "-o", "pid=,args=", "-u", self.user]
-        lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
-        pairs = (line.split(maxsplit=1) for line in lines)
-        found = {int(pid): words for pid, words in pairs}
-        if self.user == pwd.getpwuid(os.getuid()).pw_name:
+        owner, found = pwd.getpwnam(self.user).pw_uid, {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                if folder.stat().st_uid == owner and words:
+                    found[int(folder.name)] = words
+        if owner == os.getuid():
             found = {pid: words for pid, words in found.items() if str(self.home) in words}
         return found
 

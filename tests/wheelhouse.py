@@ -28,7 +28,9 @@ def write_wheels(folder: Path, names: Iterable[str]) -> None:
 
 
 def _write(folder: Path, distribution: metadata.Distribution) -> None:
-    tag = re.search(r"^Tag: (\S+)", distribution.read_text("WHEEL"), re.MULTILINE)[1]
+    tags = re.findall(r"^Tag: (\S+)", distribution.read_text("WHEEL"), re.MULTILINE)
+    parts = zip(*(tag.split("-") for tag in tags), strict=True)
+    tag = "-".join(".".join(dict.fromkeys(part)) for part in parts)
     name = distribution.metadata["Name"].replace("-", "_").replace(".", "_")
     record, content = "", {}
     for path in distribution.files:

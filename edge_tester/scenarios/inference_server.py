@@ -41,7 +41,9 @@ def serve(
     names = ", ".join(type(runtime).__name__ for runtime in runtimes)
 
     def tell() -> None:
-        print(f"edge_tester agent on {protocol.address} runs {names}", flush=True)
+        # Whoever started an agent behind standard input waits for no line.
+        if registry.name_of(type(protocol)) != "stdio":
+            print(f"edge_tester agent on {protocol.address} runs {names}", flush=True)
 
     agent.serve(protocol, runtimes, tell, meters=meters)
 

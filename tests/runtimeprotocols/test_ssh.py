@@ -26,6 +26,7 @@ from tests.sshd import needs_sshd, running_board
 from tests.wheelhouse import write_wheels
 
 ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "edge_tester" / "resources" / "digits.tflite"
 # No network there: no index, and nothing that this machine's configuration adds.
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}
 
@@ -92,6 +93,7 @@ def carry_in():
     while piece := os.read(0, 1 << 18):
         target.sendall(piece)
     target.shutdown(socket.SHUT_WR)
+    os._exit(0)
 threading.Thread(target=carry_in, daemon=True).start()
 while piece := memoryview(target.recv(1 << 18)):
     while piece:
@@ -141,41 +143,37 @@ def test_it_is_installed_once_and_runs(board, capfd, tmp_path):
     assert 1 == len(list(board.installed.iterdir()))
 
 
-def test_a_model_answers_there_as_it_does_here(board, small_tflite):
+def test_a_model_answers_there_as_it_does_here(board):
     runtime = TFLiteRuntime()
-    inputs = np.random.default_rng(0).normal(size=(3, 1, 8, 8, 1)).astype(np.float32)
+    inputs = np.random.default_rng(0).random((3, 1, 8, 8, 1), np.float32)
     client = connected(runtime=runtime)
     try:
-        client.upload_model(Artifact(small_tflite, "tflite"))
+        client.upload_model(Artifact.from_file(DIGITS))
         answers = [client.run_sample([one]).outputs[0].copy() for one in inputs]
     finally:
         client.disconnect()
     runtime.prepare()
-    runtime.load(small_tflite, 1)
+    runtime.load(DIGITS, 1)
     for one, answer in zip(inputs, answers, strict=True):
         runtime.set_inputs([one])
         runtime.run()
         assert runtime.get_outputs()[0].tolist() == answer.tolist()
 
 
-def test_a_run_by_one_word(board, environment, small_tflite, tmp_path):
-    command = [sys.executable, "-m", "edge_tester", "client", str(small_tflite)]
+def test_a_run_by_one_word(board, environment, tmp_path):
+    command = [sys.executable, "-m", "edge_tester", "client", str(DIGITS)]
     command += [f"{tmp_path}/r", "there", "--target", "ssh://board", "--num-samples", "4"]
     run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert 0 == run.returncode, run.stderr
     record = read_record(tmp_path / "r" / "there.json")
     assert 4 == len(record.target_ns)
-    assert "ssh" == record.options["protocol"]["class"] if "protocol" in record.options else True
 
 
 def test_connection_killed_in_the_middle_of_a_run(board, tmp_path, echo):
     echo.upload_model(echo_model(tmp_path))
     echo.run_sample(sample(1, 2, 3, 4))
-    assert board.processes()
-    # The one that carries this connection, of those of sshd.
-    for pid, words in _sshd_children(board).items():
-        assert "sshd" in words
-        os.kill(pid, signal.SIGKILL)
+    (carrier,) = [pid for pid, words in board.processes().items() if words.startswith("sshd:")]
+    os.kill(carrier, signal.SIGKILL)
     with pytest.raises(UnreachableError, match="ssh://board"):
         for _ in range(1000):
             echo.run_sample(sample(1, 2, 3, 4))
@@ -184,12 +182,6 @@ def test_connection_killed_in_the_middle_of_a_run(board, tmp_path, echo):
     again.upload_model(echo_model(tmp_path))
     again.run_sample(sample(1, 2, 3, 4))
     again.disconnect()
-
-
-def _sshd_children(board):
-    command = ["ps", "-o", "pid=,args=", "--ppid", str(board.server.pid)]
-    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
-    return {int(pid): words for pid, words in (line.split(maxsplit=1) for line in lines)}
 
 
 def test_an_install_that_was_killed_is_done_again(board, environment, tmp_path):

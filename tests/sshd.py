@@ -42,6 +42,11 @@ Host stranger
     Port {port}
     User {user}
     IdentityFile {folder}/other
+Host restricted
+    HostName 127.0.0.1
+    Port {port}
+    User {user}
+    IdentityFile {folder}/restricted
 Host unknown-key
     HostName 127.0.0.1
     Port {port}
@@ -169,11 +174,12 @@ def _account(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _configure(folder: Path, user: str, port: int, environment: Mapping[str, str]) -> None:
-    for key in ("host", "key", "other"):
+    for key in ("host", "key", "other", "restricted"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)]
         subprocess.run(command, check=True)
     (folder / "authorized").mkdir()
-    shutil.copy(folder / "key.pub", folder / "authorized" / user)
+    restricted = f"restrict {(folder / 'restricted.pub').read_text()}"
+    (folder / "authorized" / user).write_text((folder / "key.pub").read_text() + restricted)
     host_key = (folder / "host.pub").read_text()
     (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key}")
     places = {"folder": folder, "user": user, "port": port}

@@ -6,7 +6,8 @@ uses this class and stays small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar
 
 from edge_tester.core.errors import OptionError
@@ -130,6 +131,14 @@ class RuntimeProtocol(Configurable):
     def address(self) -> str:
         """Where the server listens or the client connects to, for people."""
         return type(self).__name__
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[RuntimeProtocol]:
+        """Give a link for several connections, not connected; what it keeps open ends with it.
+
+        Where connecting means to start something, such a link does so once.
+        """
+        yield self
 
     def another(self) -> RuntimeProtocol:
         """Return a link to the same target, not connected."""

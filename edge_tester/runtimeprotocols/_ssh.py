@@ -5,25 +5,34 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from edge_tester.core.deploying.shell import Answer
 from edge_tester.core.errors import UnreachableError
 from edge_tester.core.system.text import printable
+from edge_tester.core.wire.frames import Type, encode_header
 from edge_tester.runtimeprotocols._child import end
 
 # A host that answers to nothing is given up after 15 seconds; one that goes away in the middle of
 # something, after three times as long. Source of the options: ssh_config(5).
 _ALWAYS = ("ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=3")
+# From starting ssh until something there answers; with somebody who types a password.
+_LOGIN_LIMIT_S, _ASKING_LIMIT_S = 60.0, 300.0
+_ANSWER_LIMIT_S = 10.0
+_VERSION_PLACE, _CRC_BYTES = 4, 4
 # What ssh says, and what helps. Source: the messages of OpenSSH (sshconnect.c, ssh.c, packet.c).
 _CAUSES = (
     (
@@ -68,7 +77,7 @@ class Words:
         self.place = host
         self._port = port
 
-    def command(self, remote: str) -> list[str]:
+    def command(self, remote: str, further: Sequence[str] = ()) -> list[str]:
         """Return the command that runs another one there."""
         options = list(_ALWAYS)
         if not asks():
@@ -76,9 +85,9 @@ class Words:
             options.append("BatchMode=yes")
         port = ["-p", str(self._port)] if self._port is not None else []
         flags = [word for one in options for word in ("-o", one)]
-        return ["ssh", "-T", *flags, *port, "--", self.place, remote]
+        return ["ssh", "-T", *flags, *further, *port, "--", self.place, remote]
 
-    def started(self, remote: str) -> subprocess.Popen[bytes]:
+    def started(self, remote: str, further: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start a command there, with pipes.
 
         Raises
@@ -99,7 +108,7 @@ class Words:
             how["preexec_fn"] = _ignore_interrupts
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            self.command(remote), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, **how
+            self.command(remote, further), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, **how
         )
 
     def refusal(self, status: int | None, errors: Sequence[str]) -> UnreachableError:
@@ -196,6 +205,55 @@ class Errors:
                         print(line, file=sys.stderr, flush=True)
 
 
+class Child:
+    """A command that runs behind ssh, and what it says.
+
+    Parameters
+    ----------
+    words : Words
+    remote : str
+        The command.
+    flags : sequence of str
+        Further ones of ssh.
+    """
+
+    def __init__(self, words: Words, remote: str, flags: Sequence[str] = ()) -> None:
+        self._words = words
+        self.process = words.started(remote, flags)
+        self.errors = Errors(self.process)
+
+    def first_line(self, beginnings: tuple[str, ...]) -> str:
+        """Return the next line that begins with one of some texts.
+
+        What comes before was written by the user's own start files there.
+
+        Raises
+        ------
+        UnreachableError
+            There is none: nobody could log in, or the command ended before.
+        """
+        limit_s = _ASKING_LIMIT_S if asks() else _LOGIN_LIMIT_S
+        try:
+            found = _first_line(self.process, beginnings, limit_s)
+        except TimeoutError as error:
+            self.process.kill()
+            self.close()
+            raise UnreachableError(
+                f"ssh://{self._words.place}: no answer came within {limit_s:g} s."
+            ) from error
+        if not found:
+            self.close()
+            raise self._words.refusal(self.process.returncode, self.errors.lines())
+        return found
+
+    def close(self) -> None:
+        """Close its standard input, and see that it ends."""
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+        end(self.process)
+
+
 def remote(script: str, arguments: Sequence[str]) -> str:
     """Return the text that a login shell, whichever it is, takes for a script of POSIX sh."""
     return f"exec sh -c {shlex.join([script, *arguments])}"
@@ -206,25 +264,33 @@ def asks() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def first_line(process: subprocess.Popen[bytes], known: Sequence[str], limit_s: float) -> str:
-    """Return the first line of some that a process writes; empty if it ends without.
+def forwards(path: Path) -> bool:
+    """Tell whether an agent answers at a forwarded socket; a server may forbid to forward.
 
-    What comes before was written by the user's own start files there.
-
-    Raises
-    ------
-    TimeoutError
+    ssh takes every connection, and ends those that the other side refuses. So something is asked
+    that any agent answers at once: the HELLO of a version that there is not (docs/wire.rst).
     """
-    import select
+    header = encode_header(Type.HELLO, 0, 0, 0)
+    fields = header[:_VERSION_PLACE] + b"\0" + header[_VERSION_PLACE + 1 : -_CRC_BYTES]
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_ANSWER_LIMIT_S)
+        try:
+            probe.connect(str(path))
+            probe.sendall(fields + zlib.crc32(fields).to_bytes(_CRC_BYTES, "big"))
+            return bool(probe.recv(1))
+        except OSError:
+            return False
 
+
+def _first_line(
+    process: subprocess.Popen[bytes], beginnings: tuple[str, ...], limit_s: float
+) -> str:
+    """Return the next line that begins with one of some texts; empty where the end comes."""
     end_s = time.monotonic() + limit_s
     descriptor = process.stdout.fileno()  # type: ignore[union-attr]
-    line = b""
-    while True:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if not poll.poll(max(0, round(1000 * (end_s - time.monotonic())))):
-            raise TimeoutError
+    poll, line = select.poll(), b""
+    poll.register(descriptor, select.POLLIN)
+    while poll.poll(max(0, 1000 * (end_s - time.monotonic()))):
         # One by one: what follows the line is for whoever reads on.
         piece = os.read(descriptor, 1)
         if not piece:
@@ -232,9 +298,10 @@ def first_line(process: subprocess.Popen[bytes], known: Sequence[str], limit_s: 
         if piece != b"\n":
             line += piece
             continue
-        if (text := line.decode(errors="replace").rstrip("\r")) in known:
+        if (text := line.decode(errors="replace").rstrip("\r")).startswith(beginnings):
             return text
         line = b""
+    raise TimeoutError
 
 
 def _ignore_interrupts() -> None:
@@ -254,6 +321,3 @@ def _send(content: BinaryIO | None, stream: BinaryIO) -> None:
             view = memoryview(piece)
             while view:
                 view = view[stream.write(view) :]
-
-
-__all__ = ["Errors", "SshShell", "Words", "asks", "end", "first_line", "remote"]

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import secrets
+import socket
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from edge_tester.core.deploying.environment import Environment, environment_for
 from edge_tester.core.deploying.installing import install
 from edge_tester.core.deploying.shell import Deploys, Shell
-from edge_tester.core.deploying.starting import HERE, MISSING, START
+from edge_tester.core.deploying.starting import HERE, MISSING, START, STAY
 from edge_tester.core.errors import LocalProtocolError, OptionError, UnreachableError
 from edge_tester.core.options import flags_of, option, path_of, state
-from edge_tester.core.runtimeprotocol import Listener
-from edge_tester.runtimeprotocols._child import ChildLink, end
-from edge_tester.runtimeprotocols._ssh import Errors, SshShell, Words, asks, first_line, remote
+from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
+from edge_tester.core.wire.channel import lost
+from edge_tester.runtimeprotocols._child import ChildLink
+from edge_tester.runtimeprotocols._ssh import Child, SshShell, Words, forwards, remote
 
 # A user or host that begins with a dash would be an option of ssh.
 _NAME = r"[^\s@/:\[\]-][^\s@/:\[\]]*"
 _ADDRESS = re.compile(rf"ssh://((?:{_NAME}@)?(?:\[[\w:.%]+\]|{_NAME}))(?::(\d+))?/?")
-# From starting ssh until the shell there says its line.
-_LOGIN_LIMIT_S, _ASKING_LIMIT_S = 60.0, 300.0
 
 
 class SshProtocol(Deploys, ChildLink):
@@ -37,7 +42,7 @@ class SshProtocol(Deploys, ChildLink):
         False, help="Install packages that are fetched here, and ask no package index there"
     )
 
-    _errors: Errors | None = state()
+    _socket: Path | None = state()
 
     @classmethod
     def from_address(cls, address: str) -> SshProtocol:
@@ -64,46 +69,86 @@ class SshProtocol(Deploys, ChildLink):
             "on the target."
         )
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[RuntimeProtocol]:
+        """Start an agent that stays, and give a link to its socket, forwarded by the same ssh."""
+        environment = self._environment()
+        # Nobody else enters either folder; that of the other machine nobody can have made before.
+        with tempfile.TemporaryDirectory(prefix="edge_tester-") as here:
+            ours, theirs = Path(here) / "agent", f"/tmp/edge_tester-{secrets.token_hex(16)}"
+            words = [environment.key, theirs, *self._agent_words("network")]
+            # What listened there before an installation is gone, its socket is not.
+            flags = ["-o", "StreamLocalBindUnlink=yes", "-L", f"{ours}:{theirs}/agent"]
+            child = self._child(STAY, words, environment, flags)
+            try:
+                child.first_line((f"edge_tester agent on {theirs}/agent",))
+                if forwards(ours):
+                    child.errors.show()
+                    yield self._to(ours)
+                else:
+                    # Each connection is an agent of its own then.
+                    yield self
+            finally:
+                child.close()
+
     def start_client(self) -> None:
-        """Start the agent there; install it first if it is not there."""
-        environment = environment_for([type(self.runtime)] if self.runtime else [])
-        if self._starts(environment):
+        """Start the agent there, unless it was; install it first if it is not there."""
+        if self._socket is not None:
+            self._connect(self._socket)
             return
-        install(self.shell(), environment, _tell, bring=self.bring_wheels)
-        if not self._starts(environment):
-            raise UnreachableError(
-                f"{self.address} does not have what was installed there just now: see who else "
-                "removes folders in ~/.cache/edge_tester."
-            )
+        environment = self._environment()
+        child = self._child(START, [environment.key, *self._agent_words("stdio")], environment)
+        child.errors.show()
+        self.hold(child.process)
 
-    def _starts(self, environment: Environment) -> bool:
-        """Start the agent; return False if it is not installed there."""
-        words = self._words()
-        process = words.started(remote(START, [environment.key, *self._agent_words()]))
-        errors = Errors(process)
+    def another(self) -> RuntimeProtocol:
+        """Return a link to the same agent if that stays, to one of its own otherwise."""
+        return self._to(self._socket)
+
+    def _to(self, socket: Path | None) -> SshProtocol:
+        link = type(self).from_options(self.chosen_options())
+        link.runtime, link._socket = self.runtime, socket
+        return link
+
+    def _connect(self, path: Path) -> None:
+        connection = socket.socket(socket.AF_UNIX)
         try:
-            limit_s = _ASKING_LIMIT_S if asks() else _LOGIN_LIMIT_S
-            said = first_line(process, (HERE, MISSING), limit_s)
-        except TimeoutError as error:
-            process.kill()
-            raise UnreachableError(
-                f"{self.address}: nobody was logged in within {limit_s:g} s."
-            ) from error
-        if said == HERE:
-            errors.show()
-            self.hold(process)
-            return True
-        process.stdin.close()  # type: ignore[union-attr]
-        process.stdout.close()  # type: ignore[union-attr]
-        end(process)
-        if said == MISSING:
-            return False
-        raise words.refusal(process.returncode, errors.lines())
+            connection.connect(str(path))
+        except OSError as error:
+            connection.close()
+            raise lost(self.address, error) from error
+        self.attach(connection)
 
-    def _agent_words(self) -> list[str]:
+    def _environment(self) -> Environment:
+        return environment_for([type(self.runtime)] if self.runtime else [])
+
+    def _child(
+        self,
+        script: str,
+        words: Sequence[str],
+        environment: Environment,
+        flags: Sequence[str] = (),
+    ) -> Child:
+        """Start a script there that says that it is installed; install it if it is not."""
+        target = self._words()
+        child = Child(target, remote(script, words), flags)
+        if child.first_line((HERE, MISSING)) == HERE:
+            return child
+        child.close()
+        install(self.shell(), environment, _tell, bring=self.bring_wheels)
+        child = Child(target, remote(script, words), flags)
+        if child.first_line((HERE, MISSING)) == HERE:
+            return child
+        child.close()
+        raise UnreachableError(
+            f"{self.address} does not have what was installed there just now: see who else "
+            "removes folders in ~/.cache/edge_tester."
+        )
+
+    def _agent_words(self, protocol: str) -> list[str]:
         runtime = self.runtime
         named = [] if runtime is None else [path_of(type(runtime)), *flags_of(runtime)]
-        return ["server", "stdio", *named, "--verbosity", "ERROR"]
+        return ["server", protocol, *named, "--verbosity", "ERROR"]
 
     def _words(self) -> Words:
         if not self.host or self.host.startswith("-") or any(map(str.isspace, self.host)):

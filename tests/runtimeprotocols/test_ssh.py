@@ -1,6 +1,7 @@
 """A target behind a real sshd: installed once, started, left as it was."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -160,13 +161,37 @@ def test_a_model_answers_there_as_it_does_here(board):
         assert runtime.get_outputs()[0].tolist() == answer.tolist()
 
 
-def test_a_run_by_one_word(board, environment, tmp_path):
-    command = [sys.executable, "-m", "edge_tester", "client", str(DIGITS)]
-    command += [f"{tmp_path}/r", "there", "--target", "ssh://board", "--num-samples", "4"]
+@pytest.mark.parametrize(
+    ("host", "replicates"),
+    # To the second one no socket is forwarded: each replicate is an agent of its own.
+    [("board", 3), ("restricted", 2)],
+)
+def test_a_run_by_one_word(board, environment, tmp_path, host, replicates):
+    command = [sys.executable, "-m", "edge_tester", "client", str(DIGITS), f"{tmp_path}/"]
+    command += ["--target", f"ssh://{host}", "--replicates", str(replicates), "--num-threads", "2"]
     run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert 0 == run.returncode, run.stderr
-    record = read_record(tmp_path / "r" / "there.json")
-    assert 4 == len(record.target_ns)
+    record = read_record(tmp_path / "digits.json")
+    assert replicates == len(record.replicates)
+    options = {one.role: one.options for one in record.components}
+    assert {"host": host, "port": None, "bring_wheels": False} == options["runtimeprotocol"]
+    assert 2 == options["runtime"]["num_threads"]
+    board.wait_for_no_process()
+
+
+def test_two_models_are_compared_there_by_turns(board, environment, tmp_path):
+    copy = Path(shutil.copy(DIGITS, tmp_path / "copy.tflite"))
+    command = [sys.executable, "-m", "edge_tester", "compare", str(DIGITS), str(copy)]
+    command += ["--target", "ssh://board", "--replicates", "2", "--min-duration-s", "0.1"]
+    command += ["--report-directory", str(tmp_path)]
+    run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert 0 == run.returncode, run.stderr
+    first, second = (read_record(tmp_path / f"{path.stem}.json") for path in (DIGITS, copy))
+    assert first.together == second.together
+    assert [2, 2] == [len(one.replicates) for one in (first, second)]
+    # They took turns: neither ran as a whole before the other.
+    times = [[b.start_ns for r in one.replicates for b in r.blocks] for one in (first, second)]
+    assert min(times[0]) < max(times[1]) and min(times[1]) < max(times[0])
 
 
 def test_connection_killed_in_the_middle_of_a_run(board, tmp_path, echo):

@@ -21,6 +21,17 @@ START = (
     f'unset PYTHONPATH PYTHONHOME; : > whole; echo "{HERE}"; '
     'exec bin/python -m edge_tester "$@"'
 )
+# The same for an agent that stays for several connections, on a socket in a folder of its own ($1),
+# until standard input ends; whatever then runs of it ends too.
+STAY = (
+    'cd "$HOME/.cache/edge_tester/$0" 2> /dev/null && [ -f whole ] && [ -x bin/python ] '
+    f'|| {{ echo "{MISSING}"; exit {MISSING_STATUS}; }}; '
+    "unset PYTHONPATH PYTHONHOME; umask 077; : > whole; "
+    f'folder=$1; shift; mkdir "$folder" || exit; echo "{HERE}"; exec 3<&0; '
+    'bin/python -m edge_tester "$@" --host "$folder/agent" < /dev/null & agent=$!; '
+    '(cat <&3; kill "$agent") > /dev/null 2>&1 & exec 3<&-; wait "$agent"; status=$?; '
+    'rm -rf "$folder"; exit "$status"'
+)
 # Of the environments that have this very package, the one that was used last.
 _NEWEST = (
     'cd "$HOME/.cache/edge_tester" 2> /dev/null && ls -td "$0"*/whole 2> /dev/null | head -n 1'

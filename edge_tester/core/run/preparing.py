@@ -73,9 +73,9 @@ def require_replicable(plan: Plan) -> None:
 def target(plan: Plan) -> Iterator[RuntimeProtocol]:
     """Give the link to the target; start an agent on this machine if none is named."""
     if plan.protocol is not None:
-        yield plan.protocol
-        return
-    with local_agent([plan.runtime]) as link:
+        plan.protocol.runtime = plan.runtime
+    opened = local_agent([plan.runtime]) if plan.protocol is None else plan.protocol.opened()
+    with opened as link:
         yield link
 
 

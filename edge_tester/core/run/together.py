@@ -136,8 +136,10 @@ def _deployed(
     steps: dict[int, Generator[None, None, None]] = {}
     later: list[int] = []
     for number in going:
-        place = place_of(runs[number].plan)
-        # Where no target is named, each has an agent of its own.
+        plan = runs[number].plan
+        owned = plan.protocol is not None and plan.protocol.owned
+        # Where no target is named, or its link starts one, each has an agent of its own.
+        place = None if owned else place_of(plan)
         company = None if place is None else companies.setdefault(place, Company(_AT_ONCE))
         if company is not None and company.full:
             later.append(number)

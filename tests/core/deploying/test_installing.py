@@ -1,0 +1,271 @@
+"""What another machine has, what it lacks, and what is said of it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge_tester.core.deploying import installing, wheels
+from edge_tester.core.deploying.environment import Environment, environment_for
+from edge_tester.core.deploying.probing import Board, Interpreter, probe
+from edge_tester.core.deploying.starting import ensure, newest, run_installed
+from edge_tester.core.errors import OptionError, UnreachableError
+from edge_tester.core.runtime import Runtime
+from edge_tester.runtimes.echo import EchoRuntime
+from edge_tester.runtimes.onnxruntime import ONNXRuntime
+from edge_tester.runtimes.tflite import TFLiteRuntime
+from tests.core.deploying.local_shell import LocalShell
+
+PROGRAMS = ("sh", "uname", "df", "awk", "mkdir", "head", "tar", "cat", "rm", "mv", "chmod", "ls")
+PYTHON = Interpreter(
+    path="/usr/bin/python3.11",
+    version=[3, 11, 2],
+    bits=64,
+    musl=False,
+    glibc="2.19",
+    venv=True,
+    pip="",
+)
+BOARD = Board(system="Linux", machine="aarch64", free_bytes=1 << 40, uv="", python=PYTHON)
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """A folder with what every board has, and no Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in (*PROGRAMS, "dirname", "sleep"):
+        (folder / name).symlink_to(shutil.which(name))
+    return folder
+
+
+@pytest.fixture
+def shell(tmp_path, programs):
+    return LocalShell(tmp_path, programs)
+
+
+def with_python(programs, python=sys.executable, name="python3"):
+    """Let a board have an interpreter."""
+    program = programs / name
+    program.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+    program.chmod(0o755)
+
+
+def test_a_board_is_found_as_it_is(shell, programs):
+    with_python(programs)
+    board = probe(shell)
+    uname = os.uname()
+    assert (uname.sysname, uname.machine) == (board.system, board.machine)
+    assert list(sys.version_info[:3]) == board.python.version
+    assert os.path.realpath(sys.executable) == board.python.path
+    assert board.python.glibc == os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+    assert board.python.venv and not board.python.musl
+    assert board.free_bytes > 0
+    assert "" == board.uv
+
+
+def test_a_board_without_python_is_told_what_to_install(shell):
+    with pytest.raises(UnreachableError, match="pi@here has no python3.*apt install python3"):
+        probe(shell)
+
+
+@pytest.fixture
+def old_python():
+    found = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python"))
+    if not found:
+        pytest.skip("no Python before 3.10 is installed here")
+    return found[-1]
+
+
+def test_a_python_that_is_too_old_is_named_and_passed_over(shell, programs, old_python):
+    with_python(programs, old_python)
+    with pytest.raises(UnreachableError, match=r"has Python 3\.[6-9].*too old: 3.10 or later"):
+        probe(shell)
+    with_python(programs, sys.executable, "python3.11")
+    assert list(sys.version_info[:3]) == probe(shell).python.version
+
+
+def test_too_little_space_is_said_with_numbers(shell, programs, monkeypatch):
+    with_python(programs)
+    monkeypatch.setattr(installing, "_LEAST_FREE_BYTES", 1 << 60)
+    with pytest.raises(UnreachableError, match=r"too little space.*\d+ MiB are free, about \d+"):
+        installing.install(shell, environment_for([]), print)
+
+
+def test_a_home_that_cannot_be_written_is_said(tmp_path, programs):
+    shell = LocalShell(tmp_path / "file", programs)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnreachableError, match="cannot make the folder ~/.cache/edge_tester"):
+        probe(shell)
+
+
+def test_what_no_index_has_is_named_and_nothing_is_left(shell, programs, tmp_path, monkeypatch):
+    with_python(programs)
+    shell.environment["PIP_NO_INDEX"] = "1"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    wanted = environment_for([])._replace(requirements=["numpy>=1.26"])
+    told = []
+    with pytest.raises(UnreachableError) as caught:
+        installing.install(shell, wanted, told.append)
+    assert "No wheels for pi@here" in str(caught.value)
+    assert "numpy" in str(caught.value)
+    assert any("Its own package index gives none of them" in line for line in told)
+    assert [] == list((tmp_path / ".cache" / "edge_tester").iterdir())
+    assert [] == list((tmp_path / "cache" / "edge_tester" / "wheels").iterdir())
+
+
+def test_a_package_that_cannot_be_imported_there_is_no_environment(shell, programs, tmp_path):
+    with_python(programs)
+    broken = environment_for([])._replace(requirements=[], modules=["msgspec"])
+    shell.environment["PIP_NO_INDEX"] = "1"
+    shell.environment["PIP_NO_DEPS"] = "1"
+    answer = installing._made(shell, probe(shell), broken, [])
+    assert "No module named 'msgspec'" in answer.errors
+    assert [] == list((tmp_path / ".cache" / "edge_tester").iterdir())
+
+
+def test_uv_is_used_where_it_is(shell, programs, tmp_path):
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv is not installed")
+    with_python(programs)
+    (tmp_path / ".local" / "bin").mkdir(parents=True)
+    (tmp_path / ".local" / "bin" / "uv").symlink_to(uv)
+    board = probe(shell)
+    assert str(tmp_path / ".local/bin/uv") == board.uv
+    bare = environment_for([])._replace(requirements=[], modules=["edge_tester"])
+    shell.environment |= {"UV_NO_DEPS": "1", "UV_OFFLINE": "1"}
+    assert installing._made(shell, board, bare, []) is None
+    place = tmp_path / ".cache" / "edge_tester" / bare.key
+    assert "uv" in (place / "pyvenv.cfg").read_text()
+    assert (place / "whole").exists()
+
+
+def bare(shell):
+    """An environment that has this package alone, which needs no index."""
+    shell.environment |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
+    return environment_for([])._replace(requirements=[], modules=["edge_tester"])
+
+
+def test_it_is_installed_once_and_found_again(shell, programs, tmp_path):
+    with_python(programs)
+    environment, told = bare(shell), []
+    assert "" == newest(shell)
+    for _ in range(2):
+        ensure(shell, environment, told.append)
+    assert 1 == len([line for line in told if line.startswith("Installing")])
+    assert environment.key == newest(shell)
+    answer = run_installed(shell, environment.key, ["--version"], 60)
+    assert f"edge-tester {environment.key.partition('-')[0]}\n" == answer.output
+    # The command itself, which pip would have bound to the place where it was made.
+    command = tmp_path / ".cache/edge_tester" / environment.key / "bin" / "edge-tester"
+    told = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert answer.output == told.stdout
+
+
+def test_what_a_user_has_lying_about_is_not_taken_for_the_package(shell, programs, tmp_path):
+    with_python(programs)
+    environment = bare(shell)
+    ensure(shell, environment, print)
+    (tmp_path / "edge_tester").mkdir()
+    (tmp_path / "edge_tester" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    shell.environment["PYTHONPATH"] = str(tmp_path)
+    assert run_installed(shell, environment.key, ["--version"], 60).output
+
+
+def test_an_environment_whose_python_is_gone_is_made_again(shell, programs, tmp_path):
+    with_python(programs)
+    environment, told = bare(shell), []
+    ensure(shell, environment, told.append)
+    python = tmp_path / ".cache/edge_tester" / environment.key / "bin" / "python"
+    python.unlink()
+    python.symlink_to(tmp_path / "no-python-any-more")
+    ensure(shell, environment, told.append)
+    assert 2 == len([line for line in told if line.startswith("Installing")])
+    assert run_installed(shell, environment.key, ["--version"], 60).output
+
+
+def test_a_removed_environment_is_named(shell):
+    with pytest.raises(UnreachableError, match="does not have edge_tester"):
+        run_installed(shell, "0.0-nothing", ["--version"], 60)
+
+
+def test_keys_differ_with_what_is_wanted():
+    keys = {environment_for(one).key for one in ([], [TFLiteRuntime], [ONNXRuntime])}
+    assert 3 == len(keys)
+    assert environment_for([EchoRuntime]).key == environment_for([]).key
+
+
+def test_a_runtime_brings_its_own_packages_alone():
+    found = environment_for([ONNXRuntime, TFLiteRuntime])
+    assert isinstance(found, Environment)
+    names = [one.partition(">")[0] for one in found.requirements]
+    assert ["numpy", "msgspec", "onnxruntime", "ai-edge-litert"] == names
+    assert ["numpy", "msgspec", "edge_tester", "onnxruntime", "ai_edge_litert"] == found.modules
+
+
+def test_a_runtime_of_a_user_s_own_file_is_refused():
+    class OwnRuntime(Runtime):
+        """Of no package."""
+
+    OwnRuntime.__module__ = "my_file"
+    with pytest.raises(OptionError, match="OwnRuntime is of no package"):
+        environment_for([OwnRuntime])
+
+
+@pytest.mark.parametrize(
+    ("machine", "python", "expected"),
+    [
+        (
+            "aarch64",
+            {},
+            ["manylinux_2_19_aarch64", "manylinux_2_18_aarch64", "manylinux_2_17_aarch64"]
+            + ["manylinux2014_aarch64", "linux_aarch64"],
+        ),
+        (
+            # A 64-bit kernel under 32-bit programs, as Raspberry Pi OS has on request.
+            "aarch64",
+            {"bits": 32, "glibc": "2.17"},
+            ["manylinux_2_17_armv7l", "manylinux2014_armv7l", "linux_armv7l"],
+        ),
+        (
+            "x86_64",
+            {"glibc": "2.17"},
+            ["manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux2010_x86_64"]
+            + ["manylinux1_x86_64", "linux_x86_64"],
+        ),
+        ("aarch64", {"musl": True}, ["musllinux_1_2_aarch64", "musllinux_1_1_aarch64"]),
+    ],
+)
+def test_which_wheels_a_machine_can_use(machine, python, expected):
+    interpreter = msgspec.structs.replace(PYTHON, **python)
+    board = msgspec.structs.replace(BOARD, machine=machine, python=interpreter)
+    assert expected == wheels.platforms(board)
+
+
+def test_a_system_whose_wheels_are_unknown_is_refused():
+    with pytest.raises(UnreachableError, match="Darwin aarch64 can use is not known"):
+        wheels.platforms(msgspec.structs.replace(BOARD, system="Darwin"))
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        (
+            "WARNING: x\nERROR: Could not find a version that satisfies numpy\nERROR: No match",
+            "Could not find a version that satisfies numpy",
+        ),
+        ("error: Failed to fetch\n  Caused by: y", "error: Failed to fetch"),
+        ("something else\n", "something else"),
+        ("", "no reason was given"),
+    ],
+)
+def test_the_reason_is_the_first_that_is_one(errors, said):
+    assert said == wheels.reason(errors)

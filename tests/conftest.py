@@ -53,8 +53,8 @@ SLOW = (
     "test_packaging.py",
     "test_readme.py",
 )
-# Runs tests inside a test.
-pytest_plugins = ("pytester",)
+# What runs tests inside a test; boards behind ssh.
+pytest_plugins = ("pytester", "tests.boards")
 # One process has each file to itself: the longest come first, or the others wait for them.
 FIRST = (
     "test_readme.py",

@@ -51,16 +51,12 @@ def main(arguments: Sequence[str]) -> int:
     environment = environment_for(classes)
     ensure(shell, environment, tell, bring=chosen.bring_wheels)
     runs = leave(shell, environment.key, names, print)
+    home = shell.run('echo "$HOME"').output.split()[-1]
     print(
-        f"To measure there: ssh -N -L {_PORT}:{_home(shell.place)}/{SOCKET} {shell.place} &\n"
+        f"To measure there, once it runs: ssh -N -L {_PORT}:{home}/{SOCKET} {shell.place} &\n"
         f"  edge-tester client model.tflite --target 127.0.0.1:{_PORT}"
     )
     return 0 if runs else 1
-
-
-def _home(place: str) -> str:
-    user = place.rpartition("@")[0]
-    return f"/home/{user or '$USER'}"
 
 
 if __name__ == "__main__":

@@ -23,51 +23,15 @@ from edge_tester.runtimes.tflite import TFLiteRuntime
 from edge_tester.testing import RuntimeProtocolConformance
 from edge_tester.testing.runtimeprotocol import Link
 from tests.agents import SampleClient, echo_model, sample
-from tests.sshd import needs_sshd, running_board
-from tests.wheelhouse import write_wheels
+from tests.sshd import needs_sshd
 
 ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "edge_tester" / "resources" / "digits.tflite"
 DIGITS = ROOT / "edge_tester" / "resources" / "digits.tflite"
 # No network there: no index, and nothing that this machine's configuration adds.
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}
 
 pytestmark = needs_sshd
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory):
-    """What the host's pip finds, in place of an index."""
-    folder = tmp_path_factory.mktemp("wheels")
-    write_wheels(folder, ["numpy", "msgspec", "ai-edge-litert"])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running_board(OFFLINE) as board:
-        yield board
-
-
-@pytest.fixture
-def environment(server, wheels, tmp_path_factory, monkeypatch):
-    """Variables of the host: the ssh that knows the board, a cache and an index of its own."""
-    cache = tmp_path_factory.getbasetemp() / "host-cache"
-    changed = {
-        "PATH": f"{server.folder / 'bin'}:{os.environ['PATH']}",
-        "XDG_CACHE_HOME": str(cache),
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
-        "PIP_CONFIG_FILE": os.devnull,
-    }
-    for name, value in changed.items():
-        monkeypatch.setenv(name, value)
-    return {**os.environ, **changed}
-
-
-@pytest.fixture
-def board(server, environment):
-    yield server
-    server.wait_for_no_process()
 
 
 def connected(host="board", runtime=None, **options):
@@ -166,10 +130,10 @@ def test_a_model_answers_there_as_it_does_here(board):
     # To the second one no socket is forwarded: each replicate is an agent of its own.
     [("board", 3), ("restricted", 2)],
 )
-def test_a_run_by_one_word(board, environment, tmp_path, host, replicates):
+def test_a_run_by_one_word(board, board_environment, tmp_path, host, replicates):
     command = [sys.executable, "-m", "edge_tester", "client", str(DIGITS), f"{tmp_path}/"]
     command += ["--target", f"ssh://{host}", "--replicates", str(replicates), "--num-threads", "2"]
-    run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(command, env=board_environment, cwd=ROOT, capture_output=True, text=True)
     assert 0 == run.returncode, run.stderr
     record = read_record(tmp_path / "digits.json")
     assert replicates == len(record.replicates)
@@ -179,12 +143,12 @@ def test_a_run_by_one_word(board, environment, tmp_path, host, replicates):
     board.wait_for_no_process()
 
 
-def test_two_models_are_compared_there_by_turns(board, environment, tmp_path):
+def test_two_models_are_compared_there_by_turns(board, board_environment, tmp_path):
     copy = Path(shutil.copy(DIGITS, tmp_path / "copy.tflite"))
     command = [sys.executable, "-m", "edge_tester", "compare", str(DIGITS), str(copy)]
     command += ["--target", "ssh://board", "--replicates", "2", "--min-duration-s", "0.1"]
     command += ["--report-directory", str(tmp_path)]
-    run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(command, env=board_environment, cwd=ROOT, capture_output=True, text=True)
     assert 0 == run.returncode, run.stderr
     first, second = (read_record(tmp_path / f"{path.stem}.json") for path in (DIGITS, copy))
     assert first.together == second.together
@@ -209,7 +173,7 @@ def test_connection_killed_in_the_middle_of_a_run(board, tmp_path, echo):
     again.disconnect()
 
 
-def test_an_install_that_was_killed_is_done_again(board, environment, tmp_path):
+def test_an_install_that_was_killed_is_done_again(board, board_environment, tmp_path):
     board.forget()
     script = (
         "from edge_tester.core.wire.client import Client\n"
@@ -217,7 +181,7 @@ def test_an_install_that_was_killed_is_done_again(board, environment, tmp_path):
         "from edge_tester.runtimeprotocols.ssh import SshProtocol\n"
         "Client(SshProtocol(host='board')).connect(Hello(client='a test'))\n"
     )
-    host = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=ROOT)
+    host = subprocess.Popen([sys.executable, "-c", script], env=board_environment, cwd=ROOT)
     end_s = time.monotonic() + 60
     while not list(board.installed.glob("*.part.*/environment/lib/*/site-packages/numpy")):
         assert time.monotonic() < end_s and host.poll() is None

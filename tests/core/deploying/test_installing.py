@@ -19,6 +19,7 @@ from edge_tester.runtimes.echo import EchoRuntime
 from edge_tester.runtimes.onnxruntime import ONNXRuntime
 from edge_tester.runtimes.tflite import TFLiteRuntime
 from tests.core.deploying.local_shell import LocalShell
+from tests.wheelhouse import write_wheels
 
 PROGRAMS = ("sh", "uname", "df", "awk", "mkdir", "head", "tar", "cat", "rm", "mv", "chmod", "ls")
 PYTHON = Interpreter(
@@ -140,12 +141,13 @@ def test_uv_is_used_where_it_is(shell, programs, tmp_path):
     (tmp_path / ".local" / "bin" / "uv").symlink_to(uv)
     board = probe(shell)
     assert str(tmp_path / ".local/bin/uv") == board.uv
-    bare = environment_for([])._replace(requirements=[], modules=["edge_tester"])
-    shell.environment |= {"UV_NO_DEPS": "1", "UV_OFFLINE": "1"}
-    assert installing._made(shell, board, bare, []) is None
-    place = tmp_path / ".cache" / "edge_tester" / bare.key
-    assert "uv" in (place / "pyvenv.cfg").read_text()
-    assert (place / "whole").exists()
+    (tmp_path / "wheels").mkdir()
+    write_wheels(tmp_path / "wheels", ["numpy", "msgspec"])
+    environment, brought = environment_for([]), sorted((tmp_path / "wheels").iterdir())
+    assert installing._made(shell, board, environment, brought) is None
+    place = tmp_path / ".cache" / "edge_tester" / environment.key
+    assert "uv = " in (place / "pyvenv.cfg").read_text()
+    assert run_installed(shell, environment.key, ["list"], 60).output
 
 
 def bare(shell):

@@ -189,6 +189,11 @@ class Errors:
             for line in self._lines:
                 print(line, file=sys.stderr, flush=True)
 
+    def hide(self) -> None:
+        """Keep again what comes: an agent that is told to stop says that it was."""
+        with self._lock:
+            self._shown = False
+
     def lines(self) -> list[str]:
         """Return the last lines, all of them if the process has ended."""
         self._thread.join(2)

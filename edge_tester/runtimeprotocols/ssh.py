@@ -89,6 +89,7 @@ class SshProtocol(Deploys, ChildLink):
                     # Each connection is an agent of its own then.
                     yield self
             finally:
+                child.errors.hide()
                 child.close()
 
     def start_client(self) -> None:

@@ -172,7 +172,7 @@ def test_a_failed_phase_is_marked_and_the_rest_goes_on(user, ran):
         ({"threshold": {}}, "unknown key 'threshold'; did you mean 'thresholds'"),
         ({"thresholds": {"latency_ms": 3}}, "latency_ms"),
         ({"devices": ["raspberry"]}, "no device profile 'raspberry'"),
-        ({"address": "somewhere"}, "got .somewhere."),
+        ({"address": "somewhere"}, "got 'somewhere'"),
         ({"ways": ["tflite-int4"]}, "There is no way 'tflite-int4'"),
         ({"requests": "many"}, "Expected `int`, got `str` - at `$.requests`"),
     ],

@@ -32,6 +32,7 @@ _ALWAYS = ("ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=3
 # From starting ssh until something there answers; with somebody who types a password.
 _LOGIN_LIMIT_S, _ASKING_LIMIT_S = 60.0, 300.0
 _ANSWER_LIMIT_S = 10.0
+_LINE_LIMIT = 1000
 _VERSION_PLACE, _CRC_BYTES = 4, 4
 # What ssh says, and what helps. Source: the messages of OpenSSH (sshconnect.c, ssh.c, packet.c).
 _CAUSES = (
@@ -113,7 +114,7 @@ class Words:
 
     def refusal(self, status: int | None, errors: Sequence[str]) -> UnreachableError:
         """Return what to raise when a command could not be run there, or ended too early."""
-        said = [printable(line, 300) for line in errors if line.strip()]
+        said = [line for line in errors if line.strip()]
         last = said[-1] if said else f"ssh ended with status {status} and said nothing"
         text = "\n".join(errors)
         for pattern, advice in _CAUSES:
@@ -203,7 +204,8 @@ class Errors:
     def _pump(self, stream: BinaryIO) -> None:
         with stream:
             for raw in iter(stream.readline, b""):
-                line = raw.decode(errors="replace").rstrip()
+                # Whatever it is, it does nothing to this terminal.
+                line = printable(raw.decode(errors="replace").rstrip(), _LINE_LIMIT)
                 with self._lock:
                     self._lines.append(line)
                     if self._shown:

@@ -1,6 +1,7 @@
 """A target behind a real sshd: installed once, started, left as it was."""
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -171,6 +172,60 @@ def test_connection_killed_in_the_middle_of_a_run(board, tmp_path, echo):
     again.upload_model(echo_model(tmp_path))
     again.run_sample(sample(1, 2, 3, 4))
     again.disconnect()
+
+
+def left_behind(board):
+    """Folders of agents of the account."""
+    owner = pwd.getpwnam(board.user).pw_uid
+    return [one for one in Path("/tmp").glob("edge_tester-*") if one.lstat().st_uid == owner]
+
+
+def test_an_agent_that_stays_ends_with_its_connection(board, tmp_path):
+    protocol = SshProtocol(host="board")
+    protocol.runtime = EchoRuntime()
+    with protocol.opened() as link:
+        for _ in range(2):
+            client = SampleClient(link)
+            client.connect(Hello(client="a test"))
+            client.upload_model(echo_model(tmp_path))
+            client.run_sample(sample(1, 2, 3, 4))
+            client.disconnect()
+        (agent,) = [p for p, words in board.processes().items() if "-m edge_tester server" in words]
+        client.connect(Hello(client="a test"))
+        assert [[4, 3, 2, 1]] == run_again(client, tmp_path)
+        assert agent in board.processes()
+        assert left_behind(board)
+        (carrier,) = [p for p, words in board.processes().items() if words.startswith("sshd:")]
+        os.kill(carrier, signal.SIGKILL)
+        with pytest.raises(UnreachableError, match="ssh://board"):
+            for _ in range(1000):
+                client.run_sample(sample(1, 2, 3, 4))
+        client.disconnect()
+    board.wait_for_no_process()
+    assert [] == left_behind(board)
+
+
+def run_again(client, folder):
+    client.upload_model(echo_model(folder))
+    return client.run_sample(sample(4, 3, 2, 1)).outputs[0].tolist()
+
+
+def test_an_agent_that_stays_ends_with_a_host_that_was_killed(board, board_environment):
+    script = (
+        "import time\n"
+        "from edge_tester.runtimeprotocols.ssh import SshProtocol\n"
+        "with SshProtocol(host='board').opened() as link:\n"
+        "    print('opened', flush=True); time.sleep(60)\n"
+    )
+    host = subprocess.Popen(
+        [sys.executable, "-c", script], env=board_environment, cwd=ROOT, stdout=subprocess.PIPE
+    )
+    assert b"opened\n" == host.stdout.readline()
+    assert board.processes()
+    host.kill()
+    host.communicate()
+    board.wait_for_no_process()
+    assert [] == left_behind(board)
 
 
 def test_an_install_that_was_killed_is_done_again(board, board_environment, tmp_path):

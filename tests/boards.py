@@ -7,8 +7,8 @@ import pytest
 from tests.sshd import running_board
 from tests.wheelhouse import write_wheels
 
-# No index there, and nothing that this machine's configuration adds.
-OFFLINE = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}
+# An index that cannot be reached, and nothing that this machine's configuration adds.
+OFFLINE = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": "/dev/null"}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,8 @@ _UNPACKED = 5
 # where there is no uv, $5 the flags of either, $6 what is to be importable.
 # What is made lies beside its place until it is whole, in a folder that has the number of this
 # process: who finds it later sees whether somebody still works there. If the other side goes, so
-# does everything here.
+# does everything here. Environments that nothing has started for a month, such as those of earlier
+# versions, are removed, but for that of an agent that stays.
 _SCRIPT = """
 umask 077
 mkdir -p "$HOME/.cache/edge_tester" && cd "$HOME/.cache/edge_tester" || exit
@@ -68,6 +69,10 @@ cd "$part/.." || exit
 if ! { [ -f "$key/whole" ] && [ -x "$key/bin/python" ]; }; then
     rm -rf "$key" && mv "$environment" "$key" || exit
 fi
+for old in *-*-*; do
+    [ "$old" = "$key" ] || [ -z "$(find "$old" -maxdepth 1 -name whole -mtime +30)" ] ||
+        grep -qsF "$old/" "$HOME/.config/systemd/user/edge-tester.service" || rm -rf "$old"
+done
 kill "$watcher" 2> /dev/null
 exit 0
 """
@@ -139,6 +144,9 @@ def _made(
                 brought.append(_own_pip() or fetched_pip(board, shell.place))
                 pip = f"./{brought[-1].name}"
         flags = "--only-binary :all:" + (" --no-index --find-links ." if wheels else "")
+        if not board.uv and not wheels:
+            # Where there is no network, five tries for each package take minutes.
+            flags += " --retries 1"
         with tempfile.TemporaryFile() as content:
             size_bytes = _pack(brought, content)
             answer = shell.run(

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from edge_tester.core.deploying import installing, wheels
 from edge_tester.core.deploying.environment import Environment, environment_for
 from edge_tester.core.deploying.probing import Board, Interpreter, probe
+from edge_tester.core.deploying.service import UNIT
 from edge_tester.core.deploying.starting import ensure, newest, run_installed
 from edge_tester.core.errors import OptionError, UnreachableError
 from edge_tester.core.runtime import Runtime
@@ -21,7 +23,23 @@ from edge_tester.runtimes.tflite import TFLiteRuntime
 from tests.core.deploying.local_shell import LocalShell
 from tests.wheelhouse import write_wheels
 
-PROGRAMS = ("sh", "uname", "df", "awk", "mkdir", "head", "tar", "cat", "rm", "mv", "chmod", "ls")
+# The programs that a bare system has.
+PROGRAMS = (
+    "sh",
+    "uname",
+    "df",
+    "awk",
+    "mkdir",
+    "head",
+    "tar",
+    "cat",
+    "rm",
+    "mv",
+    "chmod",
+    "ls",
+    "find",
+    "grep",
+)
 PYTHON = Interpreter(
     path="/usr/bin/python3.11",
     version=[3, 11, 2],
@@ -192,6 +210,36 @@ def test_an_environment_whose_python_is_gone_is_made_again(shell, programs, tmp_
     ensure(shell, environment, told.append)
     assert 2 == len([line for line in told if line.startswith("Installing")])
     assert run_installed(shell, environment.key, ["--version"], 60).output
+
+
+def test_half_an_environment_is_none(shell, programs, tmp_path):
+    with_python(programs)
+    environment, told = bare(shell), []
+    ensure(shell, environment, told.append)
+    whole = tmp_path / ".cache/edge_tester" / environment.key / "whole"
+    whole.unlink()
+    assert "" == newest(shell)
+    ensure(shell, environment, told.append)
+    assert 2 == len([line for line in told if line.startswith("Installing")])
+    assert whole.exists()
+
+
+def test_what_nothing_has_started_for_a_month_is_removed(shell, programs, tmp_path):
+    with_python(programs)
+    folder, month_s = tmp_path / ".cache" / "edge_tester", 32 * 86400
+    for name in ("0.0-old-1", "0.0-kept-1", "0.0-new-1"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "whole").touch()
+        if name != "0.0-new-1":
+            before_s = time.time() - month_s
+            os.utime(folder / name / "whole", (before_s, before_s))
+    unit = tmp_path / UNIT
+    unit.parent.mkdir(parents=True)
+    unit.write_text("ExecStart=%h/.cache/edge_tester/0.0-kept-1/bin/python\n")
+    environment = bare(shell)
+    ensure(shell, environment, print)
+    left = {environment.key, "0.0-kept-1", "0.0-new-1"}
+    assert left == {one.name for one in folder.iterdir()}
 
 
 def test_a_removed_environment_is_named(shell):

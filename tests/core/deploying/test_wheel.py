@@ -62,6 +62,18 @@ def test_the_same_files_give_the_same_bytes(written, tmp_path):
     assert written.read_bytes() == wheel.write_wheel(tmp_path).read_bytes()
 
 
+def test_any_change_of_a_file_is_another_package(monkeypatch, tmp_path):
+    found = []
+    for name, content in (("a", "1"), ("a", "2"), ("b", "2"), ("a", "1")):
+        (tmp_path / name).write_text(content)
+        monkeypatch.setattr(wheel, "_files", lambda name=name: {name: tmp_path / name})
+        wheel.digest.cache_clear()
+        found.append(wheel.digest())
+    wheel.digest.cache_clear()
+    assert 3 == len(set(found))
+    assert found[0] == found[3]
+
+
 def test_pip_takes_it(written, tmp_path):
     """Which reads all of the above."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]

@@ -18,7 +18,7 @@ from edge_tester.core.deploying.starting import HERE, MISSING, START, STAY
 from edge_tester.core.errors import LocalProtocolError, OptionError, UnreachableError
 from edge_tester.core.options import flags_of, option, path_of, state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
-from edge_tester.core.wire.channel import lost
+from edge_tester.core.wire.writing import lost
 from edge_tester.runtimeprotocols._child import ChildLink
 from edge_tester.runtimeprotocols._ssh import Child, SshShell, Words, forwards, remote
 

@@ -163,9 +163,10 @@ def test_what_starts_the_agent_may_set_what_is_its_owner_s():
     parts |= {"dataset": {"class": "random_inputs"}}
     parts |= {"runtime": {"class": "tflite", "delegates_list": ["libedgetpu.so.1"]}}
     there = {"class": "ssh", "host": "pi@raspberrypi"}
-    assert {} == Plan.from_mapping({**parts, "runtimeprotocol": there}).client_options()
-    with pytest.raises(OptionError, match="belongs to the target's owner"):
-        Plan.from_mapping({**parts, "runtimeprotocol": {"class": "network"}}).client_options()
+    mine = Plan.from_mapping({**parts, "runtimeprotocol": there})
+    assert ({}, {}) == (mine.client_options(), mine.owners_options())
+    another = Plan.from_mapping({**parts, "runtimeprotocol": {"class": "network"}})
+    assert {"delegates_list": ["libedgetpu.so.1"]} == another.owners_options()
     assert "--delegates-list" in _agent_words(parts, there)
     assert [] == [o for o in options_of(SshProtocol) if o.target_only]
 

@@ -1,7 +1,9 @@
 """A target behind a real sshd: installed once, started, left as it was."""
 
+import contextlib
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import socket
@@ -224,6 +226,38 @@ def test_an_agent_that_stays_ends_with_a_host_that_was_killed(board, board_envir
     assert board.processes()
     host.kill()
     host.communicate()
+    board.wait_for_no_process()
+    assert [] == left_behind(board)
+
+
+def test_ctrl_c_in_a_terminal_ends_the_run_and_not_ssh_before_it(
+    board, board_environment, tmp_path
+):
+    """There ssh may ask for a password, and so it shares the terminal."""
+    connected(runtime=TFLiteRuntime()).disconnect()
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "edge_tester", "client", str(DIGITS), f"{tmp_path}/"]
+    command += ["--target", "ssh://board", "--min-duration-s", "60"]
+    host = subprocess.Popen(
+        # A session of its own, whose terminal that becomes which it opens first.
+        ["sh", "-c", f'exec < "$0" > "$0" 2>&1; exec {shlex.join(command)}', os.ttyname(theirs)],
+        env=board_environment,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    said = b""
+    while b"Running" not in said:
+        assert host.poll() is None, said.decode()
+        said += os.read(ours, 4096)
+    os.close(theirs)
+    assert any("edge_tester server" in words for words in board.processes().values())
+    os.write(ours, b"\x03")
+    with contextlib.suppress(OSError):
+        # Until the last that has the terminal open closes it.
+        while piece := os.read(ours, 4096):
+            said += piece
+    assert (130, True) == (host.wait(30), b"interrupted" in said), said.decode()
+    os.close(ours)
     board.wait_for_no_process()
     assert [] == left_behind(board)
 

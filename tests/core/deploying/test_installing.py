@@ -300,6 +300,26 @@ def test_which_wheels_a_machine_can_use(machine, python, expected):
     assert expected == wheels.platforms(board)
 
 
+def test_an_architecture_without_wheels_is_named(tmp_path, monkeypatch):
+    (tmp_path / "wheels").mkdir()
+    write_wheels(tmp_path / "wheels", ["msgspec"])
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    version, glibc = list(sys.version_info[:3]), os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+    python = msgspec.structs.replace(PYTHON, version=version, glibc=glibc)
+    here = msgspec.structs.replace(BOARD, machine=os.uname().machine, python=python)
+    there = msgspec.structs.replace(here, machine="riscv64")
+    with pytest.raises(UnreachableError, match=r"pi@board \(manylinux_2_\d+_riscv64.*msgspec"):
+        wheels.fetched(there, ["msgspec"], "pi@board")
+    (found,) = wheels.fetched(here, ["msgspec"], "pi@board")
+    assert found.name.startswith("msgspec-")
+    # The second time from the cache: there is nothing any more where they came from.
+    shutil.rmtree(tmp_path / "wheels")
+    assert [found] == wheels.fetched(here, ["msgspec"], "pi@board")
+
+
 def test_a_system_whose_wheels_are_unknown_is_refused():
     with pytest.raises(UnreachableError, match="Darwin aarch64 can use is not known"):
         wheels.platforms(msgspec.structs.replace(BOARD, system="Darwin"))

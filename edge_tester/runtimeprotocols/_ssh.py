@@ -16,7 +16,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -170,6 +170,41 @@ class SshShell:
         return Answer(status, b"".join(outputs).decode(errors="replace"), "\n".join(lines))
 
 
+class Staying:
+    """An agent that stays on the other machine as long as ssh lives.
+
+    Parameters
+    ----------
+    start : callable
+        Starts it, given the socket of this machine that shall lead to it.
+    socket : Path
+    """
+
+    def __init__(self, start: Callable[[Path], Child], socket: Path) -> None:
+        self.socket = socket
+        self._start = start
+        self._child: Child | None = None
+
+    def ensure(self) -> None:
+        """Start it unless it lives."""
+        if self._child is None or self._child.process.poll() is not None:
+            self.close()
+            self._child = self._start(self.socket)
+
+    def show(self) -> None:
+        """Show what it says."""
+        if self._child is not None:
+            self._child.errors.show()
+
+    def close(self) -> None:
+        """End it; may be called twice."""
+        child, self._child = self._child, None
+        if child is not None:
+            # An agent that is told to stop says that it was.
+            child.errors.hide()
+            child.close()
+
+
 class Errors:
     """What ssh, and what runs behind it, write to standard error.
 
@@ -186,12 +221,12 @@ class Errors:
     def show(self) -> None:
         """Write to this process's standard error what was kept, and what comes."""
         with self._lock:
-            self._shown = True
-            for line in self._lines:
+            for line in self._lines if not self._shown else ():
                 print(line, file=sys.stderr, flush=True)
+            self._shown = True
 
     def hide(self) -> None:
-        """Keep again what comes: an agent that is told to stop says that it was."""
+        """Keep again what comes."""
         with self._lock:
             self._shown = False
 

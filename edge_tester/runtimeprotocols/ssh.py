@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edge_tester.core.deploying.environment import Environment, environment_for
+from edge_tester.core.deploying.environment import environment_for
 from edge_tester.core.deploying.installing import install
 from edge_tester.core.deploying.shell import Deploys, Shell
 from edge_tester.core.deploying.starting import HERE, MISSING, START, STAY
@@ -20,7 +20,14 @@ from edge_tester.core.options import flags_of, option, path_of, state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
 from edge_tester.core.wire.writing import lost
 from edge_tester.runtimeprotocols._child import ChildLink
-from edge_tester.runtimeprotocols._ssh import Child, SshShell, Words, forwards, remote
+from edge_tester.runtimeprotocols._ssh import (
+    Child,
+    SshShell,
+    Staying,
+    Words,
+    forwards,
+    remote,
+)
 
 # A user or host that begins with a dash would be an option of ssh.
 _NAME = r"[^\s@/:\[\]-][^\s@/:\[\]]*"
@@ -42,7 +49,7 @@ class SshProtocol(Deploys, ChildLink):
         False, help="Install packages that are fetched here, and ask no package index there"
     )
 
-    _socket: Path | None = state()
+    _staying: Staying | None = state()
 
     @classmethod
     def from_address(cls, address: str) -> SshProtocol:
@@ -71,76 +78,76 @@ class SshProtocol(Deploys, ChildLink):
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[RuntimeProtocol]:
-        """Start an agent that stays, and give a link to its socket, forwarded by the same ssh."""
-        environment = self._environment()
-        # Nobody else enters either folder; that of the other machine nobody can have made before.
-        with tempfile.TemporaryDirectory(prefix="edge_tester-") as here:
-            ours, theirs = Path(here) / "agent", f"/tmp/edge_tester-{secrets.token_hex(16)}"
-            words = [environment.key, theirs, *self._agent_words("network")]
-            # What listened there before an installation is gone, its socket is not.
-            flags = ["-o", "StreamLocalBindUnlink=yes", "-L", f"{ours}:{theirs}/agent"]
-            child = self._child(STAY, words, environment, flags)
+        """Start an agent that stays, and give a link to its socket, forwarded by the same ssh.
+
+        If ssh ends, with the network or by itself, the next connection starts both anew.
+        """
+        # Nobody else enters that folder.
+        with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+            staying = Staying(self._stays, Path(folder) / "agent")
             try:
-                child.first_line((f"edge_tester agent on {theirs}/agent",))
-                if forwards(ours):
-                    child.errors.show()
-                    yield self._to(ours)
-                else:
-                    # Each connection is an agent of its own then.
-                    yield self
+                staying.ensure()
+                if forwards(staying.socket):
+                    yield self._to(staying)
+                    return
+                # Each connection is an agent of its own then.
+                staying.close()
+                yield self
             finally:
-                child.errors.hide()
-                child.close()
+                staying.close()
 
     def start_client(self) -> None:
         """Start the agent there, unless it was; install it first if it is not there."""
-        if self._socket is not None:
-            self._connect(self._socket)
+        if self._staying is not None:
+            self._connect(self._staying)
             return
-        environment = self._environment()
-        child = self._child(START, [environment.key, *self._agent_words("stdio")], environment)
+        child = self._child(START, [], self._agent_words("stdio"))
         child.errors.show()
         self.hold(child.process)
 
     def another(self) -> RuntimeProtocol:
         """Return a link to the same agent if that stays, to one of its own otherwise."""
-        return self._to(self._socket)
+        return self._to(self._staying)
 
-    def _to(self, socket: Path | None) -> SshProtocol:
+    def _to(self, staying: Staying | None) -> SshProtocol:
         link = type(self).from_options(self.chosen_options())
-        link.runtime, link._socket = self.runtime, socket
+        link.runtime, link._staying = self.runtime, staying
         return link
 
-    def _connect(self, path: Path) -> None:
+    def _connect(self, staying: Staying) -> None:
+        staying.ensure()
+        staying.show()
         connection = socket.socket(socket.AF_UNIX)
         try:
-            connection.connect(str(path))
+            connection.connect(str(staying.socket))
         except OSError as error:
             connection.close()
             raise lost(self.address, error) from error
         self.attach(connection)
 
-    def _environment(self) -> Environment:
-        return environment_for([type(self.runtime)] if self.runtime else [])
+    def _stays(self, ours: Path) -> Child:
+        """Start an agent that stays, and forward a socket of this machine to it."""
+        # Nobody there can have made a folder of this name before.
+        theirs = f"/tmp/edge_tester-{secrets.token_hex(16)}"
+        # Where another one listened before, its socket is still there.
+        flags = ["-o", "StreamLocalBindUnlink=yes", "-L", f"{ours}:{theirs}/agent"]
+        child = self._child(STAY, [theirs], self._agent_words("network"), flags)
+        child.first_line((f"edge_tester agent on {theirs}/agent",))
+        return child
 
     def _child(
-        self,
-        script: str,
-        words: Sequence[str],
-        environment: Environment,
-        flags: Sequence[str] = (),
+        self, script: str, first: Sequence[str], words: Sequence[str], flags: Sequence[str] = ()
     ) -> Child:
         """Start a script there that says that it is installed; install it if it is not."""
-        target = self._words()
-        child = Child(target, remote(script, words), flags)
-        if child.first_line((HERE, MISSING)) == HERE:
-            return child
-        child.close()
-        install(self.shell(), environment, _tell, bring=self.bring_wheels)
-        child = Child(target, remote(script, words), flags)
-        if child.first_line((HERE, MISSING)) == HERE:
-            return child
-        child.close()
+        environment = environment_for([type(self.runtime)] if self.runtime else [])
+        target, command = self._words(), remote(script, [environment.key, *first, *words])
+        for installed in (False, True):
+            child = Child(target, command, flags)
+            if child.first_line((HERE, MISSING)) == HERE:
+                return child
+            child.close()
+            if not installed:
+                install(self.shell(), environment, _tell, bring=self.bring_wheels)
         raise UnreachableError(
             f"{self.address} does not have what was installed there just now: see who else "
             "removes folders in ~/.cache/edge_tester."

@@ -207,6 +207,28 @@ def test_an_agent_that_stays_ends_with_its_connection(board, tmp_path):
     assert [] == left_behind(board)
 
 
+def test_a_run_goes_on_when_its_connection_is_made_anew(board, board_environment, tmp_path):
+    command = [sys.executable, "-m", "edge_tester", "client", str(DIGITS), f"{tmp_path}/"]
+    command += ["--target", "ssh://board", "--replicates", "2", "--min-duration-s", "6"]
+    host = subprocess.Popen(command, env=board_environment, cwd=ROOT, stderr=subprocess.PIPE)
+    end_s = time.monotonic() + 60
+    journal = tmp_path / "digits.json.journal"
+    # Some blocks are measured by then.
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
+        assert time.monotonic() < end_s and host.poll() is None
+        time.sleep(0.02)
+    (carrier,) = [p for p, words in board.processes().items() if words.startswith("sshd:")]
+    os.kill(carrier, signal.SIGKILL)
+    said = host.communicate()[1].decode()
+    assert 0 == host.returncode, said
+    assert "It is tried again in 0.5 s" in said
+    record = read_record(tmp_path / "digits.json")
+    assert 3 == len(record.replicates)
+    assert any("The link was lost after" in remark for remark in record.remarks)
+    board.wait_for_no_process()
+    assert [] == left_behind(board)
+
+
 def run_again(client, folder):
     client.upload_model(echo_model(folder))
     return client.run_sample(sample(4, 3, 2, 1)).outputs[0].tolist()

@@ -177,9 +177,10 @@ def test_connection_killed_in_the_middle_of_a_run(board, tmp_path, echo):
 
 
 def left_behind(board):
-    """Folders of agents of the account."""
-    owner = pwd.getpwnam(board.user).pw_uid
-    return [one for one in Path("/tmp").glob("edge_tester-*") if one.lstat().st_uid == owner]
+    """Folders of agents of the account; numbers of users are used again."""
+    owner, since = pwd.getpwnam(board.user).pw_uid, (board.folder / "key").stat().st_mtime
+    stats = {one: one.lstat() for one in Path("/tmp").glob("edge_tester-*")}
+    return [one for one, told in stats.items() if told.st_uid == owner and told.st_mtime > since]
 
 
 def test_an_agent_that_stays_ends_with_its_connection(board, tmp_path):

@@ -12,6 +12,20 @@ ON_INSTALLING = ("tests/core/deploying/test_installing.py",)
 
 LINKS = (
     Mutation(
+        "edge_tester/runtimeprotocols/_ssh.py",
+        "if self._child is None or self._child.process.poll() is not None:",
+        "if self._child is None:",
+        "what carried the link is not started anew",
+        (f"{ON_SSH[0]}::test_a_run_goes_on_when_its_connection_is_made_anew",),
+    ),
+    Mutation(
+        "edge_tester/runtimeprotocols/_ssh.py",
+        "            return bool(probe.recv(1))",
+        "            return True",
+        "a server that forwards nothing is taken for one that does",
+        (f"{ON_SSH[0]}::test_a_run_by_one_word",),
+    ),
+    Mutation(
         ADDRESSES,
         "        if cls.scheme == scheme:",
         '        if cls.scheme in (scheme, ""):',

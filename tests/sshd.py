@@ -107,8 +107,28 @@ class Board(NamedTuple):
                 if folder.stat().st_uid == owner and words:
                     found[int(folder.name)] = words
         if owner == os.getuid():
-            found = {pid: words for pid, words in found.items() if str(self.home) in words}
+            # Of this very user those that came by ssh, whose home folder is another one.
+            found = {pid: words for pid, words in found.items() if self._is_home_of(pid)}
         return found
+
+    def carrier(self) -> int:
+        """The process of sshd that carries the one connection that there is."""
+        parents = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (folder / "cmdline").read_bytes().startswith(b"sshd:"):
+                    parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                    parents[int(folder.name)] = int(parent)
+        # Where sshd runs as root, one of root's lies between.
+        own = {pid for pid, parent in parents.items() if parent == self.server.pid}
+        last = {pid for pid, parent in parents.items() if parent in own} or own
+        (found,) = last
+        return found
+
+    def _is_home_of(self, pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            return f"HOME={self.home}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        return False
 
     def wait_for_no_process(self) -> None:
         """Wait until nothing of the account runs; fail if it goes on."""

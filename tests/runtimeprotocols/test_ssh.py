@@ -164,8 +164,7 @@ def test_two_models_are_compared_there_by_turns(board, board_environment, tmp_pa
 def test_connection_killed_in_the_middle_of_a_run(board, tmp_path, echo):
     echo.upload_model(echo_model(tmp_path))
     echo.run_sample(sample(1, 2, 3, 4))
-    (carrier,) = [pid for pid, words in board.processes().items() if words.startswith("sshd:")]
-    os.kill(carrier, signal.SIGKILL)
+    os.kill(board.carrier(), signal.SIGKILL)
     with pytest.raises(UnreachableError, match="ssh://board"):
         for _ in range(1000):
             echo.run_sample(sample(1, 2, 3, 4))
@@ -198,8 +197,7 @@ def test_an_agent_that_stays_ends_with_its_connection(board, tmp_path):
         assert [[4, 3, 2, 1]] == run_again(client, tmp_path)
         assert agent in board.processes()
         assert left_behind(board)
-        (carrier,) = [p for p, words in board.processes().items() if words.startswith("sshd:")]
-        os.kill(carrier, signal.SIGKILL)
+        os.kill(board.carrier(), signal.SIGKILL)
         with pytest.raises(UnreachableError, match="ssh://board"):
             for _ in range(1000):
                 client.run_sample(sample(1, 2, 3, 4))
@@ -218,8 +216,7 @@ def test_a_run_goes_on_when_its_connection_is_made_anew(board, board_environment
     while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
         assert time.monotonic() < end_s and host.poll() is None
         time.sleep(0.02)
-    (carrier,) = [p for p, words in board.processes().items() if words.startswith("sshd:")]
-    os.kill(carrier, signal.SIGKILL)
+    os.kill(board.carrier(), signal.SIGKILL)
     said = host.communicate()[1].decode()
     assert 0 == host.returncode, said
     assert "It is tried again in 0.5 s" in said

@@ -33,6 +33,9 @@ _ALWAYS = ("ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=3
 _LOGIN_LIMIT_S, _ASKING_LIMIT_S = 60.0, 300.0
 _ANSWER_LIMIT_S = 10.0
 _LINE_LIMIT = 1000
+# What login shells do not hand on as it is, as printf writes it, and what runs $0 written so.
+_ENCODED = {ord("\\"): "\\0134", ord("\n"): "\\0012", ord("!"): "\\0041"}
+_DECODE = 'eval "$(printf %b "$0")"'
 _VERSION_PLACE, _CRC_BYTES = 4, 4
 # What ssh says, and what helps. Source: the messages of OpenSSH (sshconnect.c, ssh.c, packet.c).
 _CAUSES = (
@@ -297,8 +300,16 @@ class Child:
 
 
 def remote(script: str, arguments: Sequence[str]) -> str:
-    """Return the text that a login shell, whichever it is, takes for a script of POSIX sh."""
-    return f"exec sh -c {shlex.join([script, *arguments])}"
+    """Return the text that a login shell, whichever it is, takes for a script of POSIX sh.
+
+    In one line and without what quotes do not keep everywhere: csh ends them with the line and
+    replaces ``!``, fish takes backslashes in them.
+    """
+    command = f"exec sh -c {shlex.join([script, *arguments])}"
+    encoded = command.translate(_ENCODED)
+    if encoded == command:
+        return command
+    return f"exec sh -c {shlex.join([_DECODE, encoded])}"
 
 
 def asks() -> bool:

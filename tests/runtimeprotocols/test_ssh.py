@@ -314,6 +314,23 @@ def test_half_an_environment_is_none(board, capfd):
     assert (place / "whole").exists()
 
 
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash", "fish", "tcsh"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["one", "", "two words", "$HOME `id` $(id) !x %s \\n \\\\ 'a' \"b\"", "*", "~"],
+        ["two\nlines\n", "\\n\n\\0101", 'it\'s\n"so"', "#\n"],
+    ],
+    ids=["line", "lines"],
+)
+def test_a_script_and_its_words_arrive_through_any_login_shell(shell, words):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    script = 'for one in "$0" "$@"; do printf "%s\\0" "$one"; done'
+    told = subprocess.run([shell, "-c", remote(script, words)], capture_output=True, text=True)
+    assert words == told.stdout.split("\0")[:-1], told.stderr
+
+
 def test_what_start_files_print_is_no_message(board, echo, tmp_path):
     (board.home / ".ssh").mkdir(exist_ok=True)
     (board.home / ".ssh" / "rc").write_text("echo welcome to this board\n")

@@ -190,6 +190,16 @@ def test_it_is_installed_once_and_found_again(shell, programs, tmp_path):
     assert answer.output == told.stdout
 
 
+def test_a_python_that_came_without_pip_gets_it_brought(shell, programs, tmp_path):
+    """As Debian's does without its package python3-venv."""
+    with_python(programs)
+    environment, board = bare(shell), probe(shell)
+    without = msgspec.structs.replace(board.python, pip="")
+    board = msgspec.structs.replace(board, python=without)
+    assert installing._made(shell, board, environment, []) is None
+    assert run_installed(shell, environment.key, ["--version"], 60).output
+
+
 def test_what_a_user_has_lying_about_is_not_taken_for_the_package(shell, programs, tmp_path):
     with_python(programs)
     environment = bare(shell)

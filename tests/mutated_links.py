@@ -44,7 +44,7 @@ LINKS = (
         'if not self.host or self.host.startswith("-") or',
         "if not self.host or",
         "a host may be an option of ssh",
-        ON_SSH,
+        ("tests/runtimeprotocols/test_ssh_words.py",),
     ),
     Mutation(
         STARTING,

@@ -95,6 +95,7 @@ def running_agent(
     runtime: str = ECHO,
     status: int | None = 0,
     program: Sequence[str] = SERVER,
+    path: str = str(PROJECT),
 ) -> Iterator[RunningAgent]:
     """Start an agent on a Unix socket and wait until clients can connect.
 
@@ -112,7 +113,7 @@ def running_agent(
             ],
             cwd=PROJECT,
             # What it and its models start can be told from what other tests do.
-            env={**environment, "PYTHONPATH": str(PROJECT), FOLDER: str(folder)},
+            env={**environment, "PYTHONPATH": path, FOLDER: str(folder)},
             stdout=subprocess.PIPE,
             stderr=errors,
         )

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -213,6 +214,33 @@ def _fill_the_disk() -> None:
             os.write(descriptor, bytes(4096))
 
 
+def _fill_by_one_file() -> None:
+    with tempfile.TemporaryFile() as file:
+        while True:
+            file.write(bytes(1 << 20))
+            file.flush()
+
+
+def _fill_by_many_files() -> None:
+    folder = tempfile.mkdtemp()
+    for number in range(300):
+        (Path(folder) / str(number)).write_bytes(bytes(1 << 20))
+    _hang()
+
+
+def _fill_without_names() -> None:
+    """Files that are open and that no folder has."""
+    files = [tempfile.TemporaryFile(buffering=0) for _ in range(200)]
+    for file in files:
+        file.write(bytes(1 << 20))
+    _hang()
+
+
+def _threads_without_end() -> None:
+    while True:
+        threading.Thread(target=_hang, daemon=True).start()
+
+
 def _ignore_signals() -> None:
     for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN)
@@ -240,6 +268,10 @@ FAULTS = {
     "litter": _litter,
     "hang natively": _hang_natively,
     "fill the disk": _fill_the_disk,
+    "fill by one file": _fill_by_one_file,
+    "fill by many files": _fill_by_many_files,
+    "fill without names": _fill_without_names,
+    "threads without end": _threads_without_end,
     "ignore signals": _ignore_signals,
     "scribble": _scribble,
     "hang with a child": _hang_with_a_child,

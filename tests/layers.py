@@ -3,16 +3,24 @@
 LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants optionforms system.text system.throttling "
-    "results.profile",
-    "options agent.logs backends system.files formats making.isolation statistics.distributions "
-    "tensors making.unsupported agent.turn",
-    "wire.frames wire.payloads results.words statistics.changepoints statistics.verdicts "
-    "statistics.earlystopping statistics.intervals statistics.paired statistics.percentiles",
-    "wire.connections wire.standing wire.states wire.tls system.certificates "
+    "results.profile "
+    "agent.isolation_numbers agent.environment agent.shelf",
+    "options agent.logs backends system.sizes system.files formats making.isolation tensors "
+    "statistics.distributions making.unsupported agent.turn agent.isolation_calls "
+    "agent.storekeeper",
+    "agent.isolation_files",
+    "agent.isolation_places",
+    "agent.isolation",
+    "agent.consumption",
+    "wire.frames wire.payloads wire.serialpackets results.words statistics.changepoints "
+    "statistics.verdicts statistics.earlystopping statistics.intervals statistics.paired "
+    "statistics.percentiles",
+    "wire.connections wire.standing wire.states wire.tls wire.seriallink system.certificates "
     "statistics.comparing statistics.dependence statistics.ranking "
     "statistics.agreement statistics.detection statistics.regression statistics.sequential "
     "statistics.steady",
     "run.batches system.download figures system.onnxfiles run.outputs registry wire.macs "
+    "wire.serialline "
     "statistics.percentileinterval",
     "wire.trailers wire.writing",
     "wire.channel",
@@ -28,7 +36,7 @@ LAYERS = (
     "results.gate results.calibration results.capacity",
     "classification system.machine graphs",
     "system.profilefiles system.doctor analysis.macs analysis.liveness analysis.roofline "
-    "analysis.matching analysis.sizes analysis.microcheck analysis.quantizing",
+    "analysis.matching analysis.microcheck analysis.quantizing",
     "analysis.analysis analysis.micro analysis.boards",
     "analysis.rows analysis.fitting runtime",
     "dataset meter onnxconversion pattern runtimeprotocol system.torchprograms",

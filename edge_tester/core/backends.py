@@ -36,6 +36,7 @@ EXTRAS = {
     "pynvml": "nvml",
     "PIL": "host",
     "rich": "host",
+    "serial": "serial",
     "sklearn": "digits",
     "sqlalchemy": "sweep",
     "tensorboard": "tensorflow",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import ClassVar
 
 from edge_tester.core.options import Configurable, option
 
@@ -15,6 +16,9 @@ class Meter(Configurable):
     and ``close`` at the end. What grew between the two readings is the block's. A counter of
     energy has a name that ends in ``_j``: joules.
     """
+
+    early: ClassVar[bool] = False
+    """Whether ``open`` needs what an isolated process must not; then it starts no thread."""
 
     idle_s: float = option(
         0.0,

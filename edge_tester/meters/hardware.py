@@ -31,6 +31,8 @@ class HardwareMeter(Meter):
     does not count. Where there are more events than counters, each is scaled to the whole time.
     """
 
+    early = True
+
     _descriptors: dict[str, int] = state(default_factory=dict)
 
     def open(self) -> None:

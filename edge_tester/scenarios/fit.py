@@ -13,7 +13,6 @@ from edge_tester.core.analysis.boards import Board, read_board
 from edge_tester.core.analysis.fitting import STACK, Fit, Need, fit
 from edge_tester.core.analysis.micro import RUNTIME_CODE, Range
 from edge_tester.core.analysis.microcheck import Arena, arena_of
-from edge_tester.core.analysis.sizes import size_of
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError, OptionError, RecordError
 from edge_tester.core.graphs import Graph
@@ -21,6 +20,7 @@ from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import Configurable, option
 from edge_tester.core.results.words import shortened
 from edge_tester.core.system.files import write_atomically
+from edge_tester.core.system.sizes import size_of
 from edge_tester.scenarios._command import Command
 from edge_tester.scenarios._graphs import graph_of, shapes_in
 from edge_tester.scenarios._program import Logging, guard

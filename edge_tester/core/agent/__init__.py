@@ -7,6 +7,8 @@ its end, and ``process``, ``control``, ``output``, ``status``, ``descendants`` a
 its process, and what passes to and from it, what it prints, does, starts and writes. ``logs`` keeps
 the log from holding anybody up.
 
-``session_process`` is that process; ``session`` answers requests and measures; ``storage``
-receives models, and ``turn`` lets one session at a time run one.
+``session_process`` is that process; ``isolation`` and what begins with it take its rights away,
+``environment`` what it need not know, ``consumption`` sees what it takes. ``session`` answers
+requests and measures; ``storage`` receives models, which ``storekeeper`` keeps on a ``shelf``, and
+``turn`` lets one session at a time run one.
 """

@@ -43,6 +43,19 @@ class ControlGroup:
         """Move a process into it; what that starts from then on is in it too."""
         (self._path / "cgroup.procs").write_text(str(pid))
 
+    def limit(self, memory_bytes: int | None, processes: int) -> None:
+        """Bound what all in it take together, as far as the controllers are there.
+
+        Source: Documentation/admin-guide/cgroup-v2.rst: memory.max, memory.swap.max, pids.max.
+        """
+        limits = {"pids.max": processes}
+        if memory_bytes is not None:
+            limits |= {"memory.max": memory_bytes, "memory.swap.max": 0}
+        for name, most in limits.items():
+            # A file that is not there cannot be made here.
+            with contextlib.suppress(OSError):
+                (self._path / name).write_text(str(most))
+
     def kill(self) -> None:
         """Kill all that is in it."""
         # There may be no descriptor to open it with; it is done again until all are gone.

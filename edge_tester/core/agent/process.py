@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,14 @@ import msgspec
 from edge_tester.core.agent import descendants
 from edge_tester.core.agent import status as status_module
 from edge_tester.core.agent.cgroup import ControlGroup, group_named
+from edge_tester.core.agent.consumption import THREADS_LIMIT, Consumption
 from edge_tester.core.agent.control import Control
+from edge_tester.core.agent.environment import session_environment
+from edge_tester.core.agent.isolation import Isolation
 from edge_tester.core.agent.output import Output
 from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.agent.status import Activity
+from edge_tester.core.agent.storekeeper import Storekeeper
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +43,6 @@ _DOING = {
     Activity.ANSWERING: "while it sent an answer",
     Activity.IN_LINE: "while another session had its turn",
 }
-# Of variables that hold what lets somebody in somewhere.
-_SECRET = re.compile("TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE", re.IGNORECASE)
 SESSION_COMMAND = (sys.executable, "-m", "edge_tester.core.agent.session_process")
 
 
@@ -55,8 +56,9 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     protocol_options : dict
     runtimes, meters : list of (dotted path, options)
         What clients may use, and what counts beside time and memory.
-    store : str
-        Folder where uploaded models are kept.
+    early_meters : list of (dotted path, options)
+        Those that open what an isolated process must not.
+    isolation : Isolation
     pin_cpus : list of int
         Processors that it may run on; all that its parent may for none.
     priority : int, optional
@@ -64,24 +66,27 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     turn : str
         What to lock while a model loads or runs; empty where there are no other sessions.
     log_level : int
-    control, status : int
-        Descriptors, of this one process.
-    scratch : str
-        Folder of this one process.
+    control, status, keeper : int
+        Descriptors, of this one process; the last leads to the store.
+    own, models : str
+        Folders of this one process: for all that it writes, and where its model is put.
     """
 
     protocol: str
     protocol_options: dict[str, Any]
     runtimes: list[tuple[str, dict[str, Any]]]
     meters: list[tuple[str, dict[str, Any]]] = []
-    store: str
+    early_meters: list[tuple[str, dict[str, Any]]] = []
+    isolation: Isolation = Isolation()
     pin_cpus: list[int] = []
     priority: int | None = None
     turn: str = ""
     log_level: int
     control: int = -1
     status: int = -1
-    scratch: str = ""
+    keeper: int = -1
+    own: str = ""
+    models: str = ""
 
 
 class SessionProcess:
@@ -92,7 +97,9 @@ class SessionProcess:
     settings : SessionSettings
         All but what belongs to this one process.
     scratch : Scratch
-        Of the agent; the session gets a folder in it, for models and as its ``TMPDIR``.
+        Of the agent; the session gets a folder in it, for its model and for what it writes.
+    keeper : Storekeeper
+        Of the agent.
     command : sequence of str
         Program that becomes the session process.
 
@@ -115,6 +122,7 @@ class SessionProcess:
         self,
         settings: SessionSettings,
         scratch: Scratch,
+        keeper: Storekeeper,
         command: Sequence[str] = SESSION_COMMAND,
     ) -> None:
         with contextlib.ExitStack() as undo:
@@ -128,26 +136,34 @@ class SessionProcess:
             undo.callback(os.close, self._status)
             self.output = Output()
             undo.callback(self.output.close)
+            own, models = _places(self._folder, settings.isolation)
+            shelf = keeper.open(models)
+            undo.callback(shelf.close)
             settings = msgspec.structs.replace(
                 settings,
                 control=theirs.fileno(),
                 status=self._status,
-                scratch=str(self._folder),
+                keeper=shelf.fileno(),
+                own=str(own),
+                models=str(models),
             )
-            own = {"TMPDIR": str(self._folder), descendants.MARK: str(self._folder)}
+            mark = {descendants.MARK: str(self._folder)}
             # A process group of its own: Ctrl-C reaches the supervisor, which ends it in order.
             self._process = subprocess.Popen(
                 [*command, msgspec.json.encode(settings).decode()],
-                pass_fds=(theirs.fileno(), self._status),
+                pass_fds=(theirs.fileno(), self._status, shelf.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=self.output.theirs,
                 stderr=self.output.theirs,
-                env={**without_secrets(os.environ), **own},
+                env=session_environment(own) | mark,
                 start_new_session=True,
             )
             undo.pop_all()
-        self._group = _own_group(f"{scratch.path.name}-{self._folder.name}", self._process.pid)
+        name = f"{scratch.path.name}-{self._folder.name}"
+        self._group = _own_group(name, self._process.pid, settings.isolation)
+        self._consumption = Consumption(self._process.pid, own, settings.isolation)
         theirs.close()
+        shelf.close()
         self.output.close_theirs()
         self.exit_descriptor = _exit_descriptor(self._process.pid)
         self._seen_activity: int = Activity.STARTING
@@ -182,6 +198,10 @@ class SessionProcess:
             self._seen_since_s = time.monotonic()
         return self._seen_activity, self._seen_since_s
 
+    def problem(self) -> str | None:
+        """Return what it takes too much of, None if it keeps to its limits."""
+        return self._consumption.problem()
+
     def kill(self) -> None:
         """Kill the process and what is in its group, whether or not it has ended itself.
 
@@ -205,6 +225,7 @@ class SessionProcess:
             How it ended, in words; None if it ended by itself and in order.
         """
         self.activity()
+        self._consumption.close()
         self.output.close()
         reason = self._reason()
         self.control.close()
@@ -231,15 +252,25 @@ class SessionProcess:
         return f"{text}."
 
 
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without what no model needs to know, by the names of variables."""
-    return {k: v for k, v in environment.items() if not _SECRET.search(k)}
+def _places(folder: Path, isolation: Isolation) -> tuple[Path, Path]:
+    """Make the folder that a session may write to, and the one that its model is put in."""
+    own, models = folder / "own", folder / "models"
+    own.mkdir(mode=0o700)
+    models.mkdir(mode=0o700)
+    if isolation.user is not None:
+        # It must get there, and need not see what else there is.
+        for one in (folder.parent, folder, models):
+            one.chmod(0o711)
+        os.chown(own, isolation.user.uid, isolation.user.gid)
+    return own, models
 
 
-def _own_group(name: str, pid: int) -> ControlGroup | None:
+def _own_group(name: str, pid: int, isolation: Isolation) -> ControlGroup | None:
     """Put a process into a control group of its own, where there can be one."""
     group = group_named(name)
     if group is not None:
+        # Where it cannot: one process is bounded by its own limits, and looked at.
+        group.limit(isolation.memory_limit_bytes, THREADS_LIMIT)
         try:
             # It has started nothing yet: it is an interpreter that begins.
             group.add(pid)

@@ -187,6 +187,9 @@ class Service:
         if self._process.has_ended():
             self.end()
             return
+        if problem := self._process.problem():
+            self.end(reason=problem)
+            return
         now_s = time.monotonic()
         if self._done_s is not None and now_s - self._done_s > _ENDING_GRACE_S:
             self.end(reason="The session process said that it was done, and did not end.")

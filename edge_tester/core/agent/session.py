@@ -14,6 +14,7 @@ from msgspec import structs, to_builtins
 from edge_tester.core.agent.bench import Bench
 from edge_tester.core.agent.limits import require_threads
 from edge_tester.core.agent.profiling import can_profile, profile_of
+from edge_tester.core.agent.shelf import Shelf
 from edge_tester.core.agent.status import Activity, Status
 from edge_tester.core.agent.storage import Store, receive_description
 from edge_tester.core.errors import (
@@ -110,7 +111,7 @@ class Session:
         self._runtimes = runtimes
         self._welcome = welcome
         self._scratch = scratch
-        self._store = store or Store(scratch / "store")
+        self._store = store or Store(Shelf(scratch / "store"))
         self._say: Callable[[int], None] = status.write if status else _say_nothing
         self._meters = meters
         self._turn = turn or contextlib.nullcontext()
@@ -252,7 +253,10 @@ class Session:
         path = runtime.save_model_path or self._scratch / f"model.{described.format}"
         self._stored = str(path), described.name or path.name
         # Each piece is a sign of life, however slow the link.
-        self._store.receive(self._channel, described, path, lambda: self._say(_RECEIVING))
+        path = self._store.receive(self._channel, described, path, lambda: self._say(_RECEIVING))
+        self._stored = str(path), self._stored[1]
+        # From here on it is the model that decides what happens.
+        self._store = self._store.left()
         with self._turn:
             self._say(Activity.LOADING)
             idle_w = idle_powers_w(self._meters)

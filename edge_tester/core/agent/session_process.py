@@ -1,4 +1,8 @@
-"""The session process: loads the runtimes, waits for one client, serves it and ends."""
+"""The session process: loads the runtimes, waits for one client, serves it and ends.
+
+It gives up its rights before anything is imported that starts threads, numpy included: nothing at
+the top of this module may import it.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,17 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 import edge_tester
 from edge_tester.core.agent.control import Failed, Ready, receive_client, report
 from edge_tester.core.agent.descendants import end_with_parent
+from edge_tester.core.agent.isolation import isolate, limit_files
 from edge_tester.core.agent.output import LOG_FORMAT
 from edge_tester.core.agent.process import SessionSettings
-from edge_tester.core.agent.session import Session
 from edge_tester.core.agent.status import Activity, Status
-from edge_tester.core.agent.storage import Store
 from edge_tester.core.agent.turn import Turn
 from edge_tester.core.errors import EdgeTesterError, ProtocolError, RuntimeStateError
 from edge_tester.core.meter import Meter
@@ -30,8 +33,11 @@ from edge_tester.core.options import Configurable, path_of
 from edge_tester.core.registry import load, name_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.wire.payloads import Welcome
+
+if TYPE_CHECKING:
+    from edge_tester.core.agent.session import Session
+    from edge_tester.core.agent.storage import Store
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +49,18 @@ SessionFactory = Callable[
         Callable[[Runtime], Welcome],
         Path,
         Status | None,
-        Store,
+        "Store",
         list[Meter],
         Turn | None,
     ],
-    Session,
+    "Session",
 ]
 
 
 def welcome_of(runtime: Runtime) -> Welcome:
     """Return the answer to a HELLO that chose this runtime."""
+    from edge_tester.core.system.machine import describe_machine
+
     machine = describe_machine(runtime.distributions)
     return Welcome(
         version=edge_tester.__version__,
@@ -63,14 +71,14 @@ def welcome_of(runtime: Runtime) -> Welcome:
     )
 
 
-def main(arguments: list[str], session_factory: SessionFactory = Session) -> int:
+def main(arguments: list[str], session_factory: SessionFactory | None = None) -> int:
     """Serve one client.
 
     Parameters
     ----------
     arguments : list of str
         One :class:`SessionSettings` as JSON.
-    session_factory : callable
+    session_factory : callable, optional
         Makes the session; :class:`Session` unless a benchmark needs another.
     """
     settings = msgspec.json.decode(arguments[0], type=SessionSettings)
@@ -79,11 +87,16 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     end_with_parent()
     # What a model prints must have left before it crashes.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    control = socket.socket(fileno=settings.control)
+    control, keeper = (socket.socket(fileno=one) for one in (settings.control, settings.keeper))
     status = Status(settings.status)
+    own, models = Path(settings.own), Path(settings.models)
     try:
+        # A file of the agent, which is open before the others are out of reach.
+        turn = Turn(Path(settings.turn), status.write) if settings.turn else None
         _take_place(settings)
-        runtimes, meters = _runtimes(settings), _meters(settings)
+        meters = _meters(settings.early_meters)
+        isolate(settings.isolation, own, models)
+        runtimes, meters = _runtimes(settings), meters + _meters(settings.meters)
     except EdgeTesterError as error:
         report(control, Failed(str(error)))
         return 0
@@ -92,14 +105,14 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     if client is None:
         return 0
     hello, frame_key, descriptor = client
-    turn = Turn(Path(settings.turn), status.write) if settings.turn else None
     threading.Thread(target=_heed, args=(control, turn), daemon=True).start()
     protocol = load("runtimeprotocols", settings.protocol).from_options(settings.protocol_options)
     if not isinstance(protocol, RuntimeProtocol):
         raise TypeError(f"{settings.protocol} is no runtime protocol.")
     protocol.attach(descriptor)
-    scratch, kept = Path(settings.scratch), Store(Path(settings.store))
-    session = session_factory(protocol, runtimes, welcome_of, scratch, status, kept, meters, turn)
+    store = _store(settings, keeper, own, models)
+    made = session_factory or _session
+    session = made(protocol, runtimes, welcome_of, own, status, store, meters, turn)
     try:
         session.serve(hello, frame_key)
     except ProtocolError as error:
@@ -116,6 +129,12 @@ def main(arguments: list[str], session_factory: SessionFactory = Session) -> int
     return 0
 
 
+def _session(*parts: Any) -> Session:
+    from edge_tester.core.agent.session import Session
+
+    return Session(*parts)
+
+
 def _made(role: str, kind: type[Part], described: list[tuple[str, dict[str, Any]]]) -> list[Part]:
     """Return an instance for each dotted path and its options."""
     found = []
@@ -127,8 +146,22 @@ def _made(role: str, kind: type[Part], described: list[tuple[str, dict[str, Any]
     return found
 
 
-def _meters(settings: SessionSettings) -> list[Meter]:
-    meters = _made("meters", Meter, settings.meters)
+def _store(settings: SessionSettings, keeper: socket.socket, own: Path, models: Path) -> Store:
+    """Return the agent's store, which is out of reach from the first load on."""
+    from edge_tester.core.agent.storage import Store
+    from edge_tester.core.agent.storekeeper import KeptElsewhere
+
+    elsewhere = KeptElsewhere(keeper, own, models)
+
+    def leave() -> Store:
+        limit_files(settings.isolation)
+        return Store(elsewhere.left())
+
+    return Store(elsewhere, leave)
+
+
+def _meters(described: list[tuple[str, dict[str, Any]]]) -> list[Meter]:
+    meters = _made("meters", Meter, described)
     for meter in meters:
         meter.open()
     return meters

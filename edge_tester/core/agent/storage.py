@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edge_tester.core.errors import ModelError, RemoteProtocolError, TargetError
 from edge_tester.core.system.files import CHUNK_BYTES, hashed
@@ -24,6 +22,8 @@ _LENGTH_BYTES = 4
 MINIMUM_RATE = 100
 # For links that stand still at times.
 RATE_GRACE_S = 60.0
+# A full disk, or a limit of it, such as the store's.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def receive_description(channel: Channel, length: int) -> ModelDescription:
@@ -55,27 +55,45 @@ def receive_description(channel: Channel, length: int) -> ModelDescription:
     return described
 
 
+class Shelving(Protocol):
+    """Where models are kept: a :class:`Shelf`, or somebody who has one."""
+
+    def stored_bytes(self, sha256: str, size_bytes: int) -> int:
+        """Return how many bytes of a model are there, from its first on."""
+
+    def open(self, sha256: str, size_bytes: int, offset: int) -> int:
+        """Return a descriptor of what is there of a model, with ``offset`` bytes."""
+
+    def keep(self, sha256: str, place: Path) -> Path:
+        """Take what is there for the whole model; return where to read it."""
+
+    def forget(self, sha256: str) -> None:
+        """Remove what is there of a model."""
+
+
 class Store:
-    """A folder of models, each named by its SHA-256; what was received of others ends in .part.
+    """Models as they come over a channel, and where they are kept.
 
     Parameters
     ----------
-    folder : Path
-        Made when something is kept. What is in it may be changed by the models that ran, so all
-        is checked when it is used.
+    shelf : Shelving
+        What is on it may have been changed, so all is checked when it is used.
+    leave : callable
+        Gives the store for what comes after a model was loaded; None if this one stays. Called
+        right before: the model must not reach what others brought.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, shelf: Shelving, leave: Callable[[], Store] | None = None) -> None:
+        self._shelf = shelf
+        self._leave = leave
+
+    def left(self) -> Store:
+        """Return the store for later models, and let go of this one if that is another."""
+        return self if self._leave is None else self._leave()
 
     def stored_bytes(self, described: ModelDescription) -> int:
         """Return how many bytes of a model are here, from its first on."""
-        for path in (self._whole(described), self._part(described)):
-            try:
-                return min(path.stat().st_size, described.size_bytes)
-            except FileNotFoundError:
-                continue
-        return 0
+        return self._shelf.stored_bytes(described.sha256, described.size_bytes)
 
     def receive(
         self,
@@ -83,7 +101,7 @@ class Store:
         described: ModelDescription,
         path: Path,
         on_piece: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> Path:
         """Take the rest of a model from a channel, and make it the file at ``path``.
 
         Parameters
@@ -96,6 +114,11 @@ class Store:
         on_piece : callable
             Called whenever bytes have come.
 
+        Returns
+        -------
+        Path
+            Where to read it, if that is elsewhere.
+
         Raises
         ------
         TargetError
@@ -104,53 +127,31 @@ class Store:
         ModelError
             The bytes are not those that were announced.
         """
-        whole, part = self._whole(described), self._part(described)
-        where = self._folder
+        sha256, size_bytes = described.sha256, described.size_bytes
+        where = "its store"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            missing = described.size_bytes - described.offset
-            if not self._make_room(missing, described):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if not missing and whole.exists():
-                part = whole
-            digest = _completed(channel, part, described.offset, on_piece)
-            if digest != described.sha256:
-                part.unlink()
+            descriptor = self._shelf.open(sha256, size_bytes, described.offset)
+            with open(descriptor, "r+b" if described.offset < size_bytes else "rb", 0) as file:
+                digest = _completed(channel, file, described.offset, on_piece)
+            if digest != sha256:
+                self._shelf.forget(sha256)
                 raise _damaged(described, digest)
-            part.rename(whole)
-            # When it was used last.
-            os.utime(whole)
-            where = path
-            _place(whole, path)
+            where = str(path)
+            return self._shelf.keep(sha256, path)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in _NO_SPACE:
                 # Here nothing is to be gained by going on later.
-                part.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    self._shelf.forget(sha256)
+                limit = f": {error.strerror}" if error.errno == errno.EDQUOT else ""
                 raise TargetError(
                     "storage",
-                    f"The target has no space for the model of {described.size_bytes:,} bytes in "
-                    f"{where.parent if where == path else where}.",
+                    f"The target has no space for the model of {size_bytes:,} bytes in "
+                    f"{where}{limit}.",
                 ) from error
             raise TargetError(
                 "storage", f"The target cannot write the model to {where}: {error.strerror}."
             ) from error
-
-    def _make_room(self, size_bytes: int, described: ModelDescription) -> bool:
-        """Remove models that were not used for longest until there is space; tell if there is."""
-        mine = (self._whole(described), self._part(described))
-        others = [path for path in self._folder.iterdir() if path not in mine]
-        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        while shutil.disk_usage(self._folder).free < size_bytes:
-            if not others:
-                return False
-            others.pop().unlink()
-        return True
-
-    def _whole(self, described: ModelDescription) -> Path:
-        return self._folder / described.sha256
-
-    def _part(self, described: ModelDescription) -> Path:
-        return self._folder / f"{described.sha256}.part"
 
 
 class Pace:
@@ -194,7 +195,7 @@ def _damaged(described: ModelDescription, digest: str) -> Exception:
     )
 
 
-def _completed(channel: Channel, path: Path, offset: int, on_piece: Callable[[], None]) -> str:
+def _completed(channel: Channel, file: Any, offset: int, on_piece: Callable[[], None]) -> str:
     """Append what a channel gives to the first bytes of a file; return the SHA-256 of all.
 
     It is computed in a second thread.
@@ -204,9 +205,8 @@ def _completed(channel: Channel, path: Path, offset: int, on_piece: Callable[[],
     # One is filled and written while the other is hashed.
     buffers = [bytearray(CHUNK_BYTES), bytearray(CHUNK_BYTES)]
     pending: Future[None] | None = None
-    with ThreadPoolExecutor(1) as hasher, path.open("r+b" if offset else "wb", buffering=0) as file:
+    with ThreadPoolExecutor(1) as hasher:
         if offset:
-            file.truncate(offset)
             hashed(file, digest)
         while True:
             space, filled = memoryview(buffers[0]), 0
@@ -227,18 +227,3 @@ def _completed(channel: Channel, path: Path, offset: int, on_piece: Callable[[],
         if pending is not None:
             pending.result()
     return str(digest.hexdigest())
-
-
-def _place(whole: Path, path: Path) -> None:
-    """Make a file appear under another name, as a link where that is possible."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        beside = Path(folder) / path.name
-        try:
-            os.link(whole, beside)
-        except OSError:
-            # Another file system, or one without links.
-            shutil.copyfile(whole, beside)
-        # ext4 writes out the whole file when one is renamed over another.
-        path.unlink(missing_ok=True)
-        beside.rename(path)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from edge_tester.core.analysis.sizes import size_of
 from edge_tester.core.errors import OptionError
 from edge_tester.core.system.profilefiles import read_profile
+from edge_tester.core.system.sizes import size_of
 
 FOLDER = "boards"
 
@@ -18,7 +18,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ----------
     title, processor : str
     flash, sram : str
-        Sizes, as :func:`~edge_tester.core.analysis.sizes.size_of` reads them.
+        Sizes, as :func:`~edge_tester.core.system.sizes.size_of` reads them.
     source : str
         Of these figures.
     about : str

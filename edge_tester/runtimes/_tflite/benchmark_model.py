@@ -69,6 +69,12 @@ def profile(
         ended = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S, check=False
         )
+    except PermissionError as error:
+        return unavailable(
+            TOOL,
+            f"Models may start no program on this target ({error.strerror}): start its agent with "
+            "--isolation files to have times from it.",
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return unavailable(TOOL, f"It did not run to its end: {error}")
     if ended.returncode:

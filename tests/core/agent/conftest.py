@@ -1,11 +1,15 @@
 """Sessions for the tests of agents."""
 
+import subprocess
+
 import pytest
 
+from edge_tester.core.artifact import Artifact
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.scenarios import keys
 from tests.agents import SampleClient, running_agent
+from tests.hostile import SOURCE
 
 
 @pytest.fixture
@@ -45,3 +49,10 @@ def guarded(lab, tmp_path_factory):
     folder = tmp_path_factory.mktemp("guarded")
     with running_agent(folder, "--token-file", str(lab / "token")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def native_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("native") / "model.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", path, SOURCE], check=True)
+    return Artifact.from_file(path)

@@ -114,7 +114,7 @@ def test_a_model_that_writes_to_every_descriptor_harms_only_itself(tmp_path):
 
 
 def test_processes_that_a_model_started_end_with_it(tmp_path):
-    words = ("--fault", "hang with a child", "--time-limit-s", "1")
+    words = ("--fault", "hang with a child", "--time-limit-s", "1", "--isolation", "none")
     with running_agent(tmp_path, *words, runtime=FAULTY) as running:
         client = running.connect()
         client.upload_model(echo_model(tmp_path))

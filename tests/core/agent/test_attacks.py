@@ -97,23 +97,32 @@ HOSTILE_MODELS = {
     "scribble": "",
     "litter": "exit status 5",
 }
+# What a system that isolates does not let them begin.
+REFUSED_MODELS = {
+    *("fork", "daemon", "daemon and hang", "fork without end", "hang with a child", "litter"),
+}
 
 
 @linux
+@pytest.mark.parametrize("isolation", ["none", "full"])
 @pytest.mark.parametrize("fault", HOSTILE_MODELS)
-def test_no_model_makes_the_agent_deaf(tmp_path, fault, monkeypatch):
+def test_no_model_makes_the_agent_deaf(tmp_path, fault, isolation, monkeypatch):
+    """Whether or not the system lets the agent keep it from what it tries."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     # Who lies is found out when the idle limit is over.
     idle_limit_s = "3" if fault == "status of a liar" else "6"
     words = ("--fault", fault, "--time-limit-s", "1", "--idle-limit-s", idle_limit_s)
+    words += ("--isolation", isolation)
     with running_agent(tmp_path, *words, runtime=FAULTY) as running:
         assert_serves(running, tmp_path)
         before = descriptors_of(running)
         for _ in range(2):
             said = attack(running, tmp_path)
-            if expected := HOSTILE_MODELS[fault]:
+            if isolation == "full" and fault in REFUSED_MODELS:
+                assert "Operation not permitted" in said
+            elif expected := HOSTILE_MODELS[fault]:
                 assert re.search(expected, said), said
             assert_serves(running, tmp_path)
         # Folders are still being removed for a moment.
@@ -164,7 +173,7 @@ def test_what_a_killed_agent_leaves_is_removed_by_the_next_one(tmp_path, monkeyp
     with running_agent(tmp_path / "living") as living:
         (folder_of_living,) = scratch.glob("edge_tester-agent-*/")
         # A model of it goes into hiding, and it is killed while that is served.
-        words = ("--fault", "daemon and hang")
+        words = ("--fault", "daemon and hang", "--isolation", "none")
         with running_agent(tmp_path / "killed", *words, runtime=FAULTY, status=-9) as killed:
             client = killed.connect()
             client.upload_model(echo_model(tmp_path))
@@ -252,7 +261,7 @@ def test_what_a_system_lacks_is_done_without(tmp_path, lacking):
     )
     # Without any of it, the process group is all.
     fault = "hang with a child" if lacking == "/proc" else "daemon and hang"
-    words = ("--fault", fault, "--time-limit-s", "1")
+    words = ("--fault", fault, "--time-limit-s", "1", "--isolation", "none")
     with running_agent(
         tmp_path, *words, runtime=FAULTY, program=(sys.executable, str(program))
     ) as running:
@@ -278,7 +287,8 @@ def test_an_agent_whose_starter_ignores_the_end_of_children_still_says_how_a_mod
 
 @linux
 def test_the_number_of_orphans_does_not_grow_while_a_session_lasts(tmp_path):
-    with running_agent(tmp_path, "--fault", "orphans", runtime=FAULTY) as running:
+    words = ("--fault", "orphans", "--isolation", "none")
+    with running_agent(tmp_path, *words, runtime=FAULTY) as running:
         client = running.connect()
         client.upload_model(echo_model(tmp_path))
         client.run_sample(sample(*BAD))

@@ -179,7 +179,7 @@ def test_no_descriptor_is_lost_over_many_sessions(tmp_path):
         wait_until(lambda: descriptors_of(running) <= before)
         scratch = children_environment(running)["TMPDIR"]
         # The lock, the turn, the models, and the folder of the session that waits.
-        wait_until(lambda: len(list(Path(scratch).parent.iterdir())) == 4)
+        wait_until(lambda: len(list(Path(scratch).parents[1].iterdir())) == 4)
 
 
 def children_environment(agent) -> dict[str, str]:

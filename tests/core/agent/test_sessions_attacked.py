@@ -67,7 +67,8 @@ def test_a_model_that_goes_wrong_leaves_other_sessions_alone(
         f"{LACKING[lacking]}"
         "main(sys.argv[1:])\n"
     )
-    words = ("--time-limit-s", "1")
+    # As where the system keeps a model from nothing.
+    words = ("--time-limit-s", "1", "--isolation", "none")
     started = (sys.executable, str(program))
     with running_agent(tmp_path, *words, runtime=ANY_FAULT, program=started) as running:
         own = processes_of(tmp_path)

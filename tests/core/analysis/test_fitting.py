@@ -12,10 +12,10 @@ from edge_tester.core.analysis.fitting import Need, Part
 from edge_tester.core.analysis.micro import Range, persistent_bytes
 from edge_tester.core.analysis.microcheck import arena_of
 from edge_tester.core.analysis.quantizing import as_int8
-from edge_tester.core.analysis.sizes import size_of
 from edge_tester.core.errors import ModelError, OptionError
 from edge_tester.core.graphs import GraphTensor
 from edge_tester.core.system.profilefiles import shipped_profiles
+from edge_tester.core.system.sizes import size_of
 from edge_tester.modelwrappers.generic.tflite_file import TFLiteFile
 from tests.core.analysis.graphs import graph_of, operator
 from tests.micro_models import PERSON, converted
@@ -188,7 +188,7 @@ def test_sizes_are_those_of_vendors(text, size):
     assert size == size_of(text, "--flash")
 
 
-@pytest.mark.parametrize("text", ["", "many", "5GB", "-1KB", "0", "0.3", "512Kb", "1e3"])
+@pytest.mark.parametrize("text", ["", "many", "5TB", "-1KB", "0", "0.3", "512Kb", "1e3"])
 def test_other_sizes_are_refused(text):
     with pytest.raises(OptionError, match="--flash must be"):
         size_of(text, "--flash")

@@ -1,0 +1,167 @@
+/* A model of native code that tries what a model must not do; each attempt gives 0 or an errno. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+static int told(long result) { return result < 0 ? errno : 0; }
+
+static int opened(const char *path, int flags) {
+    int descriptor = open(path, flags | O_CLOEXEC, 0600);
+    if (descriptor >= 0) close(descriptor);
+    return told(descriptor);
+}
+
+static int of_process(pid_t pid, const char *name) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    return opened(path, O_RDONLY);
+}
+
+#if defined(__x86_64__)
+/* fork by the numbers of i386, and by those of x32. */
+static int fork_of_i386(void) {
+    long result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(2L) : "r8", "r9", "r10", "r11", "memory");
+    if (result == 0) _exit(0);
+    return result < 0 ? (int)-result : 0;
+}
+static int fork_of_x32(void) {
+    long result = syscall(0x40000000L + 57);
+    if (result == 0) _exit(0);
+    return told(result);
+}
+#else
+static int fork_of_i386(void) { return EPERM; }
+static int fork_of_x32(void) { return EPERM; }
+#endif
+
+/* What is tried with a path, a process or nothing. */
+int attempt(const char *what, const char *argument) {
+    pid_t parent = getppid();
+    errno = 0;
+    if (!strcmp(what, "read")) return opened(argument, O_RDONLY);
+    if (!strcmp(what, "list")) return opened(argument, O_RDONLY | O_DIRECTORY);
+    if (!strcmp(what, "write")) return opened(argument, O_WRONLY);
+    if (!strcmp(what, "create")) return opened(argument, O_WRONLY | O_CREAT);
+    if (!strcmp(what, "truncate")) return told(truncate(argument, 0));
+    if (!strcmp(what, "unlink")) return told(unlink(argument));
+    if (!strcmp(what, "rename")) return told(rename(argument, "stolen"));
+    if (!strcmp(what, "link")) {
+        char place[4096];
+        snprintf(place, sizeof place, "%s/linked", getenv("TMPDIR"));
+        return told(link(argument, place));
+    }
+    if (!strcmp(what, "chmod")) return told(chmod(argument, 0777));
+    if (!strcmp(what, "utime")) return told(utimensat(AT_FDCWD, argument, NULL, 0));
+    if (!strcmp(what, "environ of parent")) return of_process(parent, "environ");
+    if (!strcmp(what, "cmdline of parent")) return of_process(parent, "cmdline");
+    if (!strcmp(what, "memory of parent")) return of_process(parent, "mem");
+    if (!strcmp(what, "kill parent")) return told(kill(parent, SIGKILL));
+    if (!strcmp(what, "kill all")) return told(kill(-1, SIGCONT));
+    if (!strcmp(what, "tkill parent")) return told(syscall(SYS_tkill, parent, SIGKILL));
+    if (!strcmp(what, "tgkill parent")) return told(syscall(SYS_tgkill, parent, parent, SIGKILL));
+    if (!strcmp(what, "queue to parent")) {
+        siginfo_t about = {0};
+        about.si_code = -1;
+        return told(syscall(SYS_rt_sigqueueinfo, parent, SIGKILL, &about));
+    }
+    if (!strcmp(what, "limit parent")) {
+        struct rlimit limit = {0, 0};
+        return told(prlimit(parent, RLIMIT_CPU, &limit, NULL));
+    }
+    if (!strcmp(what, "renice parent")) return told(setpriority(PRIO_PROCESS, parent, 19));
+    if (!strcmp(what, "idle parent")) {
+        struct sched_param none = {0};
+        return told(sched_setscheduler(parent, SCHED_IDLE, &none));
+    }
+    if (!strcmp(what, "outlive parent")) return told(prctl(PR_SET_PDEATHSIG, 0));
+    if (!strcmp(what, "own a descriptor")) return told(fcntl(0, F_SETOWN, parent));
+    if (!strcmp(what, "trace parent")) return told(ptrace(PTRACE_ATTACH, parent, NULL, NULL));
+    if (!strcmp(what, "look into parent")) {
+        char byte;
+        struct iovec local = {&byte, 1}, remote = {(void *)attempt, 1};
+        return told(process_vm_readv(parent, &local, 1, &remote, 1, 0));
+    }
+    if (!strcmp(what, "handle of parent")) return told(syscall(SYS_pidfd_open, parent, 0));
+    if (!strcmp(what, "tcp")) return told(socket(AF_INET, SOCK_STREAM, 0));
+    if (!strcmp(what, "udp")) return told(socket(AF_INET6, SOCK_DGRAM, 0));
+    if (!strcmp(what, "unix")) return told(socket(AF_UNIX, SOCK_STREAM, 0));
+    if (!strcmp(what, "netlink")) return told(socket(AF_NETLINK, SOCK_RAW, 0));
+    if (!strcmp(what, "pair of sockets")) {
+        int ends[2];
+        int result = told(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+        if (!result) close(ends[0]), close(ends[1]);
+        return result;
+    }
+    if (!strcmp(what, "fork")) {
+        pid_t child = fork();
+        if (child == 0) _exit(0);
+        return told(child);
+    }
+    if (!strcmp(what, "clone")) {
+        long child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+        if (child == 0) _exit(0);
+        return told(child);
+    }
+    if (!strcmp(what, "clone3")) return told(syscall(SYS_clone3, NULL, 0));
+    if (!strcmp(what, "fork of i386")) return fork_of_i386();
+    if (!strcmp(what, "fork of x32")) return fork_of_x32();
+    if (!strcmp(what, "exec")) {
+        char *words[] = {"true", NULL};
+        return told(execv("/bin/true", words));
+    }
+    if (!strcmp(what, "mount")) return told(mount("none", "/tmp", "tmpfs", 0, ""));
+    if (!strcmp(what, "namespace")) return told(unshare(CLONE_NEWUSER));
+    if (!strcmp(what, "root")) return told(chroot("/tmp"));
+    if (!strcmp(what, "bpf")) return told(syscall(SYS_bpf, 0, NULL, 0));
+    if (!strcmp(what, "keys")) return told(syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+    if (!strcmp(what, "io_uring")) return told(syscall(SYS_io_uring_setup, 1, NULL));
+    if (!strcmp(what, "userfaultfd")) return told(syscall(SYS_userfaultfd, 0));
+    if (!strcmp(what, "perf")) return told(syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0));
+    if (!strcmp(what, "memfd")) return told(syscall(SYS_memfd_create, "x", 0));
+    if (!strcmp(what, "shared memory")) return told(shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600));
+    if (!strcmp(what, "semaphores of others")) return told(semctl(0, 0, IPC_RMID));
+    if (!strcmp(what, "messages of others")) return told(msgctl(0, IPC_RMID, NULL));
+    if (!strcmp(what, "reboot")) return told(syscall(SYS_reboot, 0, 0, 0, NULL));
+    if (!strcmp(what, "unknown call")) return told(syscall(1000));
+    if (!strcmp(what, "regain")) return told(setuid(0)) ? EPERM : 0;
+    if (!strcmp(what, "allocate")) {
+        size_t size = strtoull(argument, NULL, 10);
+        char *memory = malloc(size);
+        if (memory == NULL) return ENOMEM;
+        memset(memory, 1, size);
+        return 0;
+    }
+    if (!strcmp(what, "allocate shared")) {
+        size_t size = strtoull(argument, NULL, 10);
+        char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return errno;
+        memset(memory, 1, size);
+        sleep(60);
+        return 0;
+    }
+    if (!strcmp(what, "core")) abort();
+    return -1;
+}

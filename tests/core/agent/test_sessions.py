@@ -22,7 +22,7 @@ from tests.agents import (
     sample,
     wait_until,
 )
-from tests.core.agent.test_attacks import GOOD, assert_serves
+from tests.faults.test_attacks import GOOD, assert_serves
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 MILLISECOND_NS = 1_000_000

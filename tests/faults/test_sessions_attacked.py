@@ -10,8 +10,8 @@ import pytest
 
 from edge_tester.core.errors import ProtocolError, TargetError
 from tests.agents import PROJECT, children_of, echo_model, running_agent, sample, wait_until
-from tests.core.agent.test_attacks import BAD, assert_serves, descriptors_of, linux, processes_of
 from tests.core.agent.test_sessions import assert_answers
+from tests.faults.test_attacks import BAD, assert_serves, descriptors_of, linux, processes_of
 
 ANY_FAULT = "tests.faulty_runtimes.AnyFaultRuntime"
 

@@ -224,7 +224,7 @@ def test_a_full_disk_for_temporary_files_kills_nothing(tmp_path, monkeypatch):
             *(sys.executable, "-m", "edge_tester.scenarios.inference_server"),
             *("network", FAULTY, "--host", host, "--fault", "fill the disk"),
         ],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
     )
     try:

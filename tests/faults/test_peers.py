@@ -21,10 +21,10 @@ from edge_tester.core.wire.frames import Type
 from edge_tester.core.wire.payloads import Hello, ModelDescription, encode
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from tests.agents import FAULTY, SampleClient, echo_model, running_agent, sample, wait_until
-from tests.core.agent.test_attacks import BAD, GOOD, assert_serves, descriptors_of
+from tests.faults.test_attacks import BAD, GOOD, assert_serves, descriptors_of
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-HOSTS = Path(__file__).parents[3]
+HOSTS = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -121,22 +121,32 @@ class OpenVINORuntime(Profiles, Runtime):
             # Without a kernel: constants, and reshapes that move nothing.
             if " unknown" not in kernel:
                 kernels[kernel] = kernels.get(kernel, 0) + 1
+        # What it was asked for, or what the device has instead.
+        computed = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         facts: dict[str, Any] = {
             "version": self._module.__version__ if self._module else None,
             "devices": list(self._compiled.get_property("EXECUTION_DEVICES")),
             "num_threads": self._compiled.get_property("INFERENCE_NUM_THREADS")
             if self.device == "CPU"
             else None,
-            "inference_precision": self.inference_precision,
+            "inference_precision": computed,
             "kernels": kernels,
         }
+        remarks = []
+        if computed != self.inference_precision:
+            remarks.append(
+                f"OpenVINO computes in {computed} here, where {self.inference_precision} was asked "
+                "for: the device has no instructions for that."
+            )
         if self._narrowed and self.device.partition(".")[0] == "CPU":
             facts["computed_as"] = self._narrowed
             words = ", ".join(f"{wide} as {narrow}" for wide, narrow in self._narrowed.items())
-            facts["remarks"] = [
+            remarks.append(
                 f"OpenVINO's CPU plugin computes {words}: values beyond the smaller type come out "
                 "wrong."
-            ]
+            )
+        if remarks:
+            facts["remarks"] = remarks
         return facts
 
     def _settings(self) -> dict[str, str]:

@@ -77,3 +77,19 @@ def test_types_that_the_plugin_narrows_are_said(tmp_path, dtype, said):
     facts = load(path)[0].facts()
     assert said == facts.get("computed_as")
     assert bool(said) == ("remarks" in facts)
+
+
+@pytest.mark.parametrize("asked", ["f32", "f16", "bf16"])
+def test_it_tells_in_what_it_really_computes(tmp_path, asked):
+    """Processors without instructions for what was asked take something else, without a word."""
+    from openvino import Core
+
+    capabilities = Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    path = small_models.write_onnx(tmp_path / "small.onnx")
+    facts = load(path, inference_precision=asked)[0].facts()
+    if asked == "f32" or {"f16": "FP16", "bf16": "BF16"}[asked] in capabilities:
+        assert asked == facts["inference_precision"]
+        assert "remarks" not in facts
+    else:
+        assert asked != facts["inference_precision"]
+        assert f"where {asked} was asked for" in facts["remarks"][0]

@@ -154,7 +154,9 @@ class Workshop:
             model = wrapper_of(made.path, made.format, made.wrapper)
         if precision.quantizer is not None:
             model = self._quantized(precision.quantizer, configuration, seed, model)
-        runtime = cast(Runtime, _made("runtimes", {"class": precision.runtime}))
+        named = precision.runtime
+        by_class = {"class": named} if isinstance(named, str) else named
+        runtime = cast(Runtime, _made("runtimes", by_class))
         compiler = None
         if precision.compiler is not None:
             compiler = self._compiler(precision.compiler)

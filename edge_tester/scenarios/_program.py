@@ -12,6 +12,7 @@ from types import FrameType
 
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.options import Configurable, option
+from edge_tester.core.system import interrupts
 
 
 class Logging(Configurable):
@@ -41,11 +42,18 @@ def guard(command: Callable[[Sequence[str]], int | None]) -> int:
 
     def stop(number: int, frame: FrameType | None) -> None:
         signals.append(signal.Signals(number))
+        interrupts.note(number)
         interrupt = signal.getsignal(signal.SIGINT)
         if not callable(interrupt):
             raise KeyboardInterrupt
         interrupt(signal.SIGINT, frame)
 
+    def press(number: int, frame: FrameType | None) -> None:
+        interrupts.note(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, press)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Whoever started this program may want it to outlive the terminal.
         if signal.getsignal(number) == signal.SIG_DFL:
@@ -70,3 +78,5 @@ def guard(command: Callable[[Sequence[str]], int | None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signals[-1]
+    finally:
+        interrupts.forget()

@@ -23,6 +23,7 @@ from edge_tester.core.agent.service import Limits, Service
 from edge_tester.core.agent.sessions import TICKET_REFUSED, Sessions
 from edge_tester.core.errors import OptionError, RuntimeStateError
 from edge_tester.core.runtimeprotocol import Listener
+from edge_tester.core.system.interrupts import heed
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ class Supervisor:
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, lambda: woken.recv(64))
         try:
+            # It may have been asked to end while it started.
+            heed()
             while not self._stopping:
                 self._turn()
         finally:

@@ -17,6 +17,7 @@ from edge_tester.core.errors import RuntimeStateError
 from edge_tester.core.options import flags_of, path_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.system.interrupts import uninterrupted
 
 # Source: prctl(2), linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
@@ -49,22 +50,25 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[RuntimeProtocol]:
             *flags,
         ]
         log = scratch.path / "log"
-        with log.open("wb") as errors:
-            # A process group of its own: Ctrl-C is for the client, which then stops it.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-                preexec_fn=_ended_with_this_process(),
-            )
+        process = None
         try:
+            # Python ignores what is raised in hooks of fork; Ctrl-C waits until it is over.
+            with log.open("wb") as errors, uninterrupted():
+                # A process group of its own: Ctrl-C is for the client, which then stops it.
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    start_new_session=True,
+                    preexec_fn=_ended_with_this_process(),
+                )
             _wait_for(process, log)
             yield protocol
         finally:
-            process.terminate()
-            process.communicate()
+            if process is not None:
+                process.terminate()
+                process.communicate()
 
 
 def _ended_with_this_process() -> Callable[[], None] | None:

@@ -18,6 +18,7 @@ from edge_tester.core.run.batches import Batch, same_tensors
 from edge_tester.core.run.deployment import Deployment
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.run.plan import Measurement
+from edge_tester.core.system.interrupts import heed
 from edge_tester.core.system.machine import describe_machine
 from edge_tester.core.tensors import Array
 from edge_tester.core.wire.client import BlockAnswer, Client
@@ -186,6 +187,7 @@ def blocks(
                     *(share.replicate, done - untimed, since_ns),
                 )
                 schedule = scheduled(pattern, situation)
+                heed()
                 begun_ns, before = time.perf_counter_ns(), counters
                 chunk = list(itertools.islice(batches, schedule.inferences))
                 answer, counters = _asked(deployment.client, chunk, before, measurement, schedule)

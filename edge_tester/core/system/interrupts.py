@@ -7,6 +7,32 @@ import signal
 import threading
 from collections.abc import Iterator
 
+_asked: list[int] = []
+
+
+def note(number: int) -> None:
+    """Remember that the program was asked to end, by the number of the signal."""
+    _asked.append(number)
+
+
+def forget() -> None:
+    """Begin anew, or be done with it."""
+    _asked.clear()
+
+
+def heed() -> None:
+    """End if that was asked for, and Python has let it pass.
+
+    What a signal's handler raises is ignored where nobody could catch it: in a finalizer, a
+    callback of a weak reference, a hook of ``fork``. Whoever goes on for long calls this.
+
+    Raises
+    ------
+    KeyboardInterrupt
+    """
+    if _asked:
+        raise KeyboardInterrupt
+
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:

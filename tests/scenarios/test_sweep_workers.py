@@ -72,23 +72,29 @@ def swept(user, server, tmp_path_factory):
     pytest.importorskip("optuna")
     end_s = time.monotonic() + LIMIT_S
     with contextlib.ExitStack() as stack:
-        targets = {}
+        targets, held = {}, []
         for name in "ab":
             folder = tmp_path_factory.mktemp(name)
             agent = stack.enter_context(running_agent(folder, runtime="onnxruntime"))
             targets[name] = {"class": "network", "host": agent.host}
+            # While somebody else has it, the trial of a worker has begun and does not end.
+            held.append(agent.connect())
+            stack.callback(held[-1].disconnect)
         search = {"method": "tpe", "trials": TRIALS, "lease_s": LEASE_S, "storage": server.address}
         content = {**ASKED, "targets": targets, "search": search}
         (user.folder / "sweep.yml").write_text(yaml.safe_dump(content, sort_keys=False))
         workers = [Worker(user, name) for name in ("first", "second")]
         stack.callback(lambda: [one.process.kill() for one in workers])
         killed = workers[0]
-        killed.says("Running ", end_s)
-        workers[1].says("Device: ", end_s)
+        for one in workers:
+            one.says(" in line", end_s)
         refused = user.run("sweep", "sweep.yml")
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait()
         workers.append(Worker(user, "third"))
+        workers[2].says("Device: ", end_s)
+        for client in held:
+            client.disconnect()
         for one in workers[1:]:
             one.process.wait(end_s - time.monotonic())
         yield workers, refused, user.folder / "swept"

@@ -163,10 +163,11 @@ class Workshop:
         elif model.format not in runtime.input_formats:
             # The program of a baseline that nothing was done to.
             compiler = self._compiler({"class": "torch_exported"})
-        measurement = self._plan.measurement
+        # That somebody else uses the target for a while says nothing of a candidate.
+        options = {**self._plan.measurement.chosen_options(), "wait": True}
         if replicates is not None:
-            options = {**measurement.chosen_options(), "replicates": replicates}
-            measurement = type(measurement).from_options(options)
+            options["replicates"] = replicates
+        measurement = type(self._plan.measurement).from_options(options)
         plan = Plan(
             model, self._measured(), runtime, compiler, protocol, measurement, self._plan.pattern
         )

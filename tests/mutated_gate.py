@@ -140,10 +140,17 @@ GATES = (
         RECONNECTING,
     ),
     Mutation(
-        f"{RUN}/benchmark.py",
-        "                        run.mended(lost, begun_s)\n",
-        "                        pass\n",
+        f"{RUN}/running.py",
+        "            self._mended(tally)\n",
+        "",
         "nothing is said of a link that was lost",
+        RECONNECTING,
+    ),
+    Mutation(
+        f"{RUN}/together.py",
+        "                if not isinstance(error, UnreachableError):\n",
+        "                if True:\n",
+        "runs that are measured together are given up with the first link that is lost",
         RECONNECTING,
     ),
 )

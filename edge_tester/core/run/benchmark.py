@@ -18,12 +18,9 @@ from edge_tester.core.record import RunRecord
 from edge_tester.core.run.hostruntime import HostRuntime
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Measurement, Plan, single_stream
-from edge_tester.core.run.running import Run, started
+from edge_tester.core.run.running import started
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
-
-# Between attempts to make a lost link anew; each is twice as long as the one before.
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 
 
 def measure(
@@ -154,25 +151,10 @@ def run_plan(
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(started(plan, path, observer, command_line, artifact))
         while run.more:
-            _replicate(run)
+            try:
+                with contextlib.closing(run.replicate()) as steps:
+                    for _ in steps:
+                        pass
+            except UnreachableError as error:
+                time.sleep(run.broke(error))
         return run.written()
-
-
-def _replicate(run: Run) -> None:
-    """Run one replicate; if its link is lost, make it anew and go on with the next block."""
-    lost: UnreachableError | None = None
-    begun_s, pause_s = 0.0, _FIRST_PAUSE_S
-    while True:
-        try:
-            with contextlib.closing(run.replicate()) as steps:
-                for _ in steps:
-                    if lost is not None:
-                        # The first step has deployed it.
-                        run.mended(lost, begun_s)
-                        lost, pause_s = None, _FIRST_PAUSE_S
-            return
-        except UnreachableError as error:
-            if lost is None:
-                lost, begun_s = error, time.monotonic()
-            run.broke(lost, begun_s, pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

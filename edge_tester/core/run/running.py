@@ -41,6 +41,9 @@ from edge_tester.core.run.tally import Tally
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.interrupts import uninterrupted
 
+# Between attempts to make a lost link anew; each is twice as long as the one before.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+
 
 class _Opened(NamedTuple):
     """What is known from the first replicate on."""
@@ -50,6 +53,15 @@ class _Opened(NamedTuple):
     feed: Feed
     tally: Tally
     replication: Replication
+
+
+class _Lost(NamedTuple):
+    """A link that is to be made anew: what was noticed first and when, and how long one waits."""
+
+    error: UnreachableError
+    since_s: float
+    waited_s: float
+    pause_s: float
 
 
 class Run:
@@ -99,6 +111,7 @@ class Run:
         self._identity = identity
         self._replacing = replacing
         self._opened: _Opened | None = None
+        self._lost: _Lost | None = None
         self._remarks: dict[str, None] = {}
         self._settled = False
         self._profile: Profile | None = None
@@ -127,6 +140,7 @@ class Run:
         with deploy(plan, *target, first, company) as deployment:
             opened = earlier or self._open(deployment)
             tally, replication, feed = opened.tally, opened.replication, opened.feed
+            self._mended(tally)
             tally.begin(begun)
             yield
             start = begin(deployment, replication.first(), plan.measurement, self._remark)
@@ -141,17 +155,18 @@ class Run:
             if (said := replication.heard(tally.median_ns)) is not None:
                 self._observer.tell(said)
 
-    def broke(self, lost: UnreachableError, begun_s: float, again_s: float) -> None:
-        """Take it that the link was lost, and wait before it is made anew.
+    def broke(self, error: UnreachableError) -> float:
+        """Take it that the link was lost; the next replicate makes it anew.
 
         Parameters
         ----------
-        lost : UnreachableError
-            What was noticed first.
-        begun_s : float
-            When that was, by :func:`time.monotonic`.
-        again_s : float
-            How long to wait.
+        error : UnreachableError
+            What was noticed.
+
+        Returns
+        -------
+        float
+            How long to wait before [s].
 
         Raises
         ------
@@ -159,22 +174,19 @@ class Run:
             There is nothing to go on with: nothing was measured, the model keeps a state that is
             gone, the agent was started for this run, or too much time has passed.
         """
-        opened, left_s = self._opened, begun_s + self.plan.measurement.reconnect_s
+        opened = self._opened
+        lost = self._lost or _Lost(error, time.monotonic(), 0.0, _FIRST_PAUSE_S)
         if opened is None or self.plan.local or opened.deployment.stateful:
-            raise lost
-        if time.monotonic() + again_s > left_s:
-            raise lost
+            raise lost.error
+        # What others measure meanwhile takes nothing of it.
+        waited_s = lost.waited_s + lost.pause_s
+        if waited_s > self.plan.measurement.reconnect_s:
+            raise lost.error
         opened.replication.repeat(opened.tally.cut())
-        self._observer.tell(f"{lost} It is tried again in {again_s:g} s.")
-        time.sleep(again_s)
-
-    def mended(self, lost: UnreachableError, begun_s: float) -> None:
-        """Say in the record that the link was lost for a time."""
-        answered = len(self._opened.tally.predictions().index) if self._opened else 0
-        self._remark(
-            f"The link was lost after {plural(answered, 'sample')} ({lost}) and made anew after "
-            f"{time.monotonic() - begun_s:.1f} s: a fresh process went on with the next block."
-        )
+        self._observer.tell(f"{lost.error} It is tried again in {lost.pause_s:g} s.")
+        following_s = min(2 * lost.pause_s, _LONGEST_PAUSE_S)
+        self._lost = lost._replace(waited_s=waited_s, pause_s=following_s)
+        return lost.pause_s
 
     def written(self) -> RunRecord:
         """Write the record of a run that is complete; profile the model first, if that is wanted.
@@ -266,6 +278,16 @@ class Run:
                 raise RecordError(f"{error} {self._journal.advice}") from error
             self._journal.remove()
         self._settled = True
+
+    def _mended(self, tally: Tally) -> None:
+        """Say in the record that the link was lost for a time, if it was."""
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            self._remark(
+                f"The link was lost after {plural(len(tally.predictions().index), 'sample')} "
+                f"({lost.error}) and made anew after {time.monotonic() - lost.since_s:.1f} s: a "
+                "fresh process went on with the next block."
+            )
 
     def _remark(self, text: str) -> None:
         # Replicates have the same to say.

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 import uuid
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from edge_tester.core.artifact import Artifact
-from edge_tester.core.errors import EdgeTesterError, OptionError
+from edge_tester.core.errors import EdgeTesterError, OptionError, UnreachableError
 from edge_tester.core.record import RunRecord
 from edge_tester.core.run.deployment import Company
 from edge_tester.core.run.observer import Observer
@@ -115,13 +116,23 @@ def _measured(runs: dict[int, Run], order: random.Random) -> dict[int, EdgeTeste
     """Run all replicates of all runs; return what went wrong with those that failed."""
     failed: dict[int, EdgeTesterError] = {}
     while going := [number for number, run in runs.items() if run.more and number not in failed]:
+        ended: dict[int, EdgeTesterError] = {}
         order.shuffle(going)
         while going:
             with contextlib.ExitStack() as stack:
-                steps, going = _deployed(runs, going, stack, failed)
-                _take_turns(steps, order, failed)
-        for number, error in failed.items():
-            runs[number].keep(error)
+                steps, going = _deployed(runs, going, stack, ended)
+                _take_turns(steps, order, ended)
+        pause_s = 0.0
+        for number, error in ended.items():
+            try:
+                if not isinstance(error, UnreachableError):
+                    raise error
+                pause_s = max(pause_s, runs[number].broke(error))
+            except EdgeTesterError as given_up:
+                failed[number] = given_up
+                runs[number].keep(given_up)
+        # Those whose links were lost go on in the next round.
+        time.sleep(pause_s)
     return failed
 
 
@@ -129,7 +140,7 @@ def _deployed(
     runs: dict[int, Run],
     going: Sequence[int],
     stack: contextlib.ExitStack,
-    failed: dict[int, EdgeTesterError],
+    ended: dict[int, EdgeTesterError],
 ) -> tuple[dict[int, Generator[None, None, None]], list[int]]:
     """Deploy as many as their targets can hold; return what runs them, and who has to wait."""
     companies: dict[str, Company] = {}
@@ -145,7 +156,7 @@ def _deployed(
             later.append(number)
             continue
         deploying = stack.enter_context(contextlib.closing(runs[number].replicate(company)))
-        if _stepped(deploying, number, failed):
+        if _stepped(deploying, number, ended):
             steps[number] = deploying
     return steps, later
 
@@ -153,26 +164,26 @@ def _deployed(
 def _take_turns(
     steps: dict[int, Generator[None, None, None]],
     order: random.Random,
-    failed: dict[int, EdgeTesterError],
+    ended: dict[int, EdgeTesterError],
 ) -> None:
-    """Take a step of each by turns, in random order, until all have ended or failed."""
+    """Take a step of each by turns, in random order, until none has another."""
     while steps:
         turns = list(steps)
         order.shuffle(turns)
         for number in turns:
-            if not _stepped(steps[number], number, failed):
+            if not _stepped(steps[number], number, ended):
                 del steps[number]
 
 
 def _stepped(
-    steps: Generator[None, None, None], number: int, failed: dict[int, EdgeTesterError]
+    steps: Generator[None, None, None], number: int, ended: dict[int, EdgeTesterError]
 ) -> bool:
-    """Take one step; return whether there may be more."""
+    """Take one step; return whether there may be more, and note what has ended them."""
     try:
         next(steps)
     except StopIteration:
         return False
     except EdgeTesterError as error:
-        failed[number] = error
+        ended[number] = error
         return False
     return True

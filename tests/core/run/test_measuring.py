@@ -30,10 +30,10 @@ class SensorRate(LoadPattern):
 
 
 class Tens(LoadPattern):
-    """Blocks of ten."""
+    """Blocks of ten at most."""
 
     def block(self, situation):
-        return Schedule(10, situation.untimed)
+        return Schedule(min(10, situation.left), situation.untimed)
 
 
 class Wrong(LoadPattern):

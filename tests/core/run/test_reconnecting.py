@@ -12,6 +12,7 @@ from edge_tester.core.errors import UnreachableError
 from edge_tester.core.record import read_record
 from edge_tester.core.run.benchmark import run_plan
 from edge_tester.core.run.plan import Measurement, Plan
+from edge_tester.core.run.together import Job, run_together
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.runtimes.echo import EchoRuntime
 from tests.agents import echo_model, running_agent
@@ -121,6 +122,39 @@ def test_every_sample_is_answered_once_and_the_gap_is_said(tmp_path, agent, plan
     (said,) = [one for one in record.remarks if "link was lost" in one]
     assert "made anew after" in said and "a fresh process went on" in said
     assert read_record(tmp_path / "r.json") == record
+
+
+@pytest.mark.parametrize("shares", [[0.8], [None, 0.8], [0.8, 0.9], [0.8, 0.9, 0.7]], ids=str)
+def test_those_that_are_measured_together_go_on_together(tmp_path, agent, plan, shares):
+    whole = bytes_of_a_replicate(tmp_path, agent, plan)
+    breaks = [share and int(whole * share) for share in shares]
+    cable = Cable(tmp_path, agent.host, breaks, closed_s=0.7)
+    jobs = [Job(plan(cable.path).fresh(), tmp_path / f"{name}.json") for name in "ab"]
+    records = run_together(jobs)
+    cable.close()
+    for record in records:
+        assert record.complete and list(range(COUNT)) == record.predictions.index
+        blocks = [block for part in record.replicates for block in part.blocks]
+        assert COUNT == sum(len(block.target_ns) for block in blocks)
+    lost = [said for one in records for said in one.remarks if "link was lost" in said]
+    # Whoever opens a session while the cable is out has lost its link too.
+    assert sum(share is not None for share in shares) <= len(lost)
+
+
+def test_together_with_one_that_is_given_up_the_other_goes_on(tmp_path, agent, plan):
+    whole = bytes_of_a_replicate(tmp_path, agent, plan)
+    cable = Cable(tmp_path, agent.host, [int(whole * 0.8)], closed_s=3600)
+    (tmp_path / "other").mkdir()
+    with running_agent(tmp_path / "other") as other:
+        gone, record = run_together(
+            [
+                Job(plan(cable.path, reconnect_s=2.0).fresh(), tmp_path / "a.json"),
+                Job(plan(other.host).fresh(), tmp_path / "b.json"),
+            ]
+        )
+    cable.close()
+    assert isinstance(gone, UnreachableError) and not read_record(tmp_path / "a.json").complete
+    assert record.complete and list(range(COUNT)) == record.predictions.index
 
 
 def test_it_may_break_again_and_again(tmp_path, agent, plan):

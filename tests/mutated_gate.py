@@ -133,6 +133,13 @@ GATES = (
         DESK,
     ),
     Mutation(
+        "edge_tester/core/tensors.py",
+        "        pieces = [np.ascontiguousarray(one).reshape(-1).view(np.uint8) for one in tensors]\n",
+        "        pieces = [np.ascontiguousarray(one) for one in tensors]\n",
+        "ciphers are given numbers of other types than bytes",
+        ("tests/core/agent/test_tensors_over_links.py",),
+    ),
+    Mutation(
         f"{RUN}/replication.py",
         "        own = self._feed.indices[answered:]\n",
         "        own = self._feed.indices[max(0, answered - 1) :]\n",

@@ -1,5 +1,6 @@
 """Sessions for the tests of agents."""
 
+import re
 import subprocess
 
 import pytest
@@ -48,6 +49,17 @@ def lab(tmp_path_factory):
 def guarded(lab, tmp_path_factory):
     folder = tmp_path_factory.mktemp("guarded")
     with running_agent(folder, "--token-file", str(lab / "token")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mutual(lab, tmp_path_factory):
+    """An agent that other machines could reach, and the port of it."""
+    folder = tmp_path_factory.mktemp("mutual")
+    certificate = str(lab / "target-localhost.pem")
+    words = ["--host", "0.0.0.0", "--port", "0", "--tls-certificate", certificate]
+    with running_agent(folder, *words, "--tls-ca", str(lab / "ca.pem")) as running:
+        running.port = int(re.search(r":(\d+) ", running.greeting)[1])
         yield running
 
 

@@ -16,17 +16,6 @@ from tests.agents import SampleClient, echo_model, running_agent, sample, wait_u
 from tests.core.agent.guarded import assert_runs, connected, parent_of
 
 
-@pytest.fixture(scope="module")
-def mutual(lab, tmp_path_factory):
-    """An agent that other machines could reach, and the port of it."""
-    folder = tmp_path_factory.mktemp("mutual")
-    certificate = str(lab / "target-localhost.pem")
-    words = ["--host", "0.0.0.0", "--port", "0", "--tls-certificate", certificate]
-    with running_agent(folder, *words, "--tls-ca", str(lab / "ca.pem")) as running:
-        running.port = int(re.search(r":(\d+) ", running.greeting)[1])
-        yield running
-
-
 def tls(lab, **more):
     wanted = {"tls_ca": lab / "ca.pem", "tls_certificate": lab / "host-alice.pem"}
     return {**wanted, **more}

@@ -187,7 +187,8 @@ class MatrixRun:
         jobs: dict[str, Job] = {}
         failures: dict[str, str] = {}
         for name in names:
-            observer.tell(f"[{self._position(name)}/{len(self._plans)}] {name}")
+            if len(self._plans) > 1:
+                observer.tell(f"[{self._position(name)}/{len(self._plans)}] {name}")
             try:
                 with self._lock:
                     artifact = self._artifact(self._plan(name), observer)

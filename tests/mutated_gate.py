@@ -148,9 +148,16 @@ GATES = (
     ),
     Mutation(
         f"{RUN}/running.py",
-        "            self._mended(tally)\n",
+        "                    self._mended(tally)\n",
         "",
         "nothing is said of a link that was lost",
+        RECONNECTING,
+    ),
+    Mutation(
+        f"{RUN}/running.py",
+        "            tally.begin(begun)\n",
+        "            tally.begin(begun)\n            self._mended(tally)\n",
+        "what takes its target down is begun again for ever",
         RECONNECTING,
     ),
     Mutation(

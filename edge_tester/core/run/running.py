@@ -140,7 +140,6 @@ class Run:
         with deploy(plan, *target, first, company) as deployment:
             opened = earlier or self._open(deployment)
             tally, replication, feed = opened.tally, opened.replication, opened.feed
-            self._mended(tally)
             tally.begin(begun)
             yield
             start = begin(deployment, replication.first(), plan.measurement, self._remark)
@@ -150,6 +149,8 @@ class Run:
             with contextlib.closing(steps):
                 for answers in steps:
                     self._observer.advance(tally.take(answers))
+                    # Not before: what ends with every link would be begun again for ever.
+                    self._mended(tally)
                     yield
             tally.end()
             if (said := replication.heard(tally.median_ns)) is not None:

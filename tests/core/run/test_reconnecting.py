@@ -177,6 +177,16 @@ def test_it_is_given_up_after_a_time_and_what_was_measured_is_kept(tmp_path, age
     assert not record.complete and 0 < len(record.predictions.index) < COUNT
 
 
+def test_what_never_gets_further_is_given_up_too(tmp_path, agent, plan):
+    """As where a block takes the target down each time."""
+    whole = bytes_of_a_replicate(tmp_path, agent, plan)
+    cable = Cable(tmp_path, agent.host, [int(whole * share) for share in [0.96, *[0.5] * 20]])
+    with pytest.raises(UnreachableError):
+        run_plan(plan(cable.path, reconnect_s=2.0), tmp_path / "r.json")
+    cable.close()
+    assert 3 == cable.connections
+
+
 def test_without_time_for_it_the_run_ends_at_once(tmp_path, agent, plan):
     whole = bytes_of_a_replicate(tmp_path, agent, plan)
     cable = Cable(tmp_path, agent.host, [int(whole * 0.96)])

@@ -134,8 +134,8 @@ GATES = (
     ),
     Mutation(
         "edge_tester/core/tensors.py",
-        "        pieces = [np.ascontiguousarray(one).reshape(-1).view(np.uint8) for one in tensors]\n",
-        "        pieces = [np.ascontiguousarray(one) for one in tensors]\n",
+        "[np.ascontiguousarray(one).reshape(-1).view(np.uint8) for one in tensors]",
+        "[np.ascontiguousarray(one) for one in tensors]",
         "ciphers are given numbers of other types than bytes",
         ("tests/core/agent/test_tensors_over_links.py",),
     ),

@@ -25,6 +25,8 @@ TIME_LIMIT_S = 5.0
 _NAME_LIMIT = 80
 # Where the system tells the end of the other side's half apart from data (Linux).
 _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+# Source: socket(7): whether, and how long [s].
+_NO_LINGER = struct.pack("ii", 0, 0)
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -205,7 +207,10 @@ class Peer:
 
     def close(self) -> None:
         """Close the connection, also for those who have got a duplicate of it."""
-        # What is not connected any more needs no shutting down.
+        # What is not connected any more needs no shutting down. A model that had the same socket
+        # may have asked for a close() that waits until its client has read all that was sent.
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()

@@ -146,4 +146,25 @@ GATES = (
         "nothing is said of a link that was lost",
         RECONNECTING,
     ),
+    Mutation(
+        f"{AGENT}/handshake.py",
+        "_ORIGIN_BITS = 64",
+        "_ORIGIN_BITS = 128",
+        "who has one address of IPv6 tries from 2**64",
+        GATE,
+    ),
+    Mutation(
+        f"{AGENT}/greeter.py",
+        "                with descendants.own(self._process.pid):\n",
+        "                if True:\n",
+        "a session that ends takes the process of TLS with it",
+        TLS,
+    ),
+    Mutation(
+        f"{AGENT}/greeter.py",
+        "        while not self._closing.is_set():\n",
+        "        for _ in range(1):\n",
+        "an agent stays deaf when the process of TLS was killed",
+        TLS,
+    ),
 )

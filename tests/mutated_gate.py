@@ -155,13 +155,6 @@ GATES = (
     ),
     Mutation(
         f"{AGENT}/greeter.py",
-        "                with descendants.own(self._process.pid):\n",
-        "                if True:\n",
-        "a session that ends takes the process of TLS with it",
-        TLS,
-    ),
-    Mutation(
-        f"{AGENT}/greeter.py",
         "        while not self._closing.is_set():\n",
         "        for _ in range(1):\n",
         "an agent stays deaf when the process of TLS was killed",

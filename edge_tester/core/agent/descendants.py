@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -83,20 +83,6 @@ def reap(pids: Iterable[int]) -> set[int]:
     return left
 
 
-# Processes of the agent's own that begin and end while it serves.
-_own: set[int] = set()
-
-
-@contextlib.contextmanager
-def own(pid: int) -> Iterator[None]:
-    """Take a child for one of the agent's own, which no session has left, as long as it lives."""
-    _own.add(pid)
-    try:
-        yield
-    finally:
-        _own.discard(pid)
-
-
 class Adopted:
     """The children of this process that it did not start itself after this was made.
 
@@ -128,7 +114,7 @@ class Adopted:
         others = {folder for session, folder in self._sessions.items() if session != pid}
         found = set()
         for one in marked(self._folder) if self._list is None else self._children():
-            if one in self._sessions or one in self._others or one in _own:
+            if one in self._sessions or one in self._others:
                 continue
             if others and session_of(one) in others:
                 continue
@@ -144,7 +130,7 @@ class Adopted:
         with contextlib.suppress(ChildProcessError):
             options = os.WEXITED | os.WNOHANG | os.WNOWAIT
             while (ended := os.waitid(os.P_ALL, 0, options)) is not None:
-                if ended.si_pid in {*self._sessions, *self._others, *_own}:
+                if ended.si_pid in self._sessions or ended.si_pid in self._others:
                     return
                 reap({ended.si_pid})
 

@@ -22,7 +22,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge_tester.core.agent import descendants
 from edge_tester.core.agent.descendants import end_with_parent
 from edge_tester.core.errors import EdgeTesterError, OptionError
 
@@ -104,8 +103,9 @@ class TLSListener:
                 if first:
                     self._started.put(None)
                 begun_s = time.monotonic()
-                with descendants.own(self._process.pid):
-                    status = self._process.wait()
+                # Children of a thread are not in the list of another one's, from which the
+                # supervisor ends what a session has left.
+                status = self._process.wait()
                 if self._closing.is_set():
                     return
                 logger.error("what keeps the process of TLS has ended (%d)", status)

@@ -100,6 +100,19 @@ def leave(shell: Shell, key: str, runtimes: Sequence[str], tell: Callable[[str],
     return False
 
 
+def forwarding(shell: Shell, port: int) -> str:
+    """Return the words of ssh by which a port of this machine leads to the agent that stays.
+
+    Raises
+    ------
+    UnreachableError
+        The machine cannot be reached.
+    """
+    # The last line: what start files print comes before.
+    home = shell.run('echo "$HOME"').output.splitlines()[-1]
+    return f"-L {shlex.quote(f'{port}:{home}/{SOCKET}')}"
+
+
 def remove(shell: Shell) -> bool:
     """Remove all that was installed on another machine; return whether there was something.
 

@@ -1,6 +1,7 @@
 """What another machine has, what it lacks, and what is said of it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from edge_tester.core.deploying import installing, wheels
 from edge_tester.core.deploying.environment import Environment, environment_for
 from edge_tester.core.deploying.probing import Board, Interpreter, probe
-from edge_tester.core.deploying.service import UNIT
+from edge_tester.core.deploying.service import SOCKET, UNIT, forwarding
 from edge_tester.core.deploying.starting import ensure, newest, run_installed
 from edge_tester.core.errors import OptionError, UnreachableError
 from edge_tester.core.runtime import Runtime
@@ -255,6 +256,12 @@ def test_what_nothing_has_started_for_a_month_is_removed(shell, programs, tmp_pa
 def test_a_removed_environment_is_named(shell):
     with pytest.raises(UnreachableError, match="does not have edge_tester"):
         run_installed(shell, "0.0-nothing", ["--version"], 60)
+
+
+def test_a_home_with_a_space_is_one_word_of_the_command_that_is_told(tmp_path, programs):
+    home = tmp_path / "home of a board"
+    words = shlex.split(forwarding(LocalShell(home, programs), 12345))
+    assert ["-L", f"12345:{home}/{SOCKET}"] == words
 
 
 def test_keys_differ_with_what_is_wanted():

@@ -44,7 +44,8 @@ export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
 found=
 [ -e "$unit" ] || [ -d "$HOME/.cache/edge_tester" ] && found=yes
 command -v systemctl > /dev/null && systemctl --user disable --now edge-tester > /dev/null 2>&1
-rm -f "$unit" && rm -rf "$HOME/.cache/edge_tester" || exit
+# What is in it first: it may be a link to another disk.
+rm -f "$unit" && rm -rf "$HOME/.cache/edge_tester"/* "$HOME/.cache/edge_tester" || exit
 command -v systemctl > /dev/null && systemctl --user daemon-reload > /dev/null 2>&1
 [ -n "$found" ] && echo removed
 exit 0

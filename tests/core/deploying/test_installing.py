@@ -14,7 +14,7 @@ import pytest
 from edge_tester.core.deploying import installing, wheels
 from edge_tester.core.deploying.environment import Environment, environment_for
 from edge_tester.core.deploying.probing import Board, Interpreter, probe
-from edge_tester.core.deploying.service import SOCKET, UNIT, forwarding
+from edge_tester.core.deploying.service import SOCKET, UNIT, forwarding, remove
 from edge_tester.core.deploying.starting import ensure, newest, run_installed
 from edge_tester.core.errors import OptionError, UnreachableError
 from edge_tester.core.runtime import Runtime
@@ -121,6 +121,30 @@ def test_a_home_that_cannot_be_written_is_said(tmp_path, programs):
     (tmp_path / "file").write_text("")
     with pytest.raises(UnreachableError, match="cannot make the folder ~/.cache/edge_tester"):
         probe(shell)
+
+
+def test_a_home_that_runs_nothing_is_said_before_anything_is_brought(tmp_path, programs):
+    with_python(programs)
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home, elsewhere):
+        folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "noexec", "none", str(home)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the permission to mount a disk")
+    try:
+        shell = LocalShell(home, programs)
+        with pytest.raises(UnreachableError, match="runs no program.*noexec.*ln -s FOLDER"):
+            probe(shell)
+        # What was told to do helps, and goes with the rest.
+        (home / ".cache" / "edge_tester").rmdir()
+        (home / ".cache" / "edge_tester").symlink_to(elsewhere)
+        assert probe(shell).free_bytes > 0
+        (elsewhere / "0.1.0-key").mkdir()
+        assert remove(shell)
+        assert [] == list(elsewhere.iterdir())
+        assert [] == list((home / ".cache").iterdir())
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
 
 
 def test_what_no_index_has_is_named_and_nothing_is_left(shell, programs, tmp_path, monkeypatch):

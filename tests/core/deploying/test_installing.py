@@ -15,7 +15,7 @@ from edge_tester.core.deploying import installing, wheels
 from edge_tester.core.deploying.environment import Environment, environment_for
 from edge_tester.core.deploying.probing import Board, Interpreter, probe
 from edge_tester.core.deploying.service import SOCKET, UNIT, forwarding, remove
-from edge_tester.core.deploying.starting import ensure, newest, run_installed
+from edge_tester.core.deploying.starting import HERE, START, STAY, ensure, newest, run_installed
 from edge_tester.core.errors import OptionError, UnreachableError
 from edge_tester.core.runtime import Runtime
 from edge_tester.runtimes.echo import EchoRuntime
@@ -213,6 +213,25 @@ def test_it_is_installed_once_and_found_again(shell, programs, tmp_path):
     command = tmp_path / ".cache/edge_tester" / environment.key / "bin" / "edge-tester"
     told = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert answer.output == told.stdout
+
+
+@pytest.mark.parametrize("script", [START, STAY])
+def test_an_environment_on_a_disk_that_is_read_only_is_used(shell, programs, tmp_path, script):
+    """As a memory card becomes that has an error."""
+    with_python(programs)
+    environment, cache = bare(shell), tmp_path / ".cache"
+    ensure(shell, environment, print)
+    commands = [["--bind", cache, cache], ["-o", "remount,bind,ro", cache]]
+    if subprocess.run(["mount", *commands[0]], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the permission to mount a disk")
+    try:
+        subprocess.run(["mount", *commands[1]], check=True)
+        words = ["--version"] if script == START else [str(tmp_path / "socket"), "doctor", "--help"]
+        answer = shell.run(script, [environment.key, *words])
+    finally:
+        subprocess.run(["umount", "--lazy", cache], check=True)
+    assert HERE in answer.output and "Read-only" not in answer.errors
+    assert "edge-tester" in answer.output
 
 
 def test_a_python_that_came_without_pip_gets_it_brought(shell, programs, tmp_path):

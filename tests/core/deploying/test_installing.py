@@ -226,7 +226,7 @@ def test_an_environment_on_a_disk_that_is_read_only_is_used(shell, programs, tmp
         pytest.skip("needs the permission to mount a disk")
     try:
         subprocess.run(["mount", *commands[1]], check=True)
-        words = ["--version"] if script == START else [str(tmp_path / "socket"), "doctor", "--help"]
+        words = [*([str(tmp_path / "folder")] if script == STAY else []), "--version"]
         answer = shell.run(script, [environment.key, *words])
     finally:
         subprocess.run(["umount", "--lazy", cache], check=True)

@@ -25,22 +25,7 @@ from tests.core.deploying.local_shell import LocalShell
 from tests.wheelhouse import write_wheels
 
 # The programs that a bare system has.
-PROGRAMS = (
-    "sh",
-    "uname",
-    "df",
-    "awk",
-    "mkdir",
-    "head",
-    "tar",
-    "cat",
-    "rm",
-    "mv",
-    "chmod",
-    "ls",
-    "find",
-    "grep",
-)
+PROGRAMS = "sh uname df awk mkdir head tar cat rm mv chmod ls find grep dirname sleep".split()
 PYTHON = Interpreter(
     path="/usr/bin/python3.11",
     version=[3, 11, 2],
@@ -58,7 +43,7 @@ def programs(tmp_path):
     """A folder with what every board has, and no Python."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in (*PROGRAMS, "dirname", "sleep"):
+    for name in PROGRAMS:
         (folder / name).symlink_to(shutil.which(name))
     return folder
 

@@ -89,7 +89,8 @@ static int lease_of(const char *path) {
 static int keep_by_mappings(int count) {
     for (int index = 0; index < count; index++) {
         char path[4096];
-        snprintf(path, sizeof path, "%s/kept-%d", getenv("TMPDIR"), index);
+        /* A name that clears a terminal, and is no text. */
+        snprintf(path, sizeof path, "%s/kept\033[2J\377-%d", getenv("TMPDIR"), index);
         int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (descriptor < 0 || posix_fallocate(descriptor, 0, 16 << 20)) return -1;
         void *place = mmap(NULL, 4096, PROT_READ, MAP_SHARED, descriptor, 0);

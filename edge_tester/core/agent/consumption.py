@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edge_tester.core.agent import trees
 from edge_tester.core.agent.isolation import Isolation
+from edge_tester.core.system.text import printable
 
 # No runtime here starts more than a few for each processor.
 THREADS_LIMIT = 1024
@@ -147,8 +148,8 @@ def _mapped(process: Path, own: Path, opened: Sizes) -> tuple[Sizes, str | None]
         except OSError:
             if all(inode != known for _, known in opened):
                 unseen = (
-                    f"The session keeps {os.path.basename(name)}, which it has removed, by a "
-                    "mapping alone: how much of the disk that takes cannot be seen."
+                    f"The session keeps {printable(os.path.basename(name))}, which it has "
+                    "removed, by a mapping alone: how much of the disk that takes cannot be seen."
                 )
         else:
             sizes[about.st_dev, about.st_ino] = about.st_blocks * trees.BLOCK_BYTES

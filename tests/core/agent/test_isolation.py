@@ -336,7 +336,7 @@ def test_an_agent_of_a_plain_user(for_all, native_model):
     words = ("--scratch-limit", "64MB")
     with hostile(place, native_model, *words, program=become + program, path=path) as (_, client):
         # How large such a file is, the kernel does not show to a plain user.
-        assert "keeps kept-0, which it has removed, by a mapping" in ended(
+        assert "keeps kept\ufffd[2J\ufffd-0, which it has removed, by a mapping" in ended(
             client, "keep by mappings", 1
         )
 

@@ -85,6 +85,22 @@ static int lease_of(const char *path) {
     return result;
 }
 
+/* A file on the disk that was opened for writing before the model was there. */
+static int open_for_writing(void) {
+    for (int descriptor = 3; descriptor < 1024; descriptor++) {
+        char path[64], name[256] = {0};
+        struct stat about;
+        int flags = fcntl(descriptor, F_GETFL);
+        if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || flags & O_PATH) continue;
+        if (fstat(descriptor, &about) < 0 || !S_ISREG(about.st_mode)) continue;
+        snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+        /* In memory, of one page and no session but this. */
+        if (readlink(path, name, sizeof name - 1) > 0 && !strncmp(name, "/memfd:", 7)) continue;
+        return 0;
+    }
+    return EBADF;
+}
+
 /* Files of 16 MiB that nothing but a mapping keeps. */
 static int keep_by_mappings(int count) {
     for (int index = 0; index < count; index++) {
@@ -207,6 +223,7 @@ int attempt(const char *what, const char *argument) {
         if (!result) close(ends[0]), close(ends[1]);
         return result;
     }
+    if (!strcmp(what, "open for writing")) return open_for_writing();
     if (!strcmp(what, "datagram")) return datagram(argument);
     if (!strcmp(what, "descriptor in a socket")) return descriptor_in_a_socket();
     if (!strcmp(what, "flags")) return flags_of(argument);

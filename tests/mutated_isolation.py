@@ -174,4 +174,10 @@ ISOLATED = (
         "the agent waits for a reader that a model has chosen",
         ("tests/faults/test_attacks.py",),
     ),
+    _out(
+        "edge_tester/core/agent/turn.py",
+        "os.O_RDONLY | os.O_CREAT",
+        "os.O_RDWR | os.O_CREAT",
+        "a model writes to what all sessions share",
+    ),
 )

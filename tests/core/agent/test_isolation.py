@@ -101,6 +101,8 @@ REFUSED_ATTEMPTS = {
         )
     },
     ("descriptor in a socket", ""): EPERM,
+    # What all sessions share, such as the lock of the turn.
+    ("open for writing", ""): errno.EBADF,
     ("flags", os.__file__): EPERM,
     ("lease", os.__file__): EPERM,
     # The C library takes these for what an older kernel answers.

@@ -117,6 +117,17 @@ static int keep_by_mappings(int count) {
     return 0;
 }
 
+/* A folder that its owner can write to, and cannot list. */
+static int close_a_folder(void) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/closed", getenv("TMPDIR"));
+    if (mkdir(path, 0300) < 0) return errno;
+    strcat(path, "/hidden");
+    int result = opened(path, O_WRONLY | O_CREAT);
+    sleep(60);
+    return result;
+}
+
 /* Folders in each other, beyond the longest path that there is. */
 static int nest(int depth) {
     int folder = open(getenv("TMPDIR"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -229,6 +240,7 @@ int attempt(const char *what, const char *argument) {
     if (!strcmp(what, "flags")) return flags_of(argument);
     if (!strcmp(what, "lease")) return lease_of(argument);
     if (!strcmp(what, "keep by mappings")) return keep_by_mappings(atoi(argument));
+    if (!strcmp(what, "close a folder")) return close_a_folder();
     if (!strcmp(what, "nest")) return nest(atoi(argument));
     if (!strcmp(what, "linger")) return linger();
     if (!strcmp(what, "fork")) {

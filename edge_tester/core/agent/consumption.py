@@ -104,8 +104,8 @@ def _size_of(folder: Path) -> tuple[int, str | None]:
     """Return how many bytes of the disk a folder takes, and what is wrong with it otherwise."""
     size_bytes = count = 0
     for about in trees.looked_through(folder):
-        if about is None:
-            return size_bytes, f"The session made folders more than {trees.DEPTH_LIMIT} deep."
+        if isinstance(about, str):
+            return size_bytes, f"The session made {about}."
         size_bytes += about.st_blocks * trees.BLOCK_BYTES
         count += 1
         if count > _FILES_LIMIT:

@@ -23,15 +23,16 @@ BLOCK_BYTES = 512
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def looked_through(folder: Path) -> Iterator[os.stat_result | None]:
+def looked_through(folder: Path) -> Iterator[os.stat_result | str]:
     """Give what there is of each file and folder beneath a folder.
 
-    What cannot be looked at, or goes meanwhile, is left out.
+    What goes meanwhile is left out.
 
     Yields
     ------
-    os.stat_result or None
-        None for a folder that lies deeper than :data:`DEPTH_LIMIT`, and is not looked into.
+    os.stat_result or str
+        For a folder that is not looked into why, in words: it lies deeper than
+        :data:`DEPTH_LIMIT`, or this user may not look.
     """
     stack: list[tuple[int, Any]] = []
     try:
@@ -43,15 +44,20 @@ def looked_through(folder: Path) -> Iterator[os.stat_result | None]:
             if entry is None:
                 _left(*stack.pop())
                 continue
-            with contextlib.suppress(OSError):
+            try:
                 about = entry.stat(follow_symlinks=False)
                 yield about
                 if not stat.S_ISDIR(about.st_mode):
                     continue
                 if len(stack) == DEPTH_LIMIT:
-                    yield None
+                    yield f"folders more than {DEPTH_LIMIT} deep"
                 else:
                     stack.append(_entered(entry.name, descriptor))
+            except PermissionError:
+                # One that can be entered and not listed: files in it have names all the same.
+                yield "a folder into which nobody may look"
+            except OSError:
+                continue
     finally:
         for one in stack:
             _left(*one)

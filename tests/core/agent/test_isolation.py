@@ -341,6 +341,9 @@ def test_an_agent_of_a_plain_user(for_all, native_model):
         assert "keeps kept\ufffd[2J\ufffd-0, which it has removed, by a mapping" in ended(
             client, "keep by mappings", 1
         )
+    with hostile(place, native_model, *words, program=become + program, path=path) as (_, client):
+        said = "The session made a folder into which nobody may look."
+        assert said in ended(client, "close a folder")
 
 
 def installed_for_all(packages: Path) -> str:

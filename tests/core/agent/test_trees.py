@@ -58,7 +58,7 @@ def test_what_lies_too_deep_is_told_and_not_looked_into(filled):
     before = open_descriptors()
     nested(filled, trees.DEPTH_LIMIT)
     found = list(trees.looked_through(filled))
-    assert 1 == found.count(None)
+    assert 1 == found.count(f"folders more than {trees.DEPTH_LIMIT} deep")
     # 4 are there before, and of what is nested all but the file.
     assert 4 + trees.DEPTH_LIMIT == len(found) - 1
     assert before == open_descriptors()

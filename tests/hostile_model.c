@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -22,6 +23,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <linux/fs.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -37,6 +39,123 @@ static int of_process(pid_t pid, const char *name) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     return opened(path, O_RDONLY);
+}
+
+/* A message with an address of its own, from one end of a pair. */
+static int datagram(const char *path) {
+    int ends[2];
+    struct sockaddr_un address = {AF_UNIX};
+    if (socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) < 0) return -1;
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    int result = told(sendto(ends[0], "out", 3, 0, (void *)&address, sizeof address));
+    close(ends[0]), close(ends[1]);
+    return result;
+}
+
+/* A file that is in nobody's folder and open to nobody, until somebody receives it. */
+static int descriptor_in_a_socket(void) {
+    int ends[2];
+    char space[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec content = {"x", 1};
+    struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1};
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0) return -1;
+    message.msg_control = space, message.msg_controllen = sizeof space;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET, header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &ends[1], sizeof(int));
+    int result = told(sendmsg(ends[0], &message, 0));
+    close(ends[0]), close(ends[1]);
+    return result;
+}
+
+/* Attributes of a file, which a descriptor for reading is enough to change. */
+static int flags_of(const char *path) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC), flags = FS_NOATIME_FL;
+    if (descriptor < 0) return -1;
+    int result = told(ioctl(descriptor, FS_IOC_SETFLAGS, &flags));
+    close(descriptor);
+    return result;
+}
+static int lease_of(const char *path) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return -1;
+    int result = told(fcntl(descriptor, F_SETLEASE, F_RDLCK));
+    close(descriptor);
+    return result;
+}
+
+/* A file on the disk that was opened for writing before the model was there. */
+static int open_for_writing(void) {
+    for (int descriptor = 3; descriptor < 1024; descriptor++) {
+        char path[64], name[256] = {0};
+        struct stat about;
+        int flags = fcntl(descriptor, F_GETFL);
+        if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || flags & O_PATH) continue;
+        if (fstat(descriptor, &about) < 0 || !S_ISREG(about.st_mode)) continue;
+        snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+        /* In memory, of one page and no session but this. */
+        if (readlink(path, name, sizeof name - 1) > 0 && !strncmp(name, "/memfd:", 7)) continue;
+        return 0;
+    }
+    return EBADF;
+}
+
+/* Files of 16 MiB that nothing but a mapping keeps. */
+static int keep_by_mappings(int count) {
+    for (int index = 0; index < count; index++) {
+        char path[4096];
+        /* A name that clears a terminal, and is no text. */
+        snprintf(path, sizeof path, "%s/kept\033[2J\377-%d", getenv("TMPDIR"), index);
+        int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (descriptor < 0 || posix_fallocate(descriptor, 0, 16 << 20)) return -1;
+        void *place = mmap(NULL, 4096, PROT_READ, MAP_SHARED, descriptor, 0);
+        if (place == MAP_FAILED) return -1;
+        close(descriptor), unlink(path);
+    }
+    sleep(60);
+    return 0;
+}
+
+/* A folder that its owner can write to, and cannot list. */
+static int close_a_folder(void) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/closed", getenv("TMPDIR"));
+    if (mkdir(path, 0300) < 0) return errno;
+    strcat(path, "/hidden");
+    int result = opened(path, O_WRONLY | O_CREAT);
+    sleep(60);
+    return result;
+}
+
+/* Folders in each other, beyond the longest path that there is. */
+static int nest(int depth) {
+    int folder = open(getenv("TMPDIR"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (; depth > 0; depth--) {
+        if (mkdirat(folder, "folder", 0700) < 0) return errno;
+        int inner = openat(folder, "folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (inner < 0) return errno;
+        close(folder);
+        folder = inner;
+    }
+    close(folder);
+    return 0;
+}
+
+/* Let whoever closes the client's connection last wait until the client has read all of it. */
+static int linger(void) {
+    static char content[1 << 16];
+    struct linger wanted = {1, 3600};
+    for (int descriptor = 3; descriptor < 64; descriptor++) {
+        struct sockaddr_in address;
+        socklen_t size = sizeof address;
+        if (getpeername(descriptor, (void *)&address, &size) < 0) continue;
+        if (address.sin_family != AF_INET) continue;
+        if (setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &wanted, sizeof wanted) < 0) return errno;
+        while (send(descriptor, content, sizeof content, MSG_DONTWAIT) > 0) continue;
+        abort();
+    }
+    return -1;
 }
 
 #if defined(__x86_64__)
@@ -115,6 +234,15 @@ int attempt(const char *what, const char *argument) {
         if (!result) close(ends[0]), close(ends[1]);
         return result;
     }
+    if (!strcmp(what, "open for writing")) return open_for_writing();
+    if (!strcmp(what, "datagram")) return datagram(argument);
+    if (!strcmp(what, "descriptor in a socket")) return descriptor_in_a_socket();
+    if (!strcmp(what, "flags")) return flags_of(argument);
+    if (!strcmp(what, "lease")) return lease_of(argument);
+    if (!strcmp(what, "keep by mappings")) return keep_by_mappings(atoi(argument));
+    if (!strcmp(what, "close a folder")) return close_a_folder();
+    if (!strcmp(what, "nest")) return nest(atoi(argument));
+    if (!strcmp(what, "linger")) return linger();
     if (!strcmp(what, "fork")) {
         pid_t child = fork();
         if (child == 0) _exit(0);

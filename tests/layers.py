@@ -4,7 +4,7 @@ LAYERS = (
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants optionforms system.text system.throttling "
     "results.profile "
-    "agent.isolation_numbers agent.environment agent.shelf",
+    "agent.isolation_numbers agent.environment agent.shelf agent.trees",
     "options agent.logs backends system.sizes system.files formats making.isolation tensors "
     "statistics.distributions making.unsupported agent.turn agent.isolation_calls "
     "agent.storekeeper",

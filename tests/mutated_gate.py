@@ -167,4 +167,18 @@ GATES = (
         "runs that are measured together are given up with the first link that is lost",
         RECONNECTING,
     ),
+    Mutation(
+        f"{AGENT}/handshake.py",
+        "_ORIGIN_BITS = 64",
+        "_ORIGIN_BITS = 128",
+        "who has one address of IPv6 tries from 2**64",
+        GATE,
+    ),
+    Mutation(
+        f"{AGENT}/greeter.py",
+        "        while not self._closing.is_set():\n",
+        "        for _ in range(1):\n",
+        "an agent stays deaf when the process of TLS was killed",
+        TLS,
+    ),
 )

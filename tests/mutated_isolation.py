@@ -8,6 +8,10 @@ PLACES = "edge_tester/core/agent/isolation_places.py"
 ISOLATION = "edge_tester/core/agent/isolation.py"
 ENVIRONMENT = "edge_tester/core/agent/environment.py"
 CONSUMPTION = "edge_tester/core/agent/consumption.py"
+TREES = "edge_tester/core/agent/trees.py"
+NUMBERS = "edge_tester/core/agent/isolation_numbers.py"
+AGENT = "edge_tester/core/agent/agent.py"
+HANDSHAKE = "edge_tester/core/agent/handshake.py"
 SHELF = "edge_tester/core/agent/shelf.py"
 KEEPER = "edge_tester/core/agent/storekeeper.py"
 PROCESS = "edge_tester/core/agent/session_process.py"
@@ -122,4 +126,58 @@ ISOLATED = (
     ),
     Mutation(SHELF, "        if not shared:\n", "        if True:\n", "one cuts another", _STORE),
     Mutation(KEEPER, "not _SHA256.fullmatch(sha256) or ", "", "a session chooses a name", _STORE),
+    _out(
+        CALLS,
+        "[_load(4), (_IF_EQUAL, 1, 0, 0), refuse,",
+        "[_load(4), (_IF_EQUAL, 1, 1, 0), refuse,",
+        "messages go to any socket",
+    ),
+    _out(NUMBERS, '    "sendmsg": (46, 211),\n', "", "files are hidden in the queue of a socket"),
+    _out(
+        CALLS,
+        "            *none_of(1, _REQUESTS_REFUSED)[1:],\n",
+        "            allow,\n",
+        "flags of any file are set",
+    ),
+    _out(CALLS, ", _F_SETLEASE, _F_NOTIFY]),", "]),", "leases hold up who writes"),
+    _out(AGENT, " and getattr(part, declared.name) != declared.default", "", "all of /sys is read"),
+    _out(
+        PLACES,
+        '    *("firmware/devicetree", "hypervisor"),\n',
+        '    *("firmware", "kernel"),\n',
+        "what the firmware keeps is read",
+    ),
+    _out(
+        CONSUMPTION,
+        "                opened |= mapped\n",
+        "",
+        "files that a mapping keeps are not counted",
+    ),
+    Mutation(
+        TREES,
+        "                if len(stack) == DEPTH_LIMIT:",
+        "                if False:",
+        "folders within folders without end",
+        ("tests/core/agent/test_trees.py", *_TESTS),
+    ),
+    Mutation(
+        TREES,
+        "            if top is not None:\n",
+        "            if False:\n",
+        "folders within folders stay",
+        ("tests/core/agent/test_trees.py",),
+    ),
+    Mutation(
+        HANDSHAKE,
+        "            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)\n",
+        "            pass\n",
+        "the agent waits for a reader that a model has chosen",
+        ("tests/faults/test_attacks.py",),
+    ),
+    _out(
+        "edge_tester/core/agent/turn.py",
+        "os.O_RDONLY | os.O_CREAT",
+        "os.O_RDWR | os.O_CREAT",
+        "a model writes to what all sessions share",
+    ),
 )

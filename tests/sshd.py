@@ -53,6 +53,11 @@ Host unknown-key
     User {user}
     UserKnownHostsFile {folder}/no-known-hosts
     StrictHostKeyChecking yes
+Host changed
+    HostName 127.0.0.1
+    Port {port}
+    User {user}
+    UserKnownHostsFile {folder}/changed
 Host *
     IdentitiesOnly yes
     IdentityAgent none
@@ -202,6 +207,7 @@ def _configure(folder: Path, user: str, port: int, environment: Mapping[str, str
     (folder / "authorized" / user).write_text((folder / "key.pub").read_text() + restricted)
     host_key = (folder / "host.pub").read_text()
     (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key}")
+    (folder / "changed").write_text(f"[127.0.0.1]:{port} {(folder / 'other.pub').read_text()}")
     places = {"folder": folder, "user": user, "port": port}
     variables = " ".join(f"{name}={value}" for name, value in environment.items())
     (folder / "sshd_config").write_text(_SERVER.format(**places, environment=variables))

@@ -119,6 +119,11 @@ class RuntimeProtocol(Configurable):
         return False
 
     @property
+    def if_no_answer(self) -> str:
+        """What may help where something listens that does not answer as an agent does."""
+        return ""
+
+    @property
     def authenticates_frames(self) -> bool:
         """Whether frames carry a code that only the two sides can make."""
         return False

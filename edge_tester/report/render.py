@@ -22,6 +22,8 @@ from edge_tester.report.context import Report, report_of
 from edge_tester.report.plots import WIDTH, Drawing
 
 TEXT_SUFFIXES = (".rst", ".md")
+# What is behind a report's name in the name of the folder beside it.
+PLOTS = "_plots"
 
 
 class Shown(NamedTuple):
@@ -120,7 +122,7 @@ def render_text(
     if path.suffix not in TEXT_SUFFIXES:
         raise OptionError(f"A report in text ends with .rst or .md, got {path.name!r}.")
     report = report_of(_checked(records), sources=sources, baseline=baseline, margin=margin)
-    folder = path.parent / f"{path.stem}_plots"
+    folder = path.parent / f"{path.stem}{PLOTS}"
 
     def shown(drawings: Sequence[Drawing], anchor: str) -> list[Shown]:
         for one in drawings:

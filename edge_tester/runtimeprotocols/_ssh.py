@@ -32,7 +32,7 @@ _ALWAYS = ("ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=3
 # From starting ssh until something there answers; with somebody who types a password.
 _LOGIN_LIMIT_S, _ASKING_LIMIT_S = 60.0, 300.0
 _ANSWER_LIMIT_S = 10.0
-_LINE_LIMIT = 1000
+_LINE_LIMIT, _OUTPUT_LIMIT_BYTES = 1000, 1 << 24
 # What login shells do not hand on as it is, as printf writes it, and what runs $0 written so.
 _ENCODED = {ord("\\"): "\\0134", ord("\n"): "\\0012", ord("!"): "\\0041"}
 _DECODE = 'eval "$(printf %b "$0")"'
@@ -45,7 +45,13 @@ _CAUSES = (
         "network, or write its number; names of your own go into ~/.ssh/config",
     ),
     (
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed",
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its host key is another one than before: something else answers there, or it was set up "
+        "anew. Where you know why, log in once by hand (ssh {place}), which names the old key and "
+        "the command that removes it",
+    ),
+    (
+        r"Host key verification failed",
         "its host key is not the one that is known here, or none is known yet: log in once by "
         "hand (ssh {place}), and compare the fingerprint",
     ),
@@ -115,14 +121,23 @@ class Words:
             self.command(remote, further), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, **how
         )
 
-    def refusal(self, status: int | None, errors: Sequence[str]) -> UnreachableError:
-        """Return what to raise when a command could not be run there, or ended too early."""
+    def refusal(
+        self, status: int | None, errors: Sequence[str], printed: str = ""
+    ) -> UnreachableError:
+        """Return what to raise when a command could not be run there, or ended too early.
+
+        ``printed`` is the last line of its standard output: an account without a shell says
+        so there.
+        """
         said = [line for line in errors if line.strip()]
-        last = said[-1] if said else f"ssh ended with status {status} and said nothing"
+        none = f"no command could be run there; ssh ended with status {status} and said "
+        last = said[-1] if said else none + (printed or "nothing")
         text = "\n".join(errors)
         for pattern, advice in _CAUSES:
             if re.search(pattern, text):
-                told = next(line for line in said if re.search(pattern, line))
+                line = next(line for line in said if re.search(pattern, line))
+                # Not the frame of @ around a warning.
+                told = line.strip("@ ")
                 return UnreachableError(
                     f"ssh://{self.place}: {advice.format(place=self.place)}. ssh said: {told}"
                 )
@@ -279,7 +294,7 @@ class Child:
         """
         limit_s = _ASKING_LIMIT_S if asks() else _LOGIN_LIMIT_S
         try:
-            found = _first_line(self.process, beginnings, limit_s)
+            found, printed = _first_line(self.process, beginnings, limit_s)
         except TimeoutError as error:
             self.process.kill()
             self.close()
@@ -288,7 +303,7 @@ class Child:
             ) from error
         if not found:
             self.close()
-            raise self._words.refusal(self.process.returncode, self.errors.lines())
+            raise self._words.refusal(self.process.returncode, self.errors.lines(), printed)
         return found
 
     def close(self) -> None:
@@ -337,22 +352,26 @@ def forwards(path: Path) -> bool:
 
 def _first_line(
     process: subprocess.Popen[bytes], beginnings: tuple[str, ...], limit_s: float
-) -> str:
-    """Return the next line that begins with one of some texts; empty where the end comes."""
+) -> tuple[str, str]:
+    """Return the next line that begins with one of some texts, and the last one before it.
+
+    The former is empty where the end comes.
+    """
     end_s = time.monotonic() + limit_s
     descriptor = process.stdout.fileno()  # type: ignore[union-attr]
-    poll, line = select.poll(), b""
+    poll, line, last = select.poll(), b"", ""
     poll.register(descriptor, select.POLLIN)
     while poll.poll(max(0, 1000 * (end_s - time.monotonic()))):
         # One by one: what follows the line is for whoever reads on.
         piece = os.read(descriptor, 1)
         if not piece:
-            return ""
+            return "", printable(line.decode(errors="replace"), _LINE_LIMIT).strip() or last
         if piece != b"\n":
             line += piece
             continue
         if (text := line.decode(errors="replace").rstrip("\r")).startswith(beginnings):
-            return text
+            return text, last
+        last = printable(text, _LINE_LIMIT).strip() or last
         line = b""
     raise TimeoutError
 
@@ -362,9 +381,13 @@ def _ignore_interrupts() -> None:
 
 
 def _gather(stream: BinaryIO, pieces: deque[bytes]) -> None:
+    size_bytes = 0
     with stream:
         while piece := stream.read(1 << 16):
-            pieces.append(piece)
+            size_bytes += len(piece)
+            # What a board says without end is read, so that it goes on, and not kept.
+            if size_bytes <= _OUTPUT_LIMIT_BYTES:
+                pieces.append(piece)
 
 
 def _send(content: BinaryIO | None, stream: BinaryIO) -> None:

@@ -70,6 +70,12 @@ class NetworkProtocol(TokenProtocol):
         except ValueError:
             return True
 
+    @property
+    def if_no_answer(self) -> str:
+        """Say what a target with TLS wants, which does not understand who has none."""
+        plain = self.tls_ca is None and not self._is_path
+        return " If it was started with --tls-certificate, give --tls-ca." if plain else ""
+
     @classmethod
     def from_address(cls, address: str) -> NetworkProtocol:
         """Return a link to ``host:port``, or to the Unix socket of a path."""

@@ -129,13 +129,25 @@ def refusal_of_flag(flag: str, roles: Sequence[str], known: Iterable[str]) -> st
 
 
 def holds_pictures(path: Path) -> bool:
-    """Tell whether a folder has subfolders with pictures, as data sets have."""
+    """Tell whether a folder has subfolders with pictures, as data sets have.
+
+    Those of reports, whose plots lie beside them, are none.
+    """
     return path.is_dir() and any(
         one.suffix.lower() in _PICTURES
         for folder in sorted(path.iterdir())
-        if folder.is_dir()
+        if folder.is_dir() and not _belongs_to_report(folder)
         for one in folder.iterdir()
     )
+
+
+def _belongs_to_report(folder: Path) -> bool:
+    # Late: it brings all that reports are made of.
+    from edge_tester.report.render import PLOTS, TEXT_SUFFIXES
+
+    stem = folder.name.removesuffix(PLOTS)
+    reports = [folder.with_name(stem + suffix) for suffix in TEXT_SUFFIXES]
+    return stem != folder.name and any(path.is_file() for path in reports)
 
 
 def _values(declared: Mapping[int, Option] | None, rest: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import cast
 
 from edge_tester.core import registry
 from edge_tester.core.deploying.environment import environment_for
-from edge_tester.core.deploying.service import SOCKET, leave, remove
+from edge_tester.core.deploying.service import forwarding, leave, remove
 from edge_tester.core.deploying.starting import ensure
 from edge_tester.core.runtime import Runtime
 from edge_tester.scenarios._boards import shell_at, tell
@@ -51,9 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     environment = environment_for(classes)
     ensure(shell, environment, tell, bring=chosen.bring_wheels)
     runs = leave(shell, environment.key, names, print)
-    home = shell.run('echo "$HOME"').output.split()[-1]
     print(
-        f"To measure there, once it runs: ssh -N -L {_PORT}:{home}/{SOCKET} {shell.place} &\n"
+        f"To measure there, once it runs: ssh -N {forwarding(shell, _PORT)} {shell.place} &\n"
         f"  edge-tester client model.tflite --target 127.0.0.1:{_PORT}"
     )
     return 0 if runs else 1

@@ -25,6 +25,7 @@ from tests.agents import (
     sample,
     wait_until,
 )
+from tests.hostile import EPERM, NATIVE, attempt, needs_isolation, text
 
 GOOD = (0, 2, 3, 4)
 BAD = (1, 2, 3, 4)
@@ -99,6 +100,7 @@ HOSTILE_MODELS = {
 }
 # What a system that isolates does not let them begin.
 REFUSED_MODELS = {
+    "descriptors without end",
     *("fork", "daemon", "daemon and hang", "fork without end", "hang with a child", "litter"),
 }
 
@@ -129,6 +131,24 @@ def test_no_model_makes_the_agent_deaf(tmp_path, fault, isolation, monkeypatch):
         wait_until(lambda: descriptors_of(running) <= before)
         assert_alone(running, tmp_path)
     assert [] == list(temporary.iterdir())
+
+
+@needs_isolation
+def test_a_client_who_reads_nothing_does_not_hold_up_the_agent_of_its_model(tmp_path, native_model):
+    """The model has the closing of their socket wait for its reader."""
+    words = ("--host", "127.0.0.1", "--port", "0")
+    with running_agent(tmp_path, *words, runtime=NATIVE) as running:
+        port = int(re.search(r":(\d+) runs", running.greeting)[1])
+        first, following = (SampleClient(NetworkProtocol(port=port)) for _ in range(2))
+        first.connect(Hello(client="a test"))
+        first.upload_model(native_model)
+        first.begin_sample([text("linger"), text("")])
+        wait_until(lambda: "SIGABRT" in running.log)
+        following.connect(Hello(client="a test", wait=True), answer_limit_s=NEXT_CLIENT_S)
+        following.upload_model(native_model)
+        assert EPERM == attempt(following, "fork")
+        following.disconnect()
+        first.disconnect()
 
 
 def test_every_signal_has_words():

@@ -332,6 +332,7 @@ def test_what_start_files_print_is_no_message(board, echo, tmp_path):
         ("stranger", {}, "refuses this user or key.*ssh-copy-id stranger.*Permission denied"),
         ("nobody@board", {}, "refuses this user or key"),
         ("unknown-key", {}, "host key is not the one that is known"),
+        ("changed", {}, "another one than before: something else answers.*said: WARNING: REM.*ED!"),
         ("no-such-host.invalid", {}, "there is no host of this name"),
         ("board", {"port": 1}, "no SSH server listens there"),
     ],
@@ -341,6 +342,18 @@ def test_what_cannot_be_reached_is_named(board, host, options, said):
         connected(host, **options)
     assert f"ssh://{host}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may change the shell of an account")
+def test_an_account_without_a_shell_says_so(board):
+    subprocess.run(["usermod", "--shell", "/usr/sbin/nologin", board.user], check=True)
+    try:
+        with pytest.raises(
+            UnreachableError, match="no command could be run.*said This account.*not available"
+        ):
+            connected()
+    finally:
+        subprocess.run(["usermod", "--shell", "/bin/sh", board.user], check=True)
 
 
 def test_without_ssh_it_is_said_what_to_install(board, monkeypatch, tmp_path):

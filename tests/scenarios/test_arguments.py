@@ -17,7 +17,10 @@ def folder(tmp_path, monkeypatch):
     for name in ("cats", "dogs"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         Image.new("RGB", (4, 4)).save(tmp_path / "pictures" / name / "1.png")
-    (tmp_path / "reports").mkdir()
+    # With an earlier report, whose plots are no pictures to measure with.
+    (tmp_path / "reports" / "r_plots").mkdir(parents=True)
+    (tmp_path / "reports" / "r_plots" / "1.png").touch()
+    (tmp_path / "reports" / "r.md").touch()
     return tmp_path
 
 
@@ -62,6 +65,8 @@ def test_flags_and_words_in_any_order(line, report):
         ("m.tflite pictures r n", "datasets", "ImageFolderDataset"),
         ("m.tflite pictures", "datasets", "ImageFolderDataset"),
         ("m.tflite r n", "datasets", "RandomDataset"),
+        ("m.tflite reports n", "datasets", "RandomDataset"),
+        ("m.tflite reports/", "datasets", "RandomDataset"),
         ("mine:make --input-shapes 1,8,8 d.npz", "compilers", "TorchExportedCompiler"),
         ("mine:make onnxruntime --input-shapes 3 d.npz", "compilers", "ONNXCompiler"),
         ("torchvision:resnet18 compilers.onnx", "modelwrappers", "TorchFactory"),

@@ -229,7 +229,8 @@ class Agent(Configurable):
             getattr(part, declared.name)
             for part in parts
             for declared in options_of(type(part))
-            if declared.target_only
+            # What nobody chose names nothing, such as the /sys of meters.
+            if declared.target_only and getattr(part, declared.name) != declared.default
         ]
         named, modules = named_by([*owned, *self.allow_paths])
         # On a disk that is full already, what a session needs for itself.

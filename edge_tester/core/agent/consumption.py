@@ -11,17 +11,24 @@ import os
 import resource
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+from edge_tester.core.agent import trees
 from edge_tester.core.agent.isolation import Isolation
+from edge_tester.core.system.text import printable
 
 # No runtime here starts more than a few for each processor.
 THREADS_LIMIT = 1024
 _FILES_LIMIT = 100_000
 _INTERVAL_S = 0.5
-# Source: stat(2): blocks are of 512 bytes, whatever those of the file system are.
-_BLOCK_BYTES = 512
+# Of the limit: by how much the disk gets fuller before it is looked for what is hidden.
+_HIDDEN_SHARE = 1 / 8
+_GONE = b" (deleted)"
 _PROC = Path("/proc")
+
+# By device and inode, the bytes that a file takes.
+Sizes = dict[tuple[int, int], int]
 
 
 class Consumption:
@@ -71,38 +78,93 @@ class Consumption:
 
     def _look(self) -> None:
         limit_bytes = self._disk_limit_bytes or 0
+        free_bytes = _free_bytes(self._own)
         while not self._ended.wait(_INTERVAL_S):
-            size_bytes, count = _size_of(self._own)
-            size_bytes += _deleted_bytes(self._place / "fd")
+            size_bytes, problem = _size_of(self._own)
+            opened = _opened(self._place)
+            # To look through the mappings takes as long as a fast inference, so it is done only
+            # where something can have been hidden since it was done last.
+            now_bytes = _free_bytes(self._own)
+            free_bytes = max(free_bytes, now_bytes)
+            if free_bytes - now_bytes > limit_bytes * _HIDDEN_SHARE:
+                free_bytes = now_bytes
+                mapped, unseen = _mapped(self._place, self._own, opened)
+                opened |= mapped
+                problem = problem or unseen
+            size_bytes += sum(opened.values())
             if size_bytes > limit_bytes:
-                self._disk_problem = (
+                problem = (
                     f"The session wrote {size_bytes:,} bytes to its folder; the target's limit is "
                     f"{limit_bytes:,} (--scratch-limit of the agent)."
                 )
-            elif count > _FILES_LIMIT:
-                self._disk_problem = f"The session made more than {_FILES_LIMIT:,} files."
+            self._disk_problem = problem or self._disk_problem
 
 
-def _size_of(folder: Path) -> tuple[int, int]:
-    """Return how many bytes of the disk a folder takes, and how many files; not too many."""
+def _size_of(folder: Path) -> tuple[int, str | None]:
+    """Return how many bytes of the disk a folder takes, and what is wrong with it otherwise."""
     size_bytes = count = 0
-    for root, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            with contextlib.suppress(OSError):
-                size_bytes += os.lstat(os.path.join(root, name)).st_blocks * _BLOCK_BYTES
-            count += 1
+    for about in trees.looked_through(folder):
+        if isinstance(about, str):
+            return size_bytes, f"The session made {about}."
+        size_bytes += about.st_blocks * trees.BLOCK_BYTES
+        count += 1
         if count > _FILES_LIMIT:
-            break
-    return size_bytes, count
+            return size_bytes, f"The session made more than {_FILES_LIMIT:,} files."
+    return size_bytes, None
 
 
-def _deleted_bytes(descriptors: Path) -> int:
+def _free_bytes(folder: Path) -> int:
+    """Return what is free of the disk that a folder is on; 0 where the folder is gone."""
+    try:
+        about = os.statvfs(folder)
+    except OSError:
+        return 0
+    return about.f_bfree * about.f_frsize
+
+
+def _opened(process: Path) -> Sizes:
     """Return what is taken by files without a name that a process has open."""
-    size_bytes = 0
+    sizes: Sizes = {}
     with contextlib.suppress(OSError):
-        for path in descriptors.iterdir():
+        for path in (process / "fd").iterdir():
             with contextlib.suppress(OSError):
                 about = path.stat()
                 if stat.S_ISREG(about.st_mode) and about.st_nlink == 0:
-                    size_bytes += about.st_blocks * _BLOCK_BYTES
-    return size_bytes
+                    sizes[about.st_dev, about.st_ino] = about.st_blocks * trees.BLOCK_BYTES
+    return sizes
+
+
+def _mapped(process: Path, own: Path, opened: Sizes) -> tuple[Sizes, str | None]:
+    """Return the same of those that it has mapped: a mapping keeps a file without a descriptor.
+
+    How large such a file is the kernel shows to root alone. Where it does not, it is told in
+    words that there is one.
+    """
+    sizes: Sizes = {}
+    unseen = None
+    for addresses, inode, name in _removed_and_mapped(process, own):
+        try:
+            about = (process / "map_files" / addresses).stat()
+        except OSError:
+            if all(inode != known for _, known in opened):
+                unseen = (
+                    f"The session keeps {printable(os.path.basename(name))}, which it has "
+                    "removed, by a mapping alone: how much of the disk that takes cannot be seen."
+                )
+        else:
+            sizes[about.st_dev, about.st_ino] = about.st_blocks * trees.BLOCK_BYTES
+    return sizes, unseen
+
+
+def _removed_and_mapped(process: Path, own: Path) -> Iterator[tuple[str, int, str]]:
+    """Give addresses, inode and former name of each file of a folder that is mapped and gone."""
+    # Source: proc(5): addresses, rights, offset, device, inode, and the path to the end of the
+    # line, with what is said of a file that has no name any more.
+    with contextlib.suppress(OSError):
+        for line in (process / "maps").read_bytes().splitlines():
+            words = line.split(None, 5)
+            if len(words) < 6 or not words[5].endswith(_GONE):
+                continue
+            name = os.fsdecode(words[5].removesuffix(_GONE))
+            if Path(name).is_relative_to(own):
+                yield words[0].decode(), int(words[4]), name

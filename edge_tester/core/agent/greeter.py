@@ -12,10 +12,12 @@ import contextlib
 import json
 import logging
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ _HANDSHAKE_LIMIT_S = 5.0
 # Clients whose TLS is not agreed on yet, and all others: more than the supervisor keeps.
 _GREETED_AT_ONCE, _CARRIED_AT_ONCE = 64, 128
 _PIECE_BYTES = 1 << 18
-_PAUSE_S = 0.5
+_PAUSE_S, _PAUSE_LIMIT_S = 0.5, 30.0
 _START_LIMIT_S = 30.0
 _PACKET_BYTES = 1 << 12
 _READY = b"ready"
@@ -54,20 +56,23 @@ class TLSListener:
     """
 
     def __init__(self, listener: socket.socket, certificate: Path, authority: Path | None) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with listener, theirs:
-            settings = {
-                "listener": listener.fileno(),
-                "control": theirs.fileno(),
-                "certificate": str(certificate),
-                "authority": str(authority) if authority else None,
-            }
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, json.dumps(settings)],
-                pass_fds=(listener.fileno(), theirs.fileno()),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Both stay open here, so that another process can take the place of one that was killed.
+        self._listener = listener
+        settings = {
+            "listener": listener.fileno(),
+            "control": self._theirs.fileno(),
+            "certificate": str(certificate),
+            "authority": str(authority) if authority else None,
+        }
+        self._command = [sys.executable, "-m", __name__, json.dumps(settings)]
+        self._closing = threading.Event()
+        self._started: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
+        # The kernel ends a process with the thread that started it (end_with_parent).
+        self._thread = threading.Thread(target=self._keep, name="TLS", daemon=True)
+        self._thread.start()
+        if problem := self._started.get():
+            raise problem
         self._control.settimeout(_START_LIMIT_S)
         try:
             said = self._control.recv(_PACKET_BYTES)
@@ -77,6 +82,38 @@ class TLSListener:
             self.close()
             raise OptionError(said.decode() or "The process that ends TLS could not be started.")
         self._control.setblocking(False)
+
+    def _keep(self) -> None:
+        """Keep a process that ends TLS; whatever ends it, clients to come find another one."""
+        first, pause_s = True, _PAUSE_S
+        while not self._closing.is_set():
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    pass_fds=(self._listener.fileno(), self._theirs.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                if first:
+                    self._started.put(error)
+                    return
+                logger.error("no process that ends TLS can be started: %s", error)
+            else:
+                if first:
+                    self._started.put(None)
+                begun_s = time.monotonic()
+                # Children of a thread are not in the list of another one's, from which the
+                # supervisor ends what a session has left.
+                status = self._process.wait()
+                if self._closing.is_set():
+                    return
+                logger.error("what keeps the process of TLS has ended (%d)", status)
+                if time.monotonic() - begun_s > _PAUSE_LIMIT_S:
+                    pause_s = _PAUSE_S
+            first = False
+            self._closing.wait(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_LIMIT_S)
 
     def fileno(self) -> int:
         """Return what becomes readable when a client has come."""
@@ -92,8 +129,10 @@ class TLSListener:
         """
         content, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
         if not descriptors:
-            # A worker that took another one's place, or the end of both.
-            raise BlockingIOError if content else ConnectionError("the process of TLS has ended")
+            # A worker that took another one's place, or why it cannot.
+            if content != _READY:
+                logger.error("%s", content.decode(errors="replace"))
+            raise BlockingIOError("nobody has come")
         host, port = json.loads(content)[:2]
         return socket.socket(fileno=descriptors[0]), (host, port)
 
@@ -103,9 +142,12 @@ class TLSListener:
 
     def close(self) -> None:
         """Stop listening."""
+        self._closing.set()
         self._control.close()
         self._process.terminate()
-        self._process.wait()
+        self._thread.join()
+        self._theirs.close()
+        self._listener.close()
 
 
 def main(arguments: list[str]) -> int:

@@ -25,6 +25,10 @@ TIME_LIMIT_S = 5.0
 _NAME_LIMIT = 80
 # Where the system tells the end of the other side's half apart from data (Linux).
 _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+# What one subscriber or one network of a building has: RFC 4291, section 2.5.4, and RFC 6177.
+_ORIGIN_BITS = 64
+# Source: socket(7): whether, and how long [s].
+_NO_LINGER = struct.pack("ii", 0, 0)
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -44,7 +48,8 @@ class Peer:
     name : str
         Where it comes from, for people.
     origin : str
-        What it is counted by: its address, or its process where that is on this machine.
+        What it is counted by: its address, of IPv6 the network of 64 bits, or its process where
+        that is on this machine.
     hello : Hello or None
         Its first message, once that has arrived.
     attempts : int
@@ -205,7 +210,10 @@ class Peer:
 
     def close(self) -> None:
         """Close the connection, also for those who have got a duplicate of it."""
-        # What is not connected any more needs no shutting down.
+        # What is not connected any more needs no shutting down. A model that had the same socket
+        # may have asked for a close() that waits until its client has read all that was sent.
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
@@ -271,9 +279,22 @@ def _name_of(address: object) -> str:
     return "local client"
 
 
+def _network_of(address: str) -> str:
+    """Return by what an address is counted: of IPv6, whoever has one has the other 2**64 too."""
+    # Late: for those who are reached that way.
+    if ":" not in address:
+        return address
+    import ipaddress
+
+    found = ipaddress.IPv6Address(address.partition("%")[0])
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((found, _ORIGIN_BITS), strict=False))
+
+
 def _origin_of(connection: socket.socket, address: object) -> str:
     if isinstance(address, tuple):
-        return str(address[0])
+        return _network_of(str(address[0]))
     if hasattr(socket, "SO_PEERCRED"):
         found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return f"process {_CREDENTIALS.unpack(found)[0]}"

@@ -91,7 +91,8 @@ def unprotected(level: str) -> list[str]:
         return ["do whatever the agent's user may"]
     found = isolation_files.unprotected()
     if level == "files":
-        return [*found, "start programs, and make connections other than TCP"]
+        # Landlock sees neither TCP Fast Open nor Multipath TCP.
+        return [*found, "start programs, make connections, and lock and mark files that it reads"]
     if reason := isolation_calls.why_unavailable():
         found.append(f"make any system call, such as for processes and connections ({reason})")
     return found

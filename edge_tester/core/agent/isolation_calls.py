@@ -34,14 +34,18 @@ _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 # 64 bits, of which a load of 32 bits on a little-endian machine finds the lower half first.
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT, _ARGUMENT_BYTES = 0, 4, 16, 8
 # Source: linux/bpf_common.h: load a word of the data; jump where equal, greater or equal, or where
-# a bit is set; return.
-_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+# a bit is set; keep some bits of what was loaded; return.
+_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_BIT, _KEEP, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _INSTRUCTION = struct.Struct("=HBBI")
-# Source: linux/sched.h, linux/socket.h, linux/fcntl.h, asm-generic/ioctls.h and sockios.h,
-# linux/resource.h.
+# Source: linux/sched.h, linux/socket.h, linux/fcntl.h, asm-generic/ioctls.h, linux/resource.h.
 _CLONE_THREAD, _AF_UNIX, _PRIO_PROCESS = 0x10000, 1, 0
-_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
-_FIOSETOWN, _SIOCSPGRP, _TIOCSTI = 0x8901, 0x8902, 0x5412
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY = 8, 10, 15, 1024, 1026
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+# Source: asm-generic/ioctl.h: bits 8 to 15 say what a request is for.
+# Documentation/userspace-api/ioctl/ioctl-number.rst: f, v and X are attributes of files, which a
+# descriptor for reading is enough to change, 0x94 those of btrfs, and 0x89 is for sockets:
+# interfaces, and whom to signal.
+_REQUEST_KIND, _REQUESTS_REFUSED = 0xFF00, (0x6600, 0x7600, 0x5800, 0x9400, 0x8900)
 
 Instruction = tuple[int, int, int, int]
 
@@ -142,8 +146,10 @@ def _conditions(pid: int, refuse: Instruction) -> dict[str, list[Instruction]]:
         "tgkill": own,
         "rt_sigqueueinfo": own,
         "rt_tgsigqueueinfo": own,
-        # Two ends in one process reach nobody.
+        # Two ends in one process reach nobody, as long as a message has no address of its own.
         "socketpair": only(0, [_AF_UNIX]),
+        "sendto": [_load(4), (_IF_EQUAL, 1, 0, 0), refuse, _load_upper(4), (_IF_EQUAL, 0, 1, 0)]
+        + [allow, refuse],
         # It ends with the agent, whatever it wants.
         "prctl": none_of(0, [PR_SET_PDEATHSIG]),
         # The limits, priority and scheduling of the agent are its own.
@@ -158,9 +164,13 @@ def _conditions(pid: int, refuse: Instruction) -> dict[str, list[Instruction]]:
             refuse,
             *only(1, [0, pid]),
         ],
-        # Whose owner is another process sends signals to that one.
-        "fcntl": none_of(1, [_F_SETOWN, _F_SETSIG, _F_SETOWN_EX]),
-        "ioctl": none_of(1, [_FIOSETOWN, _SIOCSPGRP, _TIOCSTI]),
+        # Whose owner is another process sends signals to that one; a lease holds up who writes.
+        "fcntl": none_of(1, [_F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY]),
+        "ioctl": [
+            *none_of(1, [_TIOCSTI, _TIOCLINUX])[:-1],
+            (_KEEP, 0, 0, _REQUEST_KIND),
+            *none_of(1, _REQUESTS_REFUSED)[1:],
+        ],
     }
 
 
@@ -171,5 +181,9 @@ def _on(numbers: Numbers, place: int, body: list[Instruction]) -> list[Instructi
 
 
 def _load(argument: int) -> Instruction:
-    # What the kernel reads of these is the lower half: int, pid_t, unsigned int, clone's flags.
+    # What the kernel reads of most is the lower half: int, pid_t, unsigned int, clone's flags.
     return (_LOAD, 0, 0, _ARGUMENTS_AT + argument * _ARGUMENT_BYTES)
+
+
+def _load_upper(argument: int) -> Instruction:
+    return (_LOAD, 0, 0, _ARGUMENTS_AT + argument * _ARGUMENT_BYTES + _ARGUMENT_BYTES // 2)

@@ -25,6 +25,9 @@ REFUSED: dict[str, Numbers] = {
     "listen": (50, 201),
     "accept": (43, 202),
     "accept4": (288, 242),
+    # They send descriptors too: what waits in a socket is counted nowhere.
+    "sendmsg": (46, 211),
+    "sendmmsg": (307, 269),
     # Further processes and programs.
     "fork": (57, None),
     "vfork": (58, None),
@@ -149,6 +152,7 @@ CONDITIONAL: dict[str, Numbers] = {
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
     "socketpair": (53, 199),
+    "sendto": (44, 206),
     "prctl": (157, 167),
     "prlimit64": (302, 261),
     "setpriority": (141, 140),

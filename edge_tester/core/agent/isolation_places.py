@@ -31,6 +31,12 @@ _KERNEL = (
     *("meminfo", "modules", "pressure", "schedstat", "stat", "sys", "uptime", "version"),
     *("vmstat", "zoneinfo"),
 )
+# What tells of processors, devices and limits. To root the rest shows what others do (tracing,
+# debug), what the firmware keeps (efivars) and what crashed (pstore).
+_SYS = (
+    *("block", "bus", "class", "dev", "devices", "module", "fs/cgroup", "kernel/mm"),
+    *("firmware/devicetree", "hypervisor"),
+)
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 # Of NVIDIA, Mesa's drivers, Coral on PCIe, AMD, ARM Mali, NPUs of Rockchip, NXP and Intel, Tegra.
 _ACCELERATORS = (
@@ -60,7 +66,8 @@ def rules(
     for path in {*_SYSTEM, *_python(), *_libraries()}:
         yield Rule(Path(path), files.READ)
     yield from _modules(modules)
-    yield Rule(Path("/sys"), files.READ_FILE | files.READ_DIR)
+    for name in _SYS:
+        yield Rule(Path("/sys") / name, files.READ_FILE | files.READ_DIR)
     for name in _KERNEL:
         yield Rule(Path("/proc") / name, files.READ_FILE | files.READ_DIR)
     yield Rule(Path("/proc/self"), files.READ_FILE | files.READ_DIR)
@@ -104,7 +111,9 @@ def _modules(names: Collection[str]) -> Iterator[Rule]:
             continue
         if found is None:
             continue
-        for place in found.submodule_search_locations or [found.origin or ""]:
+        # One that is built in has no place.
+        single = [found.origin or ""] if found.has_location else []
+        for place in found.submodule_search_locations or single:
             folder = os.path.dirname(place)
             if _wide(folder):
                 # Python looks at names before it opens a module.

@@ -12,9 +12,7 @@ import fcntl
 import logging
 import os
 import queue
-import shutil
 import stat
-import sys
 import tempfile
 import threading
 import time
@@ -22,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_tester.core.agent import cgroup, descendants
+from edge_tester.core.agent import cgroup, descendants, trees
 
 logger = logging.getLogger(__name__)
 
@@ -103,15 +101,7 @@ class Scratch:
 
 def remove(path: Path) -> None:
     """Remove a folder and all in it; what stays in spite of all is said in the log."""
-    if _removed(path) is None:
-        return
-    # A model may have closed folders to itself.
-    for root, folders, _ in os.walk(path):
-        for name in folders:
-            if not (Path(root) / name).is_symlink():
-                with contextlib.suppress(OSError):
-                    (Path(root) / name).chmod(0o700)
-    if problem := _removed(path):
+    if problem := trees.removed(path):
         logger.warning("%s could not be removed: %s", path, problem)
 
 
@@ -151,19 +141,3 @@ def _lock_of(path: Path) -> Any:
 def _ours(path: Path) -> bool:
     about = path.lstat()
     return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
-
-
-def _removed(path: Path) -> BaseException | None:
-    """Remove what can be removed; return the first problem."""
-    problems: list[BaseException] = []
-
-    def keep(function: Any, path: str, about: Any) -> None:
-        problem = about[1] if isinstance(about, tuple) else about
-        if not isinstance(problem, FileNotFoundError):
-            problems.append(problem)
-
-    # Python 3.12 gave the parameter another name, and the error without its type.
-    name = "onexc" if sys.version_info >= (3, 12) else "onerror"
-    remove_tree: Any = shutil.rmtree
-    remove_tree(path, **{name: keep})
-    return problems[0] if problems else None

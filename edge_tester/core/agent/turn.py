@@ -31,8 +31,9 @@ class Turn:
     """
 
     def __init__(self, path: Path, say: Callable[[int], None]) -> None:
-        # Opened anew in each process: what is inherited would be one lock for both.
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Opened anew in each process: what is inherited would be one lock for both. For reading:
+        # a model that could write to it would fill the disk, or leave something for another one.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._say = say
         self._shared = self._held = False
         # What shares does so in another thread, and not in the middle of a block.

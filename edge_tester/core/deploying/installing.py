@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import edge_tester
 from edge_tester.core.deploying.environment import FOLDER, Environment, name_in
-from edge_tester.core.deploying.probing import Board, probe
+from edge_tester.core.deploying.probing import ELSEWHERE, Board, probe
 from edge_tester.core.deploying.shell import Answer, Shell
 from edge_tester.core.deploying.wheel import write_wheel
 from edge_tester.core.deploying.wheels import fetched, fetched_pip, reason
@@ -189,7 +189,8 @@ def _require_space(shell: Shell, board: Board, needed_bytes: int) -> None:
     if board.free_bytes < needed_bytes:
         raise UnreachableError(
             f"{shell.place} has too little space for an environment in ~/{FOLDER}: "
-            f"{board.free_bytes >> 20} MiB are free, about {needed_bytes >> 20} MiB are needed."
+            f"{board.free_bytes >> 20} MiB are free, about {needed_bytes >> 20} MiB are needed. "
+            f"{ELSEWHERE}"
         )
 
 

@@ -11,6 +11,12 @@ from edge_tester.core.deploying.shell import Shell
 from edge_tester.core.errors import UnreachableError
 
 LEAST_PYTHON = (3, 10)
+# What helps where a home folder is no place for environments.
+ELSEWHERE = (
+    "Make a folder on another disk there, and let it stand in: ln -s FOLDER ~/.cache/edge_tester"
+)
+# Far more than the one that is tried takes.
+_A_SCRIPT_BYTES = 1 << 16
 # Read by Pythons that are too old as well: which one is there is to be told.
 _FACTS = """
 import json, os, sys, sysconfig
@@ -43,6 +49,9 @@ _SCRIPT = """
 echo "system $(uname -s)"
 echo "machine $(uname -m)"
 mkdir -p "$HOME/.cache/edge_tester" && cd "$HOME/.cache/edge_tester" || exit
+printf '#!/bin/sh\\nexit 0\\n' > ".runs-$$" && chmod 700 ".runs-$$" && "./.runs-$$" 2> /dev/null &&
+    echo "runs yes"
+rm -f ".runs-$$"
 echo "free_kib $(df -Pk . | awk 'NR == 2 {print $4}')"
 for one in "$(command -v uv)" "$HOME/.local/bin/uv" "$HOME/.cargo/bin/uv"; do
     if [ -x "$one" ]; then echo "uv $one"; break; fi
@@ -133,10 +142,17 @@ def probe(shell: Shell) -> Board:
             f"{shell.place} cannot make the folder ~/.cache/edge_tester, or is no system with a "
             f"POSIX shell: {said}"
         )
+    free_bytes = 1024 * int(facts.get("free_kib") or 0)
+    # On a full disk nothing was written that could be run, which is said with numbers later.
+    if "runs" not in facts and free_bytes > _A_SCRIPT_BYTES:
+        raise UnreachableError(
+            f"{shell.place} runs no program that lies in ~/.cache/edge_tester, most likely since "
+            f"that disk is mounted noexec. {ELSEWHERE}"
+        )
     return Board(
         system=facts["system"],
         machine=facts["machine"],
-        free_bytes=1024 * int(facts.get("free_kib") or 0),
+        free_bytes=free_bytes,
         uv=facts.get("uv", ""),
         python=_chosen(shell, [msgspec.convert(one, Interpreter) for one in pythons]),
     )

@@ -44,7 +44,8 @@ export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
 found=
 [ -e "$unit" ] || [ -d "$HOME/.cache/edge_tester" ] && found=yes
 command -v systemctl > /dev/null && systemctl --user disable --now edge-tester > /dev/null 2>&1
-rm -f "$unit" && rm -rf "$HOME/.cache/edge_tester" || exit
+# What is in it first: it may be a link to another disk.
+rm -f "$unit" && rm -rf "$HOME/.cache/edge_tester"/* "$HOME/.cache/edge_tester" || exit
 command -v systemctl > /dev/null && systemctl --user daemon-reload > /dev/null 2>&1
 [ -n "$found" ] && echo removed
 exit 0
@@ -98,6 +99,19 @@ def leave(shell: Shell, key: str, runtimes: Sequence[str], tell: Callable[[str],
     tell(f"It cannot be started as a unit, since {cause}. By hand, there:")
     tell(f"  ~/.cache/edge_tester/{key}/bin/edge-tester {words} --host ~/{SOCKET}")
     return False
+
+
+def forwarding(shell: Shell, port: int) -> str:
+    """Return the words of ssh by which a port of this machine leads to the agent that stays.
+
+    Raises
+    ------
+    UnreachableError
+        The machine cannot be reached.
+    """
+    # The last line: what start files print comes before.
+    home = shell.run('echo "$HOME"').output.splitlines()[-1]
+    return f"-L {shlex.quote(f'{port}:{home}/{SOCKET}')}"
 
 
 def remove(shell: Shell) -> bool:

@@ -14,11 +14,11 @@ HERE, MISSING = "edge_tester: here", "edge_tester: missing"
 MISSING_STATUS = 87
 # $0 is the key of the environment, the rest are words of the command. In one line, which login
 # shells of all kinds hand on. The folder that one works in comes first where Python looks for
-# modules: it is one that has none.
+# modules: it is one that has none. When it was used is noted where that can be written.
 START = (
     'cd "$HOME/.cache/edge_tester/$0" 2> /dev/null && [ -f whole ] && [ -x bin/python ] '
     f'|| {{ echo "{MISSING}"; exit {MISSING_STATUS}; }}; '
-    f'unset PYTHONPATH PYTHONHOME; : > whole; echo "{HERE}"; '
+    f'unset PYTHONPATH PYTHONHOME; (: > whole) 2> /dev/null; echo "{HERE}"; '
     'exec bin/python -m edge_tester "$@"'
 )
 # The same for an agent that stays for several connections, on a socket in a folder of its own ($1),
@@ -26,7 +26,7 @@ START = (
 STAY = (
     'cd "$HOME/.cache/edge_tester/$0" 2> /dev/null && [ -f whole ] && [ -x bin/python ] '
     f'|| {{ echo "{MISSING}"; exit {MISSING_STATUS}; }}; '
-    "unset PYTHONPATH PYTHONHOME; umask 077; : > whole; "
+    "unset PYTHONPATH PYTHONHOME; umask 077; (: > whole) 2> /dev/null; "
     f'folder=$1; shift; mkdir "$folder" || exit; echo "{HERE}"; exec 3<&0; '
     'bin/python -m edge_tester "$@" --host "$folder/agent" < /dev/null & agent=$!; '
     '(cat <&3; kill "$agent") > /dev/null 2>&1 & exec 3<&-; wait "$agent"; status=$?; '

@@ -162,7 +162,7 @@ def _first_answer(conversation: Conversation, hello: bytes) -> tuple[int, _Answe
     except (UnreachableError, RemoteProtocolError) as error:
         raise type(error)(
             f"Something listens at {conversation.protocol.address}, but no agent of edge_tester "
-            f"answers within {HELLO_LIMIT_S:g} s: {error}"
+            f"answers within {HELLO_LIMIT_S:g} s: {error}{conversation.protocol.if_no_answer}"
         ) from error
 
 

@@ -97,7 +97,8 @@ class TLSConnection:
         except ssl.SSLCertVerificationError as error:
             connection.close()
             raise UnreachableError(
-                f"The certificate of the target was refused for {name!r}: {error.verify_message}. "
+                f"The certificate of the target was refused for {name!r}: "
+                f"{error.verify_message.rstrip('.')}. "
                 "It must be of the authority of --tls-ca, and made out to that name "
                 "(--tls-name says another one)."
             ) from error

@@ -94,6 +94,11 @@ def read_tokens(path: Path | None) -> list[str]:
     if path is None:
         found = os.environ.get(VARIABLE, "").strip()
         where = f"The environment variable {VARIABLE}"
+        if len(found.split()) > 1:
+            raise OptionError(
+                f"{where} has several words, and must be one token: a file may have several, one "
+                "per line (--token-file)."
+            )
         return [_checked(found, where)] if found else []
     try:
         others = path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)

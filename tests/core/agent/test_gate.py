@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from edge_tester.core.agent.handshake import TIME_LIMIT_S
+from edge_tester.core.agent.handshake import TIME_LIMIT_S, Peer
 from edge_tester.core.errors import (
     OptionError,
     RemoteProtocolError,
@@ -181,6 +181,22 @@ def test_guessing_gets_slow_and_keeps_nobody_out(lab, tmp_path):
         assert 0.45 <= time.monotonic() - begin_s
         assert_runs(connected(agent.host, token_file=lab / "token"), tmp_path)
         assert 11 == agent.log.count("it has no valid token")
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        (("192.0.2.7", 5), "192.0.2.7"),
+        (("2001:db8:1:2:3:4:5:6", 5, 0, 0), "2001:db8:1:2::/64"),
+        (("2001:db8:1:2::9", 5, 0, 0), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 5, 0, 2), "fe80::/64"),
+        (("::ffff:192.0.2.7", 5, 0, 0), "192.0.2.7"),
+    ],
+)
+def test_who_has_one_address_of_ipv6_has_its_whole_network(address, origin):
+    """By which strangers are counted, in the line and where they guess."""
+    with socket.socket() as connection:
+        assert origin == Peer(connection, address).origin
 
 
 def test_a_stranger_who_is_challenged_and_silent_is_turned_away(guarded):

@@ -3,11 +3,13 @@
 import errno
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,7 +19,16 @@ from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.scenarios.agent import asked
 from tests.agents import SERVER, SampleClient, children_of, echo_model
-from tests.hostile import EACCES, ENOSYS, EPERM, attempt, hostile, needs_isolation, text
+from tests.hostile import (
+    EACCES,
+    ENOSYS,
+    EPERM,
+    attempt,
+    ended,
+    hostile,
+    needs_isolation,
+    text,
+)
 
 SECRET = "EDGE_TESTER_TOKEN_FILE"
 
@@ -64,6 +75,9 @@ REFUSED_ATTEMPTS = {
     ("write", "/dev/kmsg"): EACCES,
     ("read", "/dev/tty1"): EACCES,
     ("write", "/proc/self/oom_score_adj"): EACCES,
+    ("list", "/sys/kernel/debug"): EACCES,
+    ("list", "/sys/kernel/tracing"): EACCES,
+    ("list", "/sys/firmware"): EACCES,
     ("write", "/proc/sys/kernel/core_pattern"): EACCES,
     ("environ of parent", ""): EACCES,
     ("cmdline of parent", ""): EACCES,
@@ -86,6 +100,11 @@ REFUSED_ATTEMPTS = {
             ),
         )
     },
+    ("descriptor in a socket", ""): EPERM,
+    # What all sessions share, such as the lock of the turn.
+    ("open for writing", ""): errno.EBADF,
+    ("flags", os.__file__): EPERM,
+    ("lease", os.__file__): EPERM,
     # The C library takes these for what an older kernel answers.
     ("clone3", ""): ENOSYS,
     ("unknown call", ""): ENOSYS,
@@ -116,6 +135,28 @@ def test_a_model_cannot_touch_a_file_of_the_agent_s_user(served, places, what, e
     assert expected == attempt(served[1], what, key)
     assert before == key.stat()
     assert "secret" == key.read_text()
+
+
+def test_a_model_reaches_no_socket_by_its_path(served, places):
+    """Neither by a connection, nor by one end of a pair, whose messages may have addresses."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiving:
+        receiving.bind(str(places / "datagrams"))
+        assert EPERM == attempt(served[1], "datagram", places / "datagrams")
+        receiving.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            receiving.recv(3)
+
+
+def test_what_nobody_chose_names_nothing_for_models(served):
+    """Meters have a folder by default, /sys, of which a session needs less."""
+    (pid, *_) = children_of(served[0].process.pid)
+    settings = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2]
+    assert [] == msgspec.json.decode(settings)["isolation"]["named"]
+    assert 0 == attempt(served[1], "list", "/sys/class")
+
+
+def test_a_module_that_is_built_in_has_no_place():
+    assert [] == list(isolation_places._modules(["sys", "no_module_of_this_name"]))
 
 
 def test_a_model_writes_to_its_own_folder_and_to_no_other(served, places):
@@ -294,6 +335,15 @@ def test_an_agent_of_a_plain_user(for_all, native_model):
             assert EACCES == attempt(client, what, argument)
         assert client.run_sample([text("tcp"), text("")]).counters.inference_peak_bytes
         assert "WARNING" not in agent.log
+    words = ("--scratch-limit", "64MB")
+    with hostile(place, native_model, *words, program=become + program, path=path) as (_, client):
+        # How large such a file is, the kernel does not show to a plain user.
+        assert "keeps kept\ufffd[2J\ufffd-0, which it has removed, by a mapping" in ended(
+            client, "keep by mappings", 1
+        )
+    with hostile(place, native_model, *words, program=become + program, path=path) as (_, client):
+        said = "The session made a folder into which nobody may look."
+        assert said in ended(client, "close a folder")
 
 
 def installed_for_all(packages: Path) -> str:

@@ -45,6 +45,8 @@ def answer_of(machine: str, number: int, *arguments: int, architecture: int | No
         at += 1
         if code == 0x20:
             accumulator = int(data[value // 4])
+        elif code == 0x54:
+            accumulator &= value
         elif code == 0x06:
             return value & 0xFFFF if value >> 16 == 5 else 0
         else:
@@ -89,6 +91,18 @@ def test_the_filter_by_its_instructions(machine):
         ("fcntl", 3, 6, 1): 0,
         ("ioctl", 3, 0x5401): 0,
         ("ioctl", 3, 0x5412): 1,
+        ("ioctl", 3, 0x541B): 0,
+        # To set flags of a file, and its project; whom a socket signals.
+        ("ioctl", 3, 0x40086602): 1,
+        ("ioctl", 3, 0x401C5820): 1,
+        ("ioctl", 3, 0x8901): 1,
+        # A driver's own: DRM_IOCTL_VERSION.
+        ("ioctl", 3, 0xC0406400): 0,
+        ("fcntl", 3, 1024, 0): 1,
+        # With an address, of which the lower half may be zero.
+        ("sendto", 3, 0, 1, 0, 0): 0,
+        ("sendto", 3, 0, 1, 0, 0x7F0012345678): 1,
+        ("sendto", 3, 0, 1, 0, 0x100000000): 1,
     }
     for (name, *arguments), expected in cases.items():
         assert expected == answer_of(machine, number(name), *arguments), (name, arguments)

@@ -58,7 +58,7 @@ def test_who_has_none_that_fits_is_told_why(mutual, lab, options, message):
 
 
 def test_without_tls_nobody_is_understood(mutual, lab, tmp_path):
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError, match="with --tls-certificate, give --tls-ca"):
         connected(port=mutual.port)
     with running_agent(tmp_path, "--host", "127.0.0.1", "--port", "0") as agent:
         port = int(re.search(r":(\d+) ", agent.greeting)[1])
@@ -85,6 +85,23 @@ def test_the_process_that_ends_tls_is_replaced(lab, tmp_path):
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: set(_children_named(master, "greeter")) - {worker})
         assert_runs(connected(port=port, tls_ca=lab / "ca.pem"), tmp_path)
+
+
+def test_what_keeps_the_process_of_tls_is_replaced_too(lab, tmp_path):
+    """Killed, as by a system that runs out of memory; no session that ends takes the new one."""
+    certificate = str(lab / "target-localhost.pem")
+    words = ["--host", "127.0.0.1", "--port", "0", "--tls-certificate", certificate]
+    with running_agent(tmp_path, *words) as agent:
+        port = int(re.search(r":(\d+) ", agent.greeting)[1])
+        (master,) = _children_named(agent.process.pid, "greeter")
+        os.kill(master, signal.SIGKILL)
+        wait_until(lambda: set(_children_named(agent.process.pid, "greeter")) - {master})
+        (following,) = set(_children_named(agent.process.pid, "greeter")) - {master}
+        for _ in range(3):
+            assert_runs(connected(port=port, tls_ca=lab / "ca.pem"), tmp_path)
+        assert [following] == _children_named(agent.process.pid, "greeter")
+        assert 1 == agent.log.count("what keeps the process of TLS has ended")
+        assert agent.log.count("could not be accepted") <= 1
 
 
 def _children_named(pid: int, word: str) -> list[int]:

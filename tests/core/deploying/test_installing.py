@@ -1,6 +1,7 @@
 """What another machine has, what it lacks, and what is said of it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import pytest
 from edge_tester.core.deploying import installing, wheels
 from edge_tester.core.deploying.environment import Environment, environment_for
 from edge_tester.core.deploying.probing import Board, Interpreter, probe
-from edge_tester.core.deploying.service import UNIT
-from edge_tester.core.deploying.starting import ensure, newest, run_installed
+from edge_tester.core.deploying.service import SOCKET, UNIT, forwarding, remove
+from edge_tester.core.deploying.starting import HERE, START, STAY, ensure, newest, run_installed
 from edge_tester.core.errors import OptionError, UnreachableError
 from edge_tester.core.runtime import Runtime
 from edge_tester.runtimes.echo import EchoRuntime
@@ -24,22 +25,7 @@ from tests.core.deploying.local_shell import LocalShell
 from tests.wheelhouse import write_wheels
 
 # The programs that a bare system has.
-PROGRAMS = (
-    "sh",
-    "uname",
-    "df",
-    "awk",
-    "mkdir",
-    "head",
-    "tar",
-    "cat",
-    "rm",
-    "mv",
-    "chmod",
-    "ls",
-    "find",
-    "grep",
-)
+PROGRAMS = "sh uname df awk mkdir head tar cat rm mv chmod ls find grep dirname sleep".split()
 PYTHON = Interpreter(
     path="/usr/bin/python3.11",
     version=[3, 11, 2],
@@ -57,7 +43,7 @@ def programs(tmp_path):
     """A folder with what every board has, and no Python."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in (*PROGRAMS, "dirname", "sleep"):
+    for name in PROGRAMS:
         (folder / name).symlink_to(shutil.which(name))
     return folder
 
@@ -120,6 +106,30 @@ def test_a_home_that_cannot_be_written_is_said(tmp_path, programs):
     (tmp_path / "file").write_text("")
     with pytest.raises(UnreachableError, match="cannot make the folder ~/.cache/edge_tester"):
         probe(shell)
+
+
+def test_a_home_that_runs_nothing_is_said_before_anything_is_brought(tmp_path, programs):
+    with_python(programs)
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home, elsewhere):
+        folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "noexec", "none", str(home)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the permission to mount a disk")
+    try:
+        shell = LocalShell(home, programs)
+        with pytest.raises(UnreachableError, match="runs no program.*noexec.*ln -s FOLDER"):
+            probe(shell)
+        # What was told to do helps, and goes with the rest.
+        (home / ".cache" / "edge_tester").rmdir()
+        (home / ".cache" / "edge_tester").symlink_to(elsewhere)
+        assert probe(shell).free_bytes > 0
+        (elsewhere / "0.1.0-key").mkdir()
+        assert remove(shell)
+        assert [] == list(elsewhere.iterdir())
+        assert [] == list((home / ".cache").iterdir())
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
 
 
 def test_what_no_index_has_is_named_and_nothing_is_left(shell, programs, tmp_path, monkeypatch):
@@ -190,6 +200,25 @@ def test_it_is_installed_once_and_found_again(shell, programs, tmp_path):
     assert answer.output == told.stdout
 
 
+@pytest.mark.parametrize("script", [START, STAY])
+def test_an_environment_on_a_disk_that_is_read_only_is_used(shell, programs, tmp_path, script):
+    """As a memory card becomes that has an error."""
+    with_python(programs)
+    environment, cache = bare(shell), tmp_path / ".cache"
+    ensure(shell, environment, print)
+    commands = [["--bind", cache, cache], ["-o", "remount,bind,ro", cache]]
+    if subprocess.run(["mount", *commands[0]], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the permission to mount a disk")
+    try:
+        subprocess.run(["mount", *commands[1]], check=True)
+        words = [*([str(tmp_path / "folder")] if script == STAY else []), "--version"]
+        answer = shell.run(script, [environment.key, *words])
+    finally:
+        subprocess.run(["umount", "--lazy", cache], check=True)
+    assert HERE in answer.output and "Read-only" not in answer.errors
+    assert "edge-tester" in answer.output
+
+
 def test_a_python_that_came_without_pip_gets_it_brought(shell, programs, tmp_path):
     """As Debian's does without its package python3-venv."""
     with_python(programs)
@@ -255,6 +284,12 @@ def test_what_nothing_has_started_for_a_month_is_removed(shell, programs, tmp_pa
 def test_a_removed_environment_is_named(shell):
     with pytest.raises(UnreachableError, match="does not have edge_tester"):
         run_installed(shell, "0.0-nothing", ["--version"], 60)
+
+
+def test_a_home_with_a_space_is_one_word_of_the_command_that_is_told(tmp_path, programs):
+    home = tmp_path / "home of a board"
+    words = shlex.split(forwarding(LocalShell(home, programs), 12345))
+    assert ["-L", f"12345:{home}/{SOCKET}"] == words
 
 
 def test_keys_differ_with_what_is_wanted():

@@ -52,6 +52,9 @@ def test_the_environment_stands_in_for_a_file(monkeypatch):
     monkeypatch.setenv(tokens.VARIABLE, "secret")
     with pytest.raises(OptionError, match="a token of 6 characters; it needs at least 32"):
         read_tokens(None)
+    monkeypatch.setenv(tokens.VARIABLE, f"{TOKEN}\n{OTHER}\n")
+    with pytest.raises(OptionError, match="must be one token: a file may have several"):
+        read_tokens(None)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,10 @@ class Home:
             "EDGE_TESTER_HOME": str(folder),
             "TMPDIR": str(self.temporary),
             "HOME": str(folder),
-            **{f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("CACHE", "STATE")},
+            **{
+                f"XDG_{name}_HOME": str(folder / name.lower())
+                for name in ("CACHE", "CONFIG", "DATA", "STATE")
+            },
         }
 
     def start(self, *words: object, more: Mapping[str, str] = {}) -> subprocess.Popen[str]:

@@ -25,7 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from tests.agents import children_of
 from tests.cables import Cable
 
 LARGE_BYTES = 30_000_000
+HOUSES = ("tcp", "tls", "unix", "serial", "local")
 MATRIX = """
 modelwrapper: {{class: tflite_file, model_path: {lab}/m.tflite}}
 dataset: {{class: npz_file, dataset_path: {lab}/data.npz}}
@@ -371,11 +372,10 @@ class Kills(Checks):
         if "Traceback" in (house.home.folder / "log").read_text(errors="replace"):
             self.complain(f"a traceback: {house.last_words()}")
 
-    def somewhere(self, place: Path, rounds: int, end_s: float) -> None:
+    def somewhere(self, place: Path, houses: Sequence[str], rounds: int, end_s: float) -> None:
         """Kill for some rounds, one kind of agent after another."""
         for number in itertools.count():
-            kinds = ["tcp", "tls", "unix", "serial", "local"]
-            for kind in self.random.sample(kinds, len(kinds)):
+            for kind in self.random.sample(houses, len(houses)):
                 if time.monotonic() > end_s:
                     return
                 folder = place / f"{kind}-{number}"
@@ -396,6 +396,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=25, help="Of one agent, before the next one")
     parser.add_argument("--only", default="", help="Rounds with this in their names")
+    parser.add_argument("--houses", nargs="+", choices=HOUSES, default=HOUSES)
     parser.add_argument("--keep", action="store_true", help="Keep all files, to be looked at")
     arguments = parser.parse_args()
     begin_s = time.monotonic()
@@ -403,7 +404,7 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="edge_tester-kills-"))
     place.chmod(0o755)
     kills = Kills(Lab(place), arguments.seed, arguments.only)
-    kills.somewhere(place, arguments.rounds, end_s)
+    kills.somewhere(place, arguments.houses, arguments.rounds, end_s)
     print(f"\n{'killed':<45}{'times':>6}")
     for name, count in sorted(kills.counts.items()):
         print(f"{name:<45}{count:>6}")

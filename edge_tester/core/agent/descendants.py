@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -32,9 +32,17 @@ def adopt_orphans() -> bool:
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def end_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends, also if that is killed."""
+def end_with_parent(parent: int | None = None) -> None:
+    """Let the kernel kill this process when its parent ends, also if that is killed.
+
+    Parameters
+    ----------
+    parent : int, optional
+        Who has started it: where that has ended before the kernel was asked, it ends at once.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(0)
 
 
 def marked(folder: Path) -> set[int]:
@@ -90,12 +98,15 @@ class Adopted:
     ----------
     folder : Path
         Of this agent: what carries its mark is ours even where the kernel adopts nothing.
+    own : callable
+        Returns those that were started for another purpose than sessions, as they are now.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, own: Callable[[], set[int]] = set) -> None:
         self._folder = folder
         self._list = _list_of_children() if adopt_orphans() else None
-        self._others = self._children()
+        self._own = own
+        self._others = self._children() - own()
         self._sessions: dict[int, Path] = {}
 
     def begin(self, pid: int, folder: Path) -> None:
@@ -112,9 +123,9 @@ class Adopted:
         What carries the mark of another session is that one's, and what carries none is nobody's.
         """
         others = {folder for session, folder in self._sessions.items() if session != pid}
-        found = set()
+        found, spared = set(), self._spared()
         for one in marked(self._folder) if self._list is None else self._children():
-            if one in self._sessions or one in self._others:
+            if one in spared:
                 continue
             if others and session_of(one) in others:
                 continue
@@ -130,9 +141,12 @@ class Adopted:
         with contextlib.suppress(ChildProcessError):
             options = os.WEXITED | os.WNOHANG | os.WNOWAIT
             while (ended := os.waitid(os.P_ALL, 0, options)) is not None:
-                if ended.si_pid in self._sessions or ended.si_pid in self._others:
+                if ended.si_pid in self._spared():
                     return
                 reap({ended.si_pid})
+
+    def _spared(self) -> set[int]:
+        return self._sessions.keys() | self._others | self._own()
 
     def close(self) -> None:
         """Close the list."""

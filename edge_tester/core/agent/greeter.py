@@ -1,7 +1,8 @@
 """End TLS in processes of their own: a socket with TLS cannot be given to a session process.
 
-One process lives as long as the agent; it forks the one that does the work and replaces it
-should that ever end. For each client whose TLS was agreed on, the supervisor gets one end of a
+One process forks the one that does the work, and replaces it should that ever end; the agent does
+the same for the first one, and keeps the listening socket, so that clients wait meanwhile. For each
+client whose TLS was agreed on, the supervisor gets one end of a
 pair of Unix sockets with the client's address, and the worker carries bytes between the other
 end and the client. So nothing else of an agent knows of TLS.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_tester.core.agent.descendants import end_with_parent
-from edge_tester.core.errors import EdgeTesterError, OptionError
+from edge_tester.core.errors import EdgeTesterError, ListenerEndedError, OptionError
 
 logger = logging.getLogger(__name__)
 
@@ -53,20 +54,8 @@ class TLSListener:
     """
 
     def __init__(self, listener: socket.socket, certificate: Path, authority: Path | None) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with listener, theirs:
-            settings = {
-                "listener": listener.fileno(),
-                "control": theirs.fileno(),
-                "certificate": str(certificate),
-                "authority": str(authority) if authority else None,
-            }
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, json.dumps(settings)],
-                pass_fds=(listener.fileno(), theirs.fileno()),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        self._listener, self._certificate, self._authority = listener, certificate, authority
+        self._begin()
         self._control.settimeout(_START_LIMIT_S)
         try:
             said = self._control.recv(_PACKET_BYTES)
@@ -75,6 +64,46 @@ class TLSListener:
         if said != _READY:
             self.close()
             raise OptionError(said.decode() or "The process that ends TLS could not be started.")
+        self._control.setblocking(False)
+
+    @property
+    def pids(self) -> set[int]:
+        """The process that it has started."""
+        return {self._process.pid}
+
+    def _begin(self) -> None:
+        """Start the process, and do not wait for it."""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            settings = {
+                "agent": os.getpid(),
+                "listener": self._listener.fileno(),
+                "control": theirs.fileno(),
+                "certificate": str(self._certificate),
+                "authority": str(self._authority) if self._authority else None,
+            }
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", __name__, json.dumps(settings)],
+                    pass_fds=(self._listener.fileno(), theirs.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except BaseException:
+                self._control.close()
+                raise
+
+    def renew(self) -> None:
+        """Start the process again that has ended; what is watched is another descriptor then.
+
+        Raises
+        ------
+        OSError
+            It cannot be started.
+        """
+        self._control.close()
+        self._process.poll()
+        self._begin()
         self._control.setblocking(False)
 
     def fileno(self) -> int:
@@ -88,11 +117,18 @@ class TLSListener:
         ------
         OSError
             There is none.
+        ListenerEndedError
+            Nobody accepts clients any more.
         """
-        content, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
+        try:
+            content, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
+        except ConnectionError:
+            content, descriptors = b"", []
+        if not content:
+            raise ListenerEndedError("the process that ends TLS has ended")
         if not descriptors:
-            # A worker that took another one's place, or the end of both.
-            raise BlockingIOError if content else ConnectionError("the process of TLS has ended")
+            # A worker that took another one's place, or why it cannot.
+            raise BlockingIOError if content == _READY else OSError(content.decode())
         host, port = json.loads(content)[:2]
         return socket.socket(fileno=descriptors[0]), (host, port)
 
@@ -102,6 +138,7 @@ class TLSListener:
 
     def close(self) -> None:
         """Stop listening."""
+        self._listener.close()
         self._control.close()
         self._process.terminate()
         self._process.wait()
@@ -111,7 +148,7 @@ def main(arguments: list[str]) -> int:
     """Keep one worker alive until the supervisor is gone."""
     settings = json.loads(arguments[0])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    end_with_parent()
+    end_with_parent(settings["agent"])
     worker = 0
 
     def forward(number: int, frame: object) -> None:
@@ -128,11 +165,9 @@ def main(arguments: list[str]) -> int:
         parent = os.getpid()
         worker = os.fork()
         if worker == 0:
-            end_with_parent()
+            end_with_parent(parent)
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
-            if os.getppid() != parent:
-                os._exit(0)
             os._exit(_work(settings))
         _, status = os.waitpid(worker, 0)
         worker = 0
@@ -154,10 +189,16 @@ def _work(settings: dict[str, Any]) -> int:
     listener = socket.socket(fileno=os.dup(settings["listener"]))
     try:
         context = server_context(Path(settings["certificate"]), authority)
+        said = _READY
     except EdgeTesterError as error:
-        control.send(str(error).encode()[:_PACKET_BYTES])
+        said = str(error).encode()[:_PACKET_BYTES]
+    try:
+        control.send(said)
+    except OSError:
+        # The supervisor is gone, and with it whoever could use this one or another.
         return 0
-    control.send(_READY)
+    if said != _READY:
+        return 0
     control.setblocking(False)
     listener.setblocking(False)
     return asyncio.run(_Greeter(context, control, listener, settings, authority).run())

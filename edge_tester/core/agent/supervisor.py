@@ -69,7 +69,7 @@ class Supervisor:
         self._scratch = scratch
         self._on_ready: Callable[[], None] | None = on_ready
         self._selector = selectors.DefaultSelector()
-        self._adopted = Adopted(scratch.path)
+        self._adopted = Adopted(scratch.path, lambda: getattr(listener, "pids", set()))
         self._sessions = Sessions(
             start_session, self._selector, limits, self._adopted, several=several
         )

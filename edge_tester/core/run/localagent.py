@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -75,8 +76,15 @@ def _ended_with_this_process() -> Callable[[], None] | None:
     """Return what lets the kernel end a child with this process, even if that is killed."""
     if sys.platform != "linux":
         return None
-    set_option = ctypes.CDLL(None).prctl
-    return lambda: set_option(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    set_option, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def ask() -> None:
+        set_option(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            # It was killed a moment before, and nobody would end this one.
+            os._exit(1)
+
+    return ask
 
 
 def _wait_for(process: subprocess.Popen[bytes], log: Path) -> None:

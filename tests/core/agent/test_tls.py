@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +14,14 @@ from edge_tester.core.errors import (
 )
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-from tests.agents import SampleClient, echo_model, running_agent, sample, wait_until
+from tests.agents import (
+    PROJECT,
+    SampleClient,
+    echo_model,
+    running_agent,
+    sample,
+    wait_until,
+)
 from tests.core.agent.guarded import assert_runs, connected, parent_of
 
 
@@ -95,6 +104,67 @@ def test_the_process_that_ends_tls_is_replaced(lab, tmp_path):
         (worker,) = _children_named(master, "greeter")
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: set(_children_named(master, "greeter")) - {worker})
+        assert_runs(connected(port=port, tls_ca=lab / "ca.pem"), tmp_path)
+
+
+def test_who_replaces_it_is_replaced_too(lab, tmp_path):
+    """Killed twice, with a client, in a session and beside one: nobody finds the agent deaf."""
+    certificate = str(lab / "target-localhost.pem")
+    words = ["--host", "127.0.0.1", "--port", "0", "--tls-certificate", certificate]
+    with running_agent(tmp_path, *words) as agent:
+        port = int(re.search(r":(\d+) ", agent.greeting)[1])
+        link = {"port": port, "tls_ca": lab / "ca.pem"}
+        descriptors = len(os.listdir(f"/proc/{agent.process.pid}/fd"))
+        for _ in range(2):
+            served = connected(**link)
+            (master,) = _children_named(agent.process.pid, "greeter")
+            os.kill(master, signal.SIGKILL)
+            with pytest.raises(UnreachableError):
+                assert_runs(served, tmp_path)
+            # Connections wait in line until there is somebody to accept them.
+            assert_runs(connected(**link), tmp_path)
+        # What ends a session must not take it for something that a model has left.
+        (master,) = _children_named(agent.process.pid, "greeter")
+        assert_runs(connected(**link), tmp_path)
+        assert [master] == _children_named(agent.process.pid, "greeter")
+        wait_until(lambda: len(os.listdir(f"/proc/{agent.process.pid}/fd")) <= descriptors)
+        assert 2 == agent.log.count("the process that ends TLS has ended and is started again")
+
+
+def test_it_ends_with_an_agent_that_is_killed_while_it_starts(lab, tmp_path):
+    """Then the kernel was not asked yet to end it with the agent; it holds the port."""
+    script = (
+        "import os, socket, subprocess, sys\n"
+        "from pathlib import Path\n"
+        "from edge_tester.core.agent import greeter\n"
+        "start = subprocess.Popen\n"
+        "def killed(*words, **options):\n"
+        "    process = start(*words, **options)\n"
+        "    print(process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "greeter.subprocess.Popen = killed\n"
+        "listener = socket.create_server(('127.0.0.1', 0))\n"
+        f"greeter.TLSListener(listener, Path({str(lab / 'target-localhost.pem')!r}), None)\n"
+    )
+    command = [sys.executable, "-c", script]
+    agent = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
+    greeter = int(agent.stdout.readline())
+    agent.communicate()
+    wait_until(lambda: not parent_of(str(greeter)))
+
+
+def test_a_certificate_that_was_spoiled_shuts_nobody_out_once_it_is_mended(lab, tmp_path):
+    certificate = tmp_path / "target.pem"
+    good = (lab / "target-localhost.pem").read_bytes()
+    certificate.write_bytes(good)
+    words = ["--host", "127.0.0.1", "--port", "0", "--tls-certificate", str(certificate)]
+    with running_agent(tmp_path, *words) as agent:
+        port = int(re.search(r":(\d+) ", agent.greeting)[1])
+        certificate.write_text("none")
+        for pid in _children_named(agent.process.pid, "greeter"):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "target.pem cannot be used" in agent.log)
+        certificate.write_bytes(good)
         assert_runs(connected(port=port, tls_ca=lab / "ca.pem"), tmp_path)
 
 

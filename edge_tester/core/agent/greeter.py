@@ -9,6 +9,7 @@ end and the client. So nothing else of an agent knows of TLS.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -152,8 +153,10 @@ def main(arguments: list[str]) -> int:
     worker = 0
 
     def forward(number: int, frame: object) -> None:
-        if worker:
-            os.kill(worker, number)
+        # It may have ended a moment before.
+        with contextlib.suppress(ProcessLookupError):
+            if worker:
+                os.kill(worker, number)
         if number == signal.SIGTERM:
             os._exit(0)
 

@@ -153,6 +153,28 @@ def test_it_ends_with_an_agent_that_is_killed_while_it_starts(lab, tmp_path):
     wait_until(lambda: not parent_of(str(greeter)))
 
 
+def test_a_signal_when_its_worker_has_just_ended_is_no_error(lab):
+    script = (
+        "import json, os, signal, socket\n"
+        "from edge_tester.core.agent import greeter\n"
+        "wait = os.waitpid\n"
+        "def waited(*words):\n"
+        "    found = wait(*words)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return found\n"
+        "greeter.os.waitpid = waited\n"
+        "listener, (ours, theirs) = socket.create_server(('127.0.0.1', 0)), socket.socketpair()\n"
+        "ours.shutdown(socket.SHUT_RDWR)\n"
+        "settings = {'agent': os.getppid(), 'authority': None,\n"
+        "    'listener': listener.fileno(), 'control': theirs.fileno(),\n"
+        f"    'certificate': {str(lab / 'target-localhost.pem')!r}}}\n"
+        "greeter.main([json.dumps(settings)])\n"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert (0, "") == (ended.returncode, ended.stderr)
+
+
 def test_a_certificate_that_was_spoiled_shuts_nobody_out_once_it_is_mended(lab, tmp_path):
     certificate = tmp_path / "target.pem"
     good = (lab / "target-localhost.pem").read_bytes()

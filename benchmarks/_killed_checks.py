@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,23 @@ class Checks:
         self.name = ""
         self.number = 0
         self.before: dict[int, dict[str, int]] = {}
+
+    def chosen(
+        self, kinds: dict[str, Callable[[], None]], rounds: int, end_s: float
+    ) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Give rounds in random order."""
+        wanted = [name for name in kinds if self.only in name]
+        for _ in range(rounds if wanted else 0):
+            if time.monotonic() > end_s:
+                return
+            name = self.random.choice(wanted)
+            yield name, kinds[name]
+
+    def begin(self, name: str) -> None:
+        """Count a round."""
+        self.number += 1
+        self.name = name
+        self.counts[name] += 1
 
     def complain(self, what: str) -> None:
         """Keep and say what is wrong."""
@@ -201,3 +219,13 @@ class Checks:
             self.complain(f"{before} became {house.has()}")
         if (now_kb := house.has()["resident_kb"]) > before["resident_kb"] + RESIDENT_KB:
             self.complain(f"resident: {before['resident_kb']} kB became {now_kb} kB")
+
+    def stopped(self, house: House) -> None:
+        """Stop an agent as its owner does; nothing may be left."""
+        if status := house.stop():
+            self.complain(f"the agent ended with {status}: {house.last_words()}")
+        if not becomes_true(lambda: not house.home.processes(), END_S):
+            self.complain(f"these still run: {house.home.processes()}")
+        self.swept(house.home)
+        if "Traceback" in (house.home.folder / "log").read_text(errors="replace"):
+            self.complain(f"a traceback: {house.last_words()}")

@@ -1,6 +1,7 @@
 """The order of the core: each module may import those of earlier lines only."""
 
 LAYERS = (
+    "system.processes system.temporary",
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants optionforms system.text system.throttling "
     "results.profile "

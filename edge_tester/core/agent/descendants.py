@@ -8,18 +8,17 @@ the nearest ancestor that asked for them. Linux only; elsewhere the group is all
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from edge_tester.core.system.processes import set_process_option
 
 logger = logging.getLogger(__name__)
 
 # Source: prctl(2), linux/prctl.h.
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
 _LIST_BYTES = 1 << 16
@@ -29,20 +28,7 @@ MARK = "EDGE_TESTER_SESSION_FOLDER"
 
 def adopt_orphans() -> bool:
     """Ask the kernel for the orphans among our descendants; tell whether it does."""
-    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def end_with_parent(parent: int | None = None) -> None:
-    """Let the kernel kill this process when its parent ends, also if that is killed.
-
-    Parameters
-    ----------
-    parent : int, optional
-        Who has started it: where that has ended before the kernel was asked, it ends at once.
-    """
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != parent:
-        os._exit(0)
+    return set_process_option(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def marked(folder: Path) -> set[int]:
@@ -171,12 +157,3 @@ def _list_of_children() -> int | None:
     except OSError as error:
         logger.debug("the list of children: %s", error)
         return None
-
-
-def _prctl(option: int, value: int) -> bool:
-    if sys.platform != "linux":
-        return False
-    if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0:
-        return True
-    logger.debug("prctl(%d) was refused", option)
-    return False

@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge_tester.core.agent.descendants import end_with_parent
 from edge_tester.core.errors import EdgeTesterError, ListenerEndedError, OptionError
+from edge_tester.core.system.processes import end_with_parent
 
 logger = logging.getLogger(__name__)
 

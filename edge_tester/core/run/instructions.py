@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +31,7 @@ from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 
 _LIBRARY = """
@@ -119,7 +119,7 @@ def count_instructions(
     _require_one_thread(plan.runtime)
     valgrind = _found("valgrind", "apt install valgrind")
     told = subprocess.run([valgrind, "--version"], capture_output=True, text=True, check=True)
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+    with TemporaryFolder() as folder:
         scratch = Path(folder)
         wanted = _wanted(plan, artifact, inferences, scratch)
         observer.tell(

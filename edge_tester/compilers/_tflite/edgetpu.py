@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_tester.core.errors import BackendMissingError, CompilationError
+from edge_tester.core.system.processes import ended_with_this
 from edge_tester.core.system.temporary import TemporaryFolder
 
 _COMMAND = "edgetpu_compiler"
@@ -117,6 +118,7 @@ def compile_for_edge_tpu(owner: object, command: str, model: Path, output: Path)
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            preexec_fn=ended_with_this(),
         )
         made = Path(folder) / "model_edgetpu.tflite"
         if finished.returncode or not made.exists():

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_tester.core.errors import CompilationError
+from edge_tester.core.system.processes import ended_with_this
 
 _logger = logging.getLogger(__name__)
 
@@ -78,7 +79,13 @@ def run_python(python: Path, arguments: Sequence[str], name: str) -> str:
     # -I: neither PYTHONPATH nor the current folder may bring packages of another environment.
     command = [str(python), "-I", *arguments]
     try:
-        finished = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        finished = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            preexec_fn=ended_with_this(),
+        )
     except OSError as error:
         raise CompilationError(f"{name}: {python} cannot be run: {error.strerror}.") from error
     if finished.returncode:

@@ -21,6 +21,8 @@ EDGE_TESTER = (sys.executable, "-m", "edge_tester")
 # What a living agent has in its folder beside the folders of sessions.
 STANDING = {"lock", "turn", "store"}
 START_LIMIT_S = 30.0
+# Names of what is not whole yet, beside what it is to be.
+HALF = re.compile(r"\..*-[a-z0-9_]{8}(\.[^.]*)?")
 
 
 class Home:
@@ -70,7 +72,7 @@ class Home:
         """Return what lies in the folders for temporary files, and half-written files elsewhere."""
         found = [f"temporary/{path.name}" for path in self.temporary.iterdir()]
         for path in self.folder.rglob(".*"):
-            if self.temporary not in path.parents:
+            if HALF.fullmatch(path.name) and self.temporary not in path.parents:
                 found.append(str(path.relative_to(self.folder)))
         return sorted(found)
 

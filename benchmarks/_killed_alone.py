@@ -1,16 +1,20 @@
 """Rounds of commands that have an agent of their own, and of both ends of a serial line."""
 
+import pwd
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from _killed import Home, House, kill
-from _killed_checks import Checks
+from _killed import Home, House, becomes_true, kill
+from _killed_checks import END_S, Checks
 from _killed_network import COMPILED, outputs_in
 
 from tests.agents import children_of
+from tests.boards import OFFLINE
 from tests.cables import Cable
+from tests.sshd import Board, running_board
+from tests.wheelhouse import write_wheels
 
 YOUNG_S = 6.0
 MATRIX = """
@@ -134,3 +138,42 @@ class Alone(Checks):
         begin_s = time.monotonic()
         self.finished(user.start(*words), user, "it", which="few", raw=False, status=0)
         self.waits_s[f"{self.name} (a whole client)"].append(time.monotonic() - begin_s)
+
+    def board(self, home: Home, rounds: int, end_s: float) -> None:
+        """Kill clients of a board behind a real sshd, also while the first one installs there."""
+        wheels = home.folder / "wheels"
+        wheels.mkdir()
+        write_wheels(wheels, ["numpy", "msgspec", "ai-edge-litert"])
+        with running_board(OFFLINE) as board:
+            home.environment |= {
+                "PATH": f"{board.folder / 'bin'}:{home.environment['PATH']}",
+                "PIP_NO_INDEX": "1",
+                "PIP_FIND_LINKS": str(wheels),
+                "PIP_CONFIG_FILE": "/dev/null",
+            }
+            words = ("client", self.lab.model, self.lab.data, "r", "it", *outputs_in("it"))
+            words += ("--target", "ssh://board")
+            kinds = {"client of a board by ssh": lambda: self.on_board(home, board, words)}
+            for name, act in self.chosen(kinds, rounds, end_s):
+                self.begin(name)
+                act()
+
+    def on_board(self, home: Home, board: Board, words: tuple[object, ...]) -> None:
+        """Kill a client; the next one has all answers, and nothing stays on the board."""
+        if self.random.random() < 0.3:
+            board.forget()
+        run = home.start(*words)
+        self.moment(2 * self.typical_s)
+        kill(run.pid)
+        self.ended(home, run)
+        self.kept(home, "it", swept=False)
+        begin_s = time.monotonic()
+        # It may be told that the target is still in use by who was killed.
+        self.finished(home.start(*words), home, "it", status=0)
+        self.waits_s[f"{self.name} (a whole client)"].append(time.monotonic() - begin_s)
+        if not becomes_true(lambda: not board.processes(), END_S):
+            self.complain(f"on the board still run: {board.processes()}")
+        places = [board.home.glob(".cache/edge_tester/*.part*"), Path("/tmp").glob("edge_tester-*")]
+        user = pwd.getpwnam(board.user).pw_uid
+        if left := [str(p) for one in places for p in one if p.lstat().st_uid == user]:
+            self.complain(f"left on the board: {left}")

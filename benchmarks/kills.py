@@ -40,7 +40,7 @@ from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.wire.payloads import Hello
 
 LARGE_BYTES = 30_000_000
-HOUSES = ("tcp", "tls", "unix", "serial", "local")
+HOUSES = ("tcp", "tls", "unix", "serial", "local", "ssh")
 
 
 class Kills(Alone):
@@ -233,6 +233,8 @@ class Kills(Alone):
                 print(f"{self.number} rounds, {len(self.wrong)} wrong; now {kind}", flush=True)
                 if kind == "local":
                     self.local(Home(folder), rounds, end_s)
+                elif kind == "ssh":
+                    self.board(Home(folder), rounds // 3, end_s)
                 elif kind == "serial":
                     self.serial(folder, rounds // 3, end_s)
                 else:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edge_tester.core.system.processes import ended_with_this
 from tests.agents import PROJECT, children_of
 
 EDGE_TESTER = (sys.executable, "-m", "edge_tester")
@@ -54,6 +55,7 @@ class Home:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=ended_with_this(),
         )
 
     def processes(self) -> dict[int, str]:
@@ -106,6 +108,7 @@ class House:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                preexec_fn=ended_with_this(),
             )
 
     def greeted(self, limit_s: float = START_LIMIT_S) -> str | None:

@@ -213,6 +213,9 @@ class Checks:
 
     def grown(self, house: House) -> None:
         """See that an agent has no more than when it had served its first client."""
+        if house.process.pid not in self.before:
+            # Until the process for the next client is there.
+            time.sleep(1)
         before = self.before.setdefault(house.process.pid, house.has())
         counts = [name for name in before if name != "resident_kb"]
         if not becomes_true(lambda: all(house.has()[n] <= before[n] for n in counts), END_S):

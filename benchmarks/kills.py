@@ -232,7 +232,7 @@ class Kills(Alone):
                 folder = place / f"{kind}-{number}"
                 print(f"{self.number} rounds, {len(self.wrong)} wrong; now {kind}", flush=True)
                 if kind == "local":
-                    self.local(Home(folder), rounds, end_s)
+                    self.local(Home(folder), rounds // 2, end_s)
                 elif kind == "ssh":
                     self.board(Home(folder), rounds // 3, end_s)
                 elif kind == "serial":

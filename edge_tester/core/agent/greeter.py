@@ -77,7 +77,6 @@ class TLSListener:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             settings = {
-                "agent": os.getpid(),
                 "listener": self._listener.fileno(),
                 "control": theirs.fileno(),
                 "certificate": str(self._certificate),
@@ -149,7 +148,7 @@ def main(arguments: list[str]) -> int:
     """Keep one worker alive until the supervisor is gone."""
     settings = json.loads(arguments[0])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    end_with_parent(settings["agent"])
+    end_with_parent()
     worker = 0
 
     def forward(number: int, frame: object) -> None:

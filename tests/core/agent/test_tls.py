@@ -165,7 +165,7 @@ def test_a_signal_when_its_worker_has_just_ended_is_no_error(lab):
         "greeter.os.waitpid = waited\n"
         "listener, (ours, theirs) = socket.create_server(('127.0.0.1', 0)), socket.socketpair()\n"
         "ours.shutdown(socket.SHUT_RDWR)\n"
-        "settings = {'agent': os.getppid(), 'authority': None,\n"
+        "settings = {'authority': None,\n"
         "    'listener': listener.fileno(), 'control': theirs.fileno(),\n"
         f"    'certificate': {str(lab / 'target-localhost.pem')!r}}}\n"
         "greeter.main([json.dumps(settings)])\n"

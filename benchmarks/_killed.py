@@ -23,7 +23,7 @@ EDGE_TESTER = (sys.executable, "-m", "edge_tester")
 STANDING = {"lock", "turn", "store"}
 START_LIMIT_S = 30.0
 # Names of what is not whole yet, beside what it is to be.
-HALF = re.compile(r"\..*-[a-z0-9_]{8}(\.[^.]*)?")
+HALF = re.compile(r"\..*[-.][a-z0-9_]{8}(\..*)?")
 
 
 class Home:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.system.temporary import lock, remove_abandoned
+from edge_tester.core.system.temporary import folder_beside, lock, prefix_of, remove_abandoned
 from edge_tester.core.system.text import printable
 
 if TYPE_CHECKING:
@@ -45,9 +45,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         An existing empty file in the same folder, with the same suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.stem}-"
-    remove_abandoned(path.parent, prefix, path.suffix)
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+    remove_abandoned(path)
+    handle, name = tempfile.mkstemp(prefix=prefix_of(path), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     held = lock(temporary)
@@ -71,22 +70,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     that is not empty in one step: an earlier one steps aside first, for a moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.stem}-"
-    remove_abandoned(path.parent, prefix)
-    place = tempfile.mkdtemp(prefix=prefix, dir=path.parent)
-    held = lock(Path(place))
-    temporary, earlier = Path(place) / f"new{path.suffix}", Path(place) / "earlier"
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            path.rename(earlier)
-        temporary.rename(path)
-    finally:
-        if earlier.exists() and not path.exists():
-            earlier.rename(path)
-        shutil.rmtree(place)
-        os.close(held)
+    with folder_beside(path) as place:
+        temporary, earlier = place / f"new{path.suffix}", place / "earlier"
+        temporary.mkdir()
+        try:
+            yield temporary
+            if path.exists():
+                path.rename(earlier)
+            temporary.rename(path)
+        finally:
+            if earlier.exists() and not path.exists():
+                earlier.rename(path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -101,11 +95,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             _write(file, content)
         return
-    remove_abandoned(path.parent, f".{path.stem}-", path.suffix)
+    remove_abandoned(path)
     with open(descriptor, "wb") as file:
         _write(file, content)
         # No file can be linked over another.
-        named = path.with_name(f".{path.stem}-{os.urandom(4).hex()}{path.suffix}")
+        named = path.with_name(f"{prefix_of(path)}{os.urandom(4).hex()}{path.suffix}")
         # Python follows a link there only where it is given a descriptor: linkat(2).
         os.link(f"/proc/self/fd/{descriptor}", named, src_dir_fd=descriptor)
         named.replace(path)

@@ -29,8 +29,8 @@ NEW_PREFIX = "edge_tester-new-"
 _NEW_LIMIT_S = 3600.0
 # From making something to locking it where it is.
 _UNLOCKED_LIMIT_S = 5.0
-# Source: tempfile of Python (_RandomNameSequence).
-_RANDOM = "[a-z0-9_]{8}"
+# In names of what is not whole, which no user would give. Then as tempfile of Python has it.
+_MARK, _RANDOM = ".edge_tester-", r"[a-z0-9_]{8}(\.|$)"
 
 
 class TemporaryFolder:
@@ -89,21 +89,32 @@ def lock(path: Path) -> int:
     return descriptor
 
 
-def remove_abandoned(folder: Path, prefix: str, suffix: str = "") -> None:
-    """Remove files and folders with such names that killed processes left in a folder.
+def prefix_of(path: Path) -> str:
+    """Return how the names begin of what is to become ``path`` when it is whole."""
+    return f".{path.stem}{_MARK}"
 
-    Parameters
-    ----------
-    folder : Path
-    prefix, suffix : str
-        As they were given to :mod:`tempfile`.
-    """
-    name = re.compile(re.escape(prefix) + _RANDOM + re.escape(suffix))
+
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give a new folder beside ``path``, for what is to become that, and remove it in the end."""
+    remove_abandoned(path)
+    made = Path(tempfile.mkdtemp(prefix=prefix_of(path), dir=path.parent))
+    held = lock(made)
+    try:
+        yield made
+    finally:
+        remove(made)
+        os.close(held)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what killed processes left beside ``path`` that was to become it."""
+    name = re.compile(re.escape(prefix_of(path)) + _RANDOM)
     # Who may not look into a folder can still write to it.
     with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            if name.fullmatch(path.name):
-                _remove_abandoned(path)
+        for one in path.parent.iterdir():
+            if name.match(one.name):
+                _remove_abandoned(one)
 
 
 def _remove_abandoned(path: Path) -> None:

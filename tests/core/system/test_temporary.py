@@ -89,10 +89,10 @@ def test_half_of_what_a_killed_process_made_goes_with_the_next_one(tmp_path, hel
         held(BESIDE.format(kind))[0].kill()
     living, _ = held(BESIDE.format(kind))
     # Whoever measures for long has made it long ago.
-    half = sorted(tmp_path.glob(".result-*"))
+    half = sorted(tmp_path.glob(".result.edge_tester-*"))
     for path in half:
         os.utime(path, (0, 0))
-    others = {".result-x.bin", ".result-other-12345678.bin", ".result-12345678.txt"}
+    others = {".result.edge_tester-x.bin", ".result-settings.bin", ".other.edge_tester-12345678"}
     for name in others:
         (tmp_path / name).write_text("somebody's")
         os.utime(tmp_path / name, (0, 0))
@@ -106,7 +106,7 @@ def test_half_of_what_a_killed_process_made_goes_with_the_next_one(tmp_path, hel
 
 
 def test_what_is_being_made_now_is_left_alone(tmp_path):
-    (tmp_path / ".result-12345678.bin").write_text("not locked yet")
+    (tmp_path / ".result.edge_tester-12345678.bin").write_text("not locked yet")
     write_atomically(tmp_path / "result.bin", b"content")
     assert 2 == len(list(tmp_path.iterdir()))
 

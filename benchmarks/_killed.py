@@ -87,11 +87,14 @@ class House:
     folder : Path
     words : sequence of str
         Of ``edge-tester server``.
+    python : str
+        The interpreter.
     """
 
-    def __init__(self, folder: Path, words: Sequence[str]) -> None:
+    def __init__(self, folder: Path, words: Sequence[str], python: str = sys.executable) -> None:
         self.home = Home(folder)
         self.words = words
+        self.python = python
         self.starts = 0
         self.process: subprocess.Popen[str] | None = None
 
@@ -101,7 +104,7 @@ class House:
         log = (self.home.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [*EDGE_TESTER, "server", *self.words],
+                [self.python, "-m", "edge_tester", "server", *self.words],
                 cwd=self.home.folder,
                 env=self.home.environment,
                 stdin=subprocess.DEVNULL,

@@ -1,7 +1,9 @@
 """An agent that is reached over sockets and killed, and the answers that are right."""
 
+import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,8 @@ from tests.agents import PROJECT, SampleClient
 SAMPLES = 20_000
 # A client that waits longer has met a deaf agent.
 DEAF_S = 30.0
+# One that every user can start.
+PYTHON = f"/usr/bin/python3.{sys.version_info[1]}"
 RUN_LIMIT_S = 180.0
 
 
@@ -126,7 +130,12 @@ class Network:
         flags = [(f"--{name.replace('_', '-')}", str(v)) for name, v in self.options.items()]
         self.words = [word for pair in flags for word in pair]
         where = [word for pair in flags if pair[0] in ("--host", "--port") for word in pair]
-        self.house = House(folder / "agent", [*words, *where])
+        if kind != "user":
+            self.house = House(folder / "agent", [*words, *where])
+            return
+        # Another user can read neither the folders of root nor an interpreter there.
+        self.house = House(folder / "agent", [*words, *where, "--run-as", "nobody"], PYTHON)
+        self.house.home.environment["PYTHONPATH"] += f"{os.pathsep}{Path(np.__file__).parents[1]}"
 
     def client(self, hello: Hello, limit_s: float = DEAF_S) -> SampleClient:
         """Return a connected client, in this process."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import re
 import shutil
 import signal
@@ -33,14 +34,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _killed import Home, kill
 from _killed_alone import Alone
-from _killed_network import Lab, Network, outputs_in
+from _killed_network import PYTHON, Lab, Network, outputs_in
 
 from edge_tester.core.artifact import Artifact
 from edge_tester.core.errors import EdgeTesterError
 from edge_tester.core.wire.payloads import Hello
+from tests.sshd import MISSING
 
 LARGE_BYTES = 30_000_000
-HOUSES = ("tcp", "tls", "unix", "serial", "local", "ssh")
+# A socket of TCP, with TLS, of Unix; one whose sessions are another user's, which takes root; a
+# serial line; commands with agents of their own; a board behind sshd.
+HOUSES = ("tcp", "tls", "unix", "user", "serial", "local", "ssh")
 
 
 class Kills(Alone):
@@ -242,6 +246,14 @@ class Kills(Alone):
                     self.live(Network(self.lab, folder, kind, isolation), rounds, end_s)
 
 
+def usual() -> list[str]:
+    """Return what there can be on this machine."""
+    unfit = {"ssh"} if MISSING else set()
+    if os.geteuid() != 0 or not Path(PYTHON).exists():
+        unfit.add("user")
+    return [house for house in HOUSES if house not in unfit]
+
+
 def main() -> None:
     """Kill, and print what came of it; the exit status is 1 if something was wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -249,7 +261,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=25, help="Of one agent, before the next one")
     parser.add_argument("--only", default="", help="Rounds with this in their names")
-    parser.add_argument("--houses", nargs="+", choices=HOUSES, default=HOUSES)
+    parser.add_argument("--houses", nargs="+", choices=HOUSES, default=usual())
     parser.add_argument("--keep", action="store_true", help="Keep all files, to be looked at")
     arguments = parser.parse_args()
     begin_s = time.monotonic()

@@ -1,5 +1,6 @@
 """Nobody gets in without a certificate, where an agent wants them; with real agents."""
 
+import contextlib
 import os
 import re
 import signal
@@ -149,8 +150,13 @@ def test_it_ends_with_an_agent_that_is_killed_while_it_starts(lab, tmp_path):
     command = [sys.executable, "-c", script]
     agent = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
     greeter = int(agent.stdout.readline())
-    agent.communicate()
-    wait_until(lambda: not parent_of(str(greeter)))
+    agent.wait()
+    try:
+        wait_until(lambda: not parent_of(str(greeter)))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(greeter, signal.SIGKILL)
+        agent.stdout.close()
 
 
 def test_a_signal_when_its_worker_has_just_ended_is_no_error(lab):

@@ -18,11 +18,12 @@ from tests.wheelhouse import write_wheels
 
 YOUNG_S = 6.0
 MATRIX = """
-modelwrapper: {{class: tflite_file, model_path: {lab}/m.tflite}}
+modelwrapper: {lab}/m.onnx
 dataset: {{class: npz_file, dataset_path: {lab}/data.npz}}
 report_directory: r
 combinations:
-  - runtime: {{class: tflite, num_threads: [1, 2]}}
+  - runtime: {{class: onnxruntime}}
+  - compiler: {{class: onnx, target: int8}}
 """
 
 
@@ -33,9 +34,11 @@ class Alone(Checks):
         """Return the rounds of commands with agents of their own."""
         words = ("--start-agent", "r", "it", *outputs_in("it"))
         client = ("client", self.lab.model, self.lab.data, *words)
+        inside = ("client", self.lab.model, self.lab.data, "loopback", *words[1:])
         compiled = ("client", self.lab.folder / "m.onnx", *COMPILED, self.lab.data, *words)
         return {
             "run with an agent": lambda: self.alone(home, client, "whole"),
+            "run in one process": lambda: self.alone(home, inside, "whole"),
             "run that compiles": lambda: self.alone(home, compiled, "compiled"),
             "agent of a run": lambda: self.local_agent(home, client),
             "compare": lambda: self.compared(home),
@@ -92,10 +95,12 @@ class Alone(Checks):
             self.moment(3 * self.typical_s)
             kill(run.pid)
             self.ended(home, run)
+        time.sleep(YOUNG_S)
         run = home.start("matrix", "matrix.yml")
-        self.finished(run, home, "tflite-num_threads=1", status=0, raw=False, swept=False)
-        self.kept(home, "tflite-num_threads=2", complete=True, raw=False, swept=False)
-        self.swept(home)
+        names = {"onnxruntime": "onnx", "onnx-onnxruntime": "compiled"}
+        first, second = names
+        self.finished(run, home, first, which=names[first], status=0, raw=False, swept=False)
+        self.kept(home, second, names[second], complete=True, raw=False)
         shutil.rmtree(home.folder / "r", ignore_errors=True)
 
     def serial(self, place: Path, rounds: int, end_s: float) -> None:

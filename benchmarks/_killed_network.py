@@ -56,6 +56,7 @@ class Lab:
         self.references = {
             "whole": self._measured(self.model, self.data, "tflite"),
             "few": self._measured(self.model, folder / "few.npz", "tflite"),
+            "onnx": self._measured(folder / "m.onnx", self.data),
             "compiled": self._measured(folder / "m.onnx", *COMPILED, self.data),
         }
 

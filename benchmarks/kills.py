@@ -61,7 +61,10 @@ class Kills(Alone):
             "idle session": lambda: self.idle(net, "session"),
             "session that starts": lambda: self.starting_session(net),
             "agent": lambda: self.agent(net),
+            "agent with all its processes": lambda: self.agent(net, everything=True),
             "agent while it stores": lambda: self.agent_that_stores(net),
+            "comparison": lambda: self.comparison(net, "comparison"),
+            "session of a comparison": lambda: self.comparison(net, "session"),
             "agent that starts": lambda: self.starting_agent(net),
             "agent after SIGHUP": lambda: self.signalled(net, signal.SIGHUP),
             "agent after SIGQUIT": lambda: self.signalled(net, signal.SIGQUIT),
@@ -162,12 +165,33 @@ class Kills(Alone):
                 kill(pid)
             self.moment(0.3)
 
-    def agent(self, net: Network) -> None:
+    def agent(self, net: Network, *, everything: bool = False) -> None:
         """Kill the agent while a client is served, and start it again: the client goes on."""
         run = self.run_of(net)
         self.moment(1.1 * self.typical_s)
+        if everything:
+            for pid in net.house.home.processes():
+                kill(pid)
         self.again(net)
         self.finished(run, net.user, "it")
+
+    def comparison(self, net: Network, what: str) -> None:
+        """Kill a command with two sessions at a time, or one of these."""
+        models = (self.lab.model, self.lab.folder / "n.tflite")
+        words = ("compare", *models, self.lab.data, "network", *net.words, "--replicates", 2)
+        run = net.user.start(*words, "--report-directory", "r")
+        self.moment(1.5 * self.typical_s)
+        if what == "comparison":
+            kill(run.pid)
+            self.ended(net.user, run)
+            self.kept(net.user, "m", raw=False, swept=False)
+        else:
+            sessions = net.house.roles().get("session", [])
+            for pid in self.random.sample(sessions, min(1, len(sessions))):
+                kill(pid)
+            self.finished(run, net.user, "m", raw=False, swept=False)
+        self.kept(net.user, "n", raw=False)
+        shutil.rmtree(net.user.folder / "r", ignore_errors=True)
 
     def agent_that_stores(self, net: Network) -> None:
         """Kill the agent while it receives a model."""

@@ -1,10 +1,12 @@
 """The order of the core: each module may import those of earlier lines only."""
 
 LAYERS = (
+    "system.processes system.trees",
+    "system.temporary",
     "errors system.interrupts run.observer system.quiet run.readahead agent.status "
     "agent.cgroup agent.descendants optionforms system.text system.throttling "
     "results.profile "
-    "agent.isolation_numbers agent.environment agent.shelf agent.trees",
+    "agent.isolation_numbers agent.environment agent.shelf",
     "options agent.logs backends system.sizes system.files formats making.isolation tensors "
     "statistics.distributions making.unsupported agent.turn agent.isolation_calls "
     "agent.storekeeper",

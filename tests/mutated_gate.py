@@ -174,11 +174,4 @@ GATES = (
         "who has one address of IPv6 tries from 2**64",
         GATE,
     ),
-    Mutation(
-        f"{AGENT}/greeter.py",
-        "        while not self._closing.is_set():\n",
-        "        for _ in range(1):\n",
-        "an agent stays deaf when the process of TLS was killed",
-        TLS,
-    ),
 )

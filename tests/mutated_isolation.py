@@ -8,7 +8,7 @@ PLACES = "edge_tester/core/agent/isolation_places.py"
 ISOLATION = "edge_tester/core/agent/isolation.py"
 ENVIRONMENT = "edge_tester/core/agent/environment.py"
 CONSUMPTION = "edge_tester/core/agent/consumption.py"
-TREES = "edge_tester/core/agent/trees.py"
+TREES = "edge_tester/core/system/trees.py"
 NUMBERS = "edge_tester/core/agent/isolation_numbers.py"
 AGENT = "edge_tester/core/agent/agent.py"
 HANDSHAKE = "edge_tester/core/agent/handshake.py"
@@ -158,14 +158,14 @@ ISOLATED = (
         "                if len(stack) == DEPTH_LIMIT:",
         "                if False:",
         "folders within folders without end",
-        ("tests/core/agent/test_trees.py", *_TESTS),
+        ("tests/core/system/test_trees.py", *_TESTS),
     ),
     Mutation(
         TREES,
         "            if top is not None:\n",
         "            if False:\n",
         "folders within folders stay",
-        ("tests/core/agent/test_trees.py",),
+        ("tests/core/system/test_trees.py",),
     ),
     Mutation(
         HANDSHAKE,

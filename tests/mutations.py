@@ -20,6 +20,7 @@ from tests.mutated import Mutation  # noqa: E402
 from tests.mutated_compression import COMPRESSION  # noqa: E402
 from tests.mutated_gate import GATES  # noqa: E402
 from tests.mutated_isolation import ISOLATED  # noqa: E402
+from tests.mutated_kills import KILLED  # noqa: E402
 from tests.mutated_links import LINKS  # noqa: E402
 from tests.mutated_search import SEARCH  # noqa: E402
 from tests.mutated_serial import SERIAL  # noqa: E402
@@ -27,7 +28,7 @@ from tests.mutated_sweep import SWEEP  # noqa: E402
 
 MUTATIONS = (
     *(*mutated.MUTATIONS, *mutated_analysis.MUTATIONS),
-    *(*COMPRESSION, *SWEEP, *SEARCH, *GATES, *LINKS, *ISOLATED, *SERIAL),
+    *(*COMPRESSION, *SWEEP, *SEARCH, *GATES, *LINKS, *ISOLATED, *SERIAL, *KILLED),
 )
 
 TESTS = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from edge_tester.core.errors import CompilationError, OptionError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 
 # Operations that turn compressed weights into floats -> their input with the integers.
 _COMPRESSED = {
@@ -112,7 +112,7 @@ class CoreMLCompiler(ModelCompiler):
             converted = convert(tools, model, settings)
             if self.quantizes:
                 converted = self._compressed(converted)
-            with tempfile.TemporaryDirectory() as folder:
+            with TemporaryFolder() as folder:
                 # The tools insist on the suffix.
                 package = Path(folder) / "model.mlpackage"
                 converted.save(str(package))
@@ -227,7 +227,7 @@ class CoreMLCompiler(ModelCompiler):
         return compress(converted, config=tools.OptimizationConfig(global_config=kind))
 
     def _operations(self, path: Path) -> Iterator[Any]:
-        with quiet(), tempfile.TemporaryDirectory() as folder:
+        with quiet(), TemporaryFolder() as folder:
             package_path = Path(folder) / "model.mlpackage"
             package_path.symlink_to(path.resolve())
             tools: Any = backend("coremltools", self)

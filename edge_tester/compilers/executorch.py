@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from edge_tester.core.errors import CompilationError
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 
 # Element types of XNNPACK's values -> dtype; those of 32 bits are biases.
 # Source: executorch, backends/xnnpack/serialization/schema.fbs, XNNDatatype.
@@ -137,7 +137,7 @@ class ExecuTorchCompiler(ModelCompiler):
         flatbuffer: Any = backend("executorch.exir._serialize._flatbuffer", self)
         header = format.XNNHeader.from_bytes(content[: format.XNNHeader.EXPECTED_LENGTH])
         end = header.flatbuffer_offset + header.flatbuffer_size
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryFolder() as folder:
             binary = Path(folder) / "graph.bin"
             binary.write_bytes(content[header.flatbuffer_offset : end])
             schema = next(Path(place) / "schema.fbs" for place in graphs.__path__)

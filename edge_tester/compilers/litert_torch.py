@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from edge_tester.core.making.toolenvironment import (
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 
 _TOOL = "litert-torch"
 _TOOL_VERSION = "0.10.0"
@@ -63,7 +63,7 @@ class LiteRTTorchCompiler(ModelCompiler):
         torch = backend("torch", self)
         model.load()
         python = self._python()
-        with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+        with TemporaryFolder() as folder:
             program = Path(folder) / "program.pt2"
             with quiet():
                 torch.export.save(model.export(), program)

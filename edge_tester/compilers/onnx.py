@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option
 from edge_tester.core.selectivecompiler import SelectiveCompiler
 from edge_tester.core.system.onnxmetadata import PREPROCESSING, Preprocessing, forget_origins
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 
 _FLOATS = {"float": "float32", "double": "float64", "float16": "float16", "bfloat16": "bfloat16"}
@@ -92,7 +92,7 @@ class ONNXCompiler(SelectiveCompiler):
         """Export or copy, and quantize if asked to."""
         self.layers, self.tensor_ranges, self._kept = [], {}, []
         # The folder takes what the tools leave beside the file.
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryFolder() as folder:
             source = self._source(model, Path(folder))
             if self.target == "default":
                 # Loaded and saved, so that weights in files beside it come along.
@@ -112,7 +112,7 @@ class ONNXCompiler(SelectiveCompiler):
         self, model: ModelWrapper, samples: Iterator[list[Array]]
     ) -> Iterator[dict[str, Array]]:
         """Yield all float tensors of what is quantized, before it is."""
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryFolder() as folder:
             quantizer = ONNXQuantizer(self, str(model.model_path), Path(folder))
             source = self._source(model, Path(folder))
             form = quantizer.prepared(source, conformed(model, samples))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from edge_tester.core.making.toolenvironment import (
 )
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import option, state
+from edge_tester.core.system.temporary import TemporaryFolder
 
 _TOOL = "onnx2tf"
 # The newest one for Python 3.11; it pins all that it needs itself.
@@ -67,7 +67,7 @@ class ONNX2TFCompiler(ModelCompiler):
         """Fix the batch size, and let onnx2tf convert."""
         onnx: Any = backend("onnx", self)
         python = self._python()
-        with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+        with TemporaryFolder() as folder:
             source, scratch = Path(folder) / "source.onnx", Path(folder) / "scratch"
             scratch.mkdir()
             onnx.save(fixed_onnx(model.model_path, self.batch_size, scratch, self), str(source))

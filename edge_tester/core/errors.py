@@ -64,6 +64,10 @@ class UnreachableError(ProtocolError):
     """No connection could be made, or it was lost."""
 
 
+class ListenerEndedError(EdgeTesterError):
+    """The process has ended that accepts clients for this one, which can start another."""
+
+
 class TargetError(EdgeTesterError):
     """The target answered a request with ERROR.
 

@@ -35,6 +35,7 @@ from edge_tester.core.results.profile import OperatorTime, Profile
 from edge_tester.core.results.tables import rows_of
 from edge_tester.core.results.version1 import upgraded
 from edge_tester.core.system.files import write_atomically
+from edge_tester.core.system.temporary import prefix_of
 
 __all__ = [
     "Block",
@@ -225,7 +226,7 @@ def require_writable(path: Path) -> RunRecord | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # With the name itself: it may be too long, or hold what no name may.
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+            dir=path.parent, prefix=prefix_of(path), suffix=path.suffix
         ):
             pass
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, cast
@@ -13,6 +12,7 @@ from edge_tester.core.onnxconversion import ONNXConversion
 from edge_tester.core.registry import load
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 
 
@@ -35,7 +35,7 @@ class RuntimeConversion(ONNXConversion):
             runtime.load(path, 1)
             return runtime
         model = load("modelwrappers", "onnx_file").from_options({"model_path": path})
-        with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+        with TemporaryFolder() as folder:
             compiler = self._compiler(Path(folder) / "compiled")
             made = compiler.compile(cast(ModelWrapper, model), None)
             with quiet():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from edge_tester.core.errors import LocalProtocolError, ModelError, UnreachableError
 from edge_tester.core.options import state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.wire.frames import Buffer
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class LoopbackProtocol(RuntimeProtocol):
     _arrived: deque[memoryview] = state(default_factory=deque)
     _peer: LoopbackProtocol | None = state()
     _session: Session | None = state()
-    _scratch: tempfile.TemporaryDirectory[str] | None = state()
+    _scratch: TemporaryFolder | None = state()
 
     def start_server(self) -> Listener:
         """Refuse: nothing outside this process can reach it."""
@@ -50,7 +50,7 @@ class LoopbackProtocol(RuntimeProtocol):
 
         if self.runtime is None:
             raise LocalProtocolError("LoopbackProtocol.runtime was not set.")
-        self._scratch = tempfile.TemporaryDirectory(prefix="edge_tester-")
+        self._scratch = TemporaryFolder()
         self._peer = LoopbackProtocol()
         self._peer.attach(self)
         self.connection = self

@@ -7,7 +7,6 @@ import re
 import secrets
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from edge_tester.core.deploying.starting import HERE, MISSING, START, STAY
 from edge_tester.core.errors import LocalProtocolError, OptionError, UnreachableError
 from edge_tester.core.options import flags_of, option, path_of, state
 from edge_tester.core.runtimeprotocol import Listener, RuntimeProtocol
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.wire.writing import lost
 from edge_tester.runtimeprotocols._child import ChildLink
 from edge_tester.runtimeprotocols._ssh import (
@@ -83,7 +83,7 @@ class SshProtocol(Deploys, ChildLink):
         If ssh ends, with the network or by itself, the next connection starts both anew.
         """
         # Nobody else enters that folder.
-        with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+        with TemporaryFolder() as folder:
             staying = Staying(self._stays, Path(folder) / "agent")
             try:
                 staying.ensure()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from edge_tester.core.errors import ModelError, RuntimeStateError
 from edge_tester.core.options import option, state
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.runtimes._coreml_package import package_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class CoreMLRuntime(Runtime):
     def load(self, path: Path, batch_size: int) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """Load a package, or an archive of one, replacing an earlier one."""
         self._model = self._feeds = self._results = None
-        self._scratch = tempfile.TemporaryDirectory(prefix="edge_tester-")
+        self._scratch = TemporaryFolder()
         folder = package_of(path, Path(self._scratch.name))
         units = getattr(self._tools.ComputeUnit, _UNITS[self.compute_units])
         try:

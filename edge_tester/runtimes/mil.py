@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from edge_tester.core.backends import backend, version
 from edge_tester.core.options import state
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.runtimes._coreml_package import package_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class MILRuntime(Runtime):
         from edge_tester.runtimes._mil.program import MILProgram
 
         self._program = self._values = self._results = None
-        with tempfile.TemporaryDirectory(prefix="edge_tester-") as scratch:
+        with TemporaryFolder() as scratch:
             program = MILProgram(package_of(path, Path(scratch)), path, self)
         fixed = next((spec.shape[0] for spec in program.inputs if spec.shape), None)
         self.require_batch_size(path, fixed, batch_size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from edge_tester.core.errors import ModelError
 from edge_tester.core.options import option, state
 from edge_tester.core.profiles import Profile, Profiles
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.runtimes._tvm.profiler import profile
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _library(tvm: Any, path: Path) -> Any:
     The loader takes a library that it has under the same name for the same one,
     even if the file was replaced; and TVM tells the kind of file from the suffix.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         link = Path(folder) / "model.so"
         link.symlink_to(path.resolve())
         return backend("tvm_ffi", "TVMRuntime").load_module(str(link))

@@ -250,3 +250,17 @@ def test_a_process_that_ends_before_it_serves_is_replaced_and_not_for_ever(
         second.upload_model(echo_model(tmp_path))
         for client in (first, second):
             assert_answers(client)
+
+
+@pytest.mark.parametrize("killed", [2, 3])
+def test_an_agent_whose_first_processes_are_killed_starts_others_and_not_for_ever(tmp_path, killed):
+    words = "[sys.executable, '-c', 'import os; os.kill(os.getpid(), 9)']"
+    program = agent_that_starts(tmp_path, f"if number <= {killed}: words = {words}")
+    if killed == 3:
+        with pytest.raises(AssertionError, match="SIGKILL .* while it started"):
+            with running_agent(tmp_path, program=program, status=1):
+                pass
+        return
+    with running_agent(tmp_path, program=program) as running:
+        assert_serves(running, tmp_path)
+    assert 2 == running.log.count("Another one is started.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_tester.core.backends import backend
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 
 METHODS = ("minmax", "percentile", "entropy")
@@ -44,7 +44,7 @@ def found_ranges(
     onnxruntime.quantization.calibrate.TensorsData
     """
     module: Any = backend("onnxruntime.quantization.calibrate", owner)
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         calibrator = module.create_calibrator(
             path,
             operations(owner),
@@ -89,7 +89,7 @@ def all_tensors(
     model.graph.output.extend(known[name] for name in written if name not in there)
     options = runtime.SessionOptions()
     options.log_severity_level = _LOG_ERRORS_ONLY
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         seen = Path(folder) / "seen.onnx"
         onnx.save(model, str(seen), save_as_external_data=model.ByteSize() > 1 << 30)
         session = runtime.InferenceSession(str(seen), options, providers=["CPUExecutionProvider"])

@@ -10,11 +10,12 @@ import dataclasses
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from edge_tester.core.errors import BackendMissingError, CompilationError
+from edge_tester.core.system.processes import ended_with_this
+from edge_tester.core.system.temporary import TemporaryFolder
 
 _COMMAND = "edgetpu_compiler"
 _MAPPED = "Mapped to Edge TPU"
@@ -108,7 +109,7 @@ def compile_for_edge_tpu(owner: object, command: str, model: Path, output: Path)
         The compiler failed, wrote nothing, or mapped no operation.
     """
     name = type(owner).__name__
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+    with TemporaryFolder() as folder:
         source = Path(folder) / "model.tflite"
         shutil.copyfile(model, source)
         finished = subprocess.run(
@@ -117,6 +118,7 @@ def compile_for_edge_tpu(owner: object, command: str, model: Path, output: Path)
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            preexec_fn=ended_with_this(),
         )
         made = Path(folder) / "model_edgetpu.tflite"
         if finished.returncode or not made.exists():

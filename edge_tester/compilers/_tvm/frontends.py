@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from edge_tester.compilers._tvm.resize import without_resize
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import CompilationError
 from edge_tester.core.model import ModelWrapper
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import TensorSpec
 
 
@@ -61,7 +61,7 @@ def _with_indices_from_the_front(program: Any) -> Any:
 
 def _from_onnx(path: Path, batch_size: int, needed_by: object) -> Any:
     frontend: Any = backend("tvm.relax.frontend.onnx", needed_by)
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         fixed = fixed_onnx(path, batch_size, Path(folder), needed_by)
     return frontend.from_onnx(without_resize(fixed, needed_by))
 

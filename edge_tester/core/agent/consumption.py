@@ -14,8 +14,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_tester.core.agent import trees
 from edge_tester.core.agent.isolation import Isolation
+from edge_tester.core.system import trees
 from edge_tester.core.system.text import printable
 
 # No runtime here starts more than a few for each processor.

@@ -8,18 +8,17 @@ the nearest ancestor that asked for them. Linux only; elsewhere the group is all
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
-import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from edge_tester.core.system.processes import set_process_option
 
 logger = logging.getLogger(__name__)
 
 # Source: prctl(2), linux/prctl.h.
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
 _LIST_BYTES = 1 << 16
@@ -29,12 +28,7 @@ MARK = "EDGE_TESTER_SESSION_FOLDER"
 
 def adopt_orphans() -> bool:
     """Ask the kernel for the orphans among our descendants; tell whether it does."""
-    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def end_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends, also if that is killed."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return set_process_option(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def marked(folder: Path) -> set[int]:
@@ -90,12 +84,15 @@ class Adopted:
     ----------
     folder : Path
         Of this agent: what carries its mark is ours even where the kernel adopts nothing.
+    own : callable
+        Returns those that were started for another purpose than sessions, as they are now.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, own: Callable[[], set[int]] = set) -> None:
         self._folder = folder
         self._list = _list_of_children() if adopt_orphans() else None
-        self._others = self._children()
+        self._own = own
+        self._others = self._children() - own()
         self._sessions: dict[int, Path] = {}
 
     def begin(self, pid: int, folder: Path) -> None:
@@ -112,9 +109,9 @@ class Adopted:
         What carries the mark of another session is that one's, and what carries none is nobody's.
         """
         others = {folder for session, folder in self._sessions.items() if session != pid}
-        found = set()
+        found, spared = set(), self._spared()
         for one in marked(self._folder) if self._list is None else self._children():
-            if one in self._sessions or one in self._others:
+            if one in spared:
                 continue
             if others and session_of(one) in others:
                 continue
@@ -130,9 +127,12 @@ class Adopted:
         with contextlib.suppress(ChildProcessError):
             options = os.WEXITED | os.WNOHANG | os.WNOWAIT
             while (ended := os.waitid(os.P_ALL, 0, options)) is not None:
-                if ended.si_pid in self._sessions or ended.si_pid in self._others:
+                if ended.si_pid in self._spared():
                     return
                 reap({ended.si_pid})
+
+    def _spared(self) -> set[int]:
+        return self._sessions.keys() | self._others | self._own()
 
     def close(self) -> None:
         """Close the list."""
@@ -157,12 +157,3 @@ def _list_of_children() -> int | None:
     except OSError as error:
         logger.debug("the list of children: %s", error)
         return None
-
-
-def _prctl(option: int, value: int) -> bool:
-    if sys.platform != "linux":
-        return False
-    if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0:
-        return True
-    logger.debug("prctl(%d) was refused", option)
-    return False

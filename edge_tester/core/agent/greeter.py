@@ -1,7 +1,8 @@
 """End TLS in processes of their own: a socket with TLS cannot be given to a session process.
 
-One process lives as long as the agent; it forks the one that does the work and replaces it
-should that ever end. For each client whose TLS was agreed on, the supervisor gets one end of a
+One process forks the one that does the work, and replaces it should that ever end; the agent does
+the same for the first one, and keeps the listening socket, so that clients wait meanwhile. For each
+client whose TLS was agreed on, the supervisor gets one end of a
 pair of Unix sockets with the client's address, and the worker carries bytes between the other
 end and the client. So nothing else of an agent knows of TLS.
 """
@@ -12,18 +13,16 @@ import contextlib
 import json
 import logging
 import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from edge_tester.core.agent.descendants import end_with_parent
-from edge_tester.core.errors import EdgeTesterError, OptionError
+from edge_tester.core.errors import EdgeTesterError, ListenerEndedError, OptionError
+from edge_tester.core.system.processes import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ _HANDSHAKE_LIMIT_S = 5.0
 # Clients whose TLS is not agreed on yet, and all others: more than the supervisor keeps.
 _GREETED_AT_ONCE, _CARRIED_AT_ONCE = 64, 128
 _PIECE_BYTES = 1 << 18
-_PAUSE_S, _PAUSE_LIMIT_S = 0.5, 30.0
+_PAUSE_S = 0.5
 _START_LIMIT_S = 30.0
 _PACKET_BYTES = 1 << 12
 _READY = b"ready"
@@ -56,23 +55,8 @@ class TLSListener:
     """
 
     def __init__(self, listener: socket.socket, certificate: Path, authority: Path | None) -> None:
-        self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Both stay open here, so that another process can take the place of one that was killed.
-        self._listener = listener
-        settings = {
-            "listener": listener.fileno(),
-            "control": self._theirs.fileno(),
-            "certificate": str(certificate),
-            "authority": str(authority) if authority else None,
-        }
-        self._command = [sys.executable, "-m", __name__, json.dumps(settings)]
-        self._closing = threading.Event()
-        self._started: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
-        # The kernel ends a process with the thread that started it (end_with_parent).
-        self._thread = threading.Thread(target=self._keep, name="TLS", daemon=True)
-        self._thread.start()
-        if problem := self._started.get():
-            raise problem
+        self._listener, self._certificate, self._authority = listener, certificate, authority
+        self._begin()
         self._control.settimeout(_START_LIMIT_S)
         try:
             said = self._control.recv(_PACKET_BYTES)
@@ -83,37 +67,44 @@ class TLSListener:
             raise OptionError(said.decode() or "The process that ends TLS could not be started.")
         self._control.setblocking(False)
 
-    def _keep(self) -> None:
-        """Keep a process that ends TLS; whatever ends it, clients to come find another one."""
-        first, pause_s = True, _PAUSE_S
-        while not self._closing.is_set():
+    @property
+    def pids(self) -> set[int]:
+        """The process that it has started."""
+        return {self._process.pid}
+
+    def _begin(self) -> None:
+        """Start the process, and do not wait for it."""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            settings = {
+                "listener": self._listener.fileno(),
+                "control": theirs.fileno(),
+                "certificate": str(self._certificate),
+                "authority": str(self._authority) if self._authority else None,
+            }
             try:
                 self._process = subprocess.Popen(
-                    self._command,
-                    pass_fds=(self._listener.fileno(), self._theirs.fileno()),
+                    [sys.executable, "-m", __name__, json.dumps(settings)],
+                    pass_fds=(self._listener.fileno(), theirs.fileno()),
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
                 )
-            except OSError as error:
-                if first:
-                    self._started.put(error)
-                    return
-                logger.error("no process that ends TLS can be started: %s", error)
-            else:
-                if first:
-                    self._started.put(None)
-                begun_s = time.monotonic()
-                # Children of a thread are not in the list of another one's, from which the
-                # supervisor ends what a session has left.
-                status = self._process.wait()
-                if self._closing.is_set():
-                    return
-                logger.error("what keeps the process of TLS has ended (%d)", status)
-                if time.monotonic() - begun_s > _PAUSE_LIMIT_S:
-                    pause_s = _PAUSE_S
-            first = False
-            self._closing.wait(pause_s)
-            pause_s = min(2 * pause_s, _PAUSE_LIMIT_S)
+            except BaseException:
+                self._control.close()
+                raise
+
+    def renew(self) -> None:
+        """Start the process again that has ended; what is watched is another descriptor then.
+
+        Raises
+        ------
+        OSError
+            It cannot be started.
+        """
+        self._control.close()
+        self._process.poll()
+        self._begin()
+        self._control.setblocking(False)
 
     def fileno(self) -> int:
         """Return what becomes readable when a client has come."""
@@ -126,13 +117,18 @@ class TLSListener:
         ------
         OSError
             There is none.
+        ListenerEndedError
+            Nobody accepts clients any more.
         """
-        content, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
+        try:
+            content, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
+        except ConnectionError:
+            content, descriptors = b"", []
+        if not content:
+            raise ListenerEndedError("the process that ends TLS has ended")
         if not descriptors:
             # A worker that took another one's place, or why it cannot.
-            if content != _READY:
-                logger.error("%s", content.decode(errors="replace"))
-            raise BlockingIOError("nobody has come")
+            raise BlockingIOError if content == _READY else OSError(content.decode())
         host, port = json.loads(content)[:2]
         return socket.socket(fileno=descriptors[0]), (host, port)
 
@@ -142,12 +138,10 @@ class TLSListener:
 
     def close(self) -> None:
         """Stop listening."""
-        self._closing.set()
+        self._listener.close()
         self._control.close()
         self._process.terminate()
-        self._thread.join()
-        self._theirs.close()
-        self._listener.close()
+        self._process.wait()
 
 
 def main(arguments: list[str]) -> int:
@@ -158,7 +152,7 @@ def main(arguments: list[str]) -> int:
     worker = 0
 
     def forward(number: int, frame: object) -> None:
-        # It may have ended in this moment, and not be known to have.
+        # It may have ended a moment before.
         with contextlib.suppress(ProcessLookupError):
             if worker:
                 os.kill(worker, number)
@@ -173,11 +167,9 @@ def main(arguments: list[str]) -> int:
         parent = os.getpid()
         worker = os.fork()
         if worker == 0:
-            end_with_parent()
+            end_with_parent(parent)
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
-            if os.getppid() != parent:
-                os._exit(0)
             os._exit(_work(settings))
         _, status = os.waitpid(worker, 0)
         worker = 0
@@ -199,10 +191,16 @@ def _work(settings: dict[str, Any]) -> int:
     listener = socket.socket(fileno=os.dup(settings["listener"]))
     try:
         context = server_context(Path(settings["certificate"]), authority)
+        said = _READY
     except EdgeTesterError as error:
-        control.send(str(error).encode()[:_PACKET_BYTES])
+        said = str(error).encode()[:_PACKET_BYTES]
+    try:
+        control.send(said)
+    except OSError:
+        # The supervisor is gone, and with it whoever could use this one or another.
         return 0
-    control.send(_READY)
+    if said != _READY:
+        return 0
     control.setblocking(False)
     listener.setblocking(False)
     return asyncio.run(_Greeter(context, control, listener, settings, authority).run())

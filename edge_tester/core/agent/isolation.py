@@ -26,8 +26,8 @@ from typing import NamedTuple
 import msgspec
 
 from edge_tester.core.agent import isolation_calls, isolation_files, isolation_places
-from edge_tester.core.agent.descendants import end_with_parent
 from edge_tester.core.errors import OptionError, RuntimeStateError
+from edge_tester.core.system.processes import end_with_parent
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from edge_tester.core.agent.desk import Desk
 from edge_tester.core.agent.gate import Gate
 from edge_tester.core.agent.handshake import Peer
 from edge_tester.core.agent.sessions import Sessions
-from edge_tester.core.errors import EdgeTesterError
+from edge_tester.core.errors import EdgeTesterError, ListenerEndedError
 from edge_tester.core.runtimeprotocol import Listener
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ PEERS_AT_ONCE = 64
 WAITING_AT_ONCE = 32
 WAITING_OF_ONE_ORIGIN = 16
 _PAUSE_S = 0.5
+# What has served for so long has not ended because it cannot.
+_LASTING_S = 5.0
 _NO_MAC = "This target wants every frame to be authenticated: say --mac."
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
@@ -62,6 +64,7 @@ class Reception:
         self._queue: deque[Peer] = deque()
         self._beside: deque[Peer] = deque()
         self._resume_s: float | None = None
+        self._ended, self._renewed_s = False, 0.0
         # Given up where there are no others, so that a client can be turned away.
         self._reserve: int | None = os.open(os.devnull, os.O_RDONLY)
         selector.register(listener, selectors.EVENT_READ, self._accept)
@@ -109,9 +112,7 @@ class Reception:
         for peer in [p for p in self._peers if p.challenge_s and p.challenge_s <= now_s]:
             self._challenge(peer)
         if self._resume_s is not None and self._resume_s <= now_s:
-            self._resume_s = None
-            self._take_reserve()
-            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+            self._resume(now_s)
 
     def next_check_s(self) -> float | None:
         """Return when to :meth:`check` again, None if that depends on others."""
@@ -135,6 +136,13 @@ class Reception:
             connection, address = self._listener.accept()
         except OSError as error:
             self._not_accepted(error)
+            return
+        except ListenerEndedError as error:
+            logger.error("%s and is started again", error)
+            self._ended = True
+            # At once, but for one that ends whenever it was started.
+            at_once = time.monotonic() - self._renewed_s > _LASTING_S
+            self._rest(0.0 if at_once else _PAUSE_S)
             return
         try:
             peer = Peer(connection, address)
@@ -161,8 +169,27 @@ class Reception:
                 self._listener.accept()[0].close()
             except OSError as again:
                 logger.info("a client could not be turned away: %s", again)
+        self._rest(_PAUSE_S)
+
+    def _rest(self, pause_s: float) -> None:
+        """Listen no more for a time."""
         self._selector.unregister(self._listener)
-        self._resume_s = time.monotonic() + _PAUSE_S
+        self._resume_s = time.monotonic() + pause_s
+
+    def _resume(self, now_s: float) -> None:
+        """Listen again, by another process if one has ended."""
+        self._resume_s = None
+        self._take_reserve()
+        if self._ended:
+            self._renewed_s = now_s
+            try:
+                self._listener.renew()  # type: ignore[attr-defined]
+            except OSError as error:
+                logger.error("no process of TLS can be started: %s", error)
+                self._resume_s = now_s + _PAUSE_S
+                return
+            self._ended = False
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _take_reserve(self) -> None:
         if self._reserve is None:

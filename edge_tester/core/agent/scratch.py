@@ -12,22 +12,17 @@ import fcntl
 import logging
 import os
 import queue
-import stat
 import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from edge_tester.core.agent import cgroup, descendants, trees
+from edge_tester.core.agent import cgroup, descendants
+from edge_tester.core.system import temporary
 
 logger = logging.getLogger(__name__)
 
 _PREFIX = "edge_tester-agent-"
-# While it is made, before its lock is held.
-_NEW_PREFIX = "edge_tester-new-"
-_NEW_LIMIT_S = 3600.0
 _LOCK = "lock"
 _TURN = "turn"
 _CLOSE_LIMIT_S = 3.0
@@ -44,12 +39,12 @@ class Scratch:
 
     def __init__(self) -> None:
         base = Path(tempfile.gettempdir())
-        made = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=base))
+        made = Path(tempfile.mkdtemp(prefix=temporary.NEW_PREFIX, dir=base))
         self._lock = os.open(made / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             # Under its own name it is locked from the first moment.
-            self.path = made.rename(base / (_PREFIX + made.name.removeprefix(_NEW_PREFIX)))
+            self.path = made.rename(base / (_PREFIX + made.name.removeprefix(temporary.NEW_PREFIX)))
         except BaseException:
             os.close(self._lock)
             raise
@@ -78,7 +73,7 @@ class Scratch:
 
     def discard(self, path: Path) -> None:
         """Remove the folder of a session, in the background: a model may have filled it."""
-        self._work.put(lambda: remove(path))
+        self._work.put(lambda: temporary.remove(path))
 
     def sweep(self) -> None:
         """Remove what agents left that are gone, in the background."""
@@ -86,7 +81,7 @@ class Scratch:
 
     def close(self) -> None:
         """Remove the folder; what takes too long is left to the next agent."""
-        self._work.put(lambda: remove(self.path))
+        self._work.put(lambda: temporary.remove(self.path))
         self._work.put(None)
         self._thread.join(_CLOSE_LIMIT_S)
         os.close(self._lock)
@@ -99,45 +94,28 @@ class Scratch:
                 logger.warning("a folder could not be removed: %s", error)
 
 
-def remove(path: Path) -> None:
-    """Remove a folder and all in it; what stays in spite of all is said in the log."""
-    if problem := trees.removed(path):
-        logger.warning("%s could not be removed: %s", path, problem)
-
-
 def sweep(base: Path) -> None:
     """Remove the folders of agents that are gone, and end what they started.
 
     A folder of somebody else, or of an agent that lives, is left alone.
     """
-    for path in base.glob(f"{_NEW_PREFIX}*"):
-        # An agent that was killed while it made it.
-        with contextlib.suppress(FileNotFoundError):
-            if _ours(path) and time.time() - path.stat().st_mtime > _NEW_LIMIT_S:
-                remove(path)
+    temporary.sweep(base)
     for path in base.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), _lock_of(path):
             logger.info("removing %s of an agent that is gone", path)
             cgroup.kill(f"{path.name}-")
             descendants.kill(descendants.marked(path))
-            remove(path)
+            temporary.remove(path)
     # Also those of agents whose folders were elsewhere.
     cgroup.sweep(_PREFIX)
 
 
 @contextlib.contextmanager
-def _lock_of(path: Path) -> Any:
-    """Hold the lock of a folder that nobody holds; OSError if somebody does, or it is not ours."""
-    if not _ours(path):
+def _lock_of(path: Path) -> Iterator[None]:
+    """Hold the lock of an agent's folder; OSError if that lives, or it is not ours."""
+    if not temporary.is_ours(path):
         raise PermissionError(f"{path} belongs to somebody else")
-    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # Its agent may have been killed before it had made one.
+    (path / _LOCK).touch(0o600)
+    with temporary.locked(path / _LOCK):
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _ours(path: Path) -> bool:
-    about = path.lstat()
-    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()

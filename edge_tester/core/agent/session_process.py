@@ -21,7 +21,6 @@ import msgspec
 
 import edge_tester
 from edge_tester.core.agent.control import Failed, Ready, receive_client, report
-from edge_tester.core.agent.descendants import end_with_parent
 from edge_tester.core.agent.isolation import isolate, limit_files
 from edge_tester.core.agent.output import LOG_FORMAT
 from edge_tester.core.agent.process import SessionSettings
@@ -33,6 +32,7 @@ from edge_tester.core.options import Configurable, path_of
 from edge_tester.core.registry import load, name_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
+from edge_tester.core.system.processes import end_with_parent
 from edge_tester.core.wire.payloads import Welcome
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ import contextlib
 import errno
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Collection
 from pathlib import Path
+
+from edge_tester.core.system.temporary import folder_beside
 
 
 class Shelf:
@@ -152,8 +153,8 @@ class Shelf:
 def put(whole: Path, path: Path) -> None:
     """Make a file appear under another name, as a link where that is possible."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        beside = Path(folder) / path.name
+    with folder_beside(path) as folder:
+        beside = folder / path.name
         try:
             os.link(whole, beside)
         except OSError:

@@ -69,13 +69,13 @@ class Supervisor:
         self._scratch = scratch
         self._on_ready: Callable[[], None] | None = on_ready
         self._selector = selectors.DefaultSelector()
-        self._adopted = Adopted(scratch.path)
+        self._adopted = Adopted(scratch.path, lambda: getattr(listener, "pids", set()))
         self._sessions = Sessions(
             start_session, self._selector, limits, self._adopted, several=several
         )
         self._reception = Reception(listener, self._selector, self._sessions, gate, desk)
         self._gate, self._desk, self._listener = gate, desk, listener
-        self._start_s = 0.0
+        self._start_s, self._failures = 0.0, 0
         self._stopping = self._reloading = False
 
     def run(self) -> None:
@@ -167,6 +167,7 @@ class Supervisor:
         service = sessions.ready()
         if service is None:
             return
+        self._failures = 0
         peer = reception.next(beside=sessions.in_use)
         if peer is not None:
             logger.info("serving %s (%s)", peer.client, peer.name)
@@ -187,7 +188,19 @@ class Supervisor:
         except OSError as error:
             self._not_started(f"No session process can be started: {error.strerror}.")
 
-    def _not_started(self, reason: str) -> None:
+    def _not_started(self, reason: str, *, known: bool = True) -> None:
+        """Take it that no session process could start, and try again.
+
+        Parameters
+        ----------
+        reason : str
+        known : bool
+            Whether it will be so again; one that ended without a word may have been killed.
+        """
+        self._failures += 1
+        if not known and self._failures < _ATTEMPTS:
+            logger.error("%s Another one is started.", reason)
+            return
         self._start_s = time.monotonic() + _RESTART_PAUSE_S
         if self._on_ready is not None:
             raise RuntimeStateError(reason)
@@ -201,7 +214,8 @@ class Supervisor:
         reason, untouched = service.conclude()
         if not service.ready and not service.dismissed:
             self._not_started(
-                service.failure or reason or "The session process ended while it started."
+                service.failure or reason or "The session process ended while it started.",
+                known=service.failure is not None,
             )
         if peer is not None and untouched:
             if peer.attempts < _ATTEMPTS:

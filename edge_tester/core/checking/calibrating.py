@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import options_of, path_of
 from edge_tester.core.run.feed import Feed
 from edge_tester.core.selectivecompiler import SelectiveCompiler
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 
 COUNTS = (10, 50, 200, 1000)
@@ -148,7 +148,7 @@ def calibration_report(
     judge = Judge(model, dataset, indices)
     trials: list[Trial] = []
     found: list[dict[str, tuple[float, float]]] = []
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+    with TemporaryFolder() as folder:
         path = Path(folder) / f"model{suffix_of(compiler.output_format)}"
         for method in wanted:
             for count in possible:

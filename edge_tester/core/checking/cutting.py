@@ -9,7 +9,6 @@ least :data:`SHOWN` of the whole one, at the same tensor and for the same sample
 from __future__ import annotations
 
 import bisect
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from edge_tester.core.checking.sides import Part, Side
 from edge_tester.core.checking.tally import Tally
 from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.inspects import Cuts, Tensor
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 
 SHOWN = 0.9
@@ -222,7 +222,7 @@ class _Cutting:
 
         A part may begin with matched tensors up to there.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryFolder() as folder:
 
             def hides(place: int) -> bool:
                 path = Path(folder) / f"{place}{self._conversion.path.suffix}"

@@ -25,7 +25,6 @@ Where nothing can be cut, a layer breaks if its whole SQNR is below the limit an
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -47,6 +46,7 @@ from edge_tester.core.checking.tally import Tally
 from edge_tester.core.errors import InputError, ModelError
 from edge_tester.core.inspects import INPUT, Tensor
 from edge_tester.core.making.likeness import PRECISIONS
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 
 OUTLIER_BELOW_DB = 24.0
@@ -82,7 +82,7 @@ def compare_layers(source: Side, conversion: Side, samples: Iterable[Sequence[Ar
         A model cannot be looked into, or no tensor was matched.
     """
     comparison: _Comparison | None = None
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         for values in samples:
             ours, theirs = source.tensors(values), conversion.tensors(values)
             if comparison is None:

@@ -16,6 +16,7 @@ from edge_tester.core.deploying.shell import Answer, Shell
 from edge_tester.core.deploying.wheel import write_wheel
 from edge_tester.core.deploying.wheels import fetched, fetched_pip, reason
 from edge_tester.core.errors import UnreachableError
+from edge_tester.core.system.temporary import TemporaryFolder
 
 Tell = Callable[[str], None]
 
@@ -135,7 +136,7 @@ def _made(
     shell: Shell, board: Board, environment: Environment, wheels: Sequence[Path]
 ) -> Answer | None:
     """Make the environment there; return what went wrong, None if nothing did."""
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+    with TemporaryFolder() as folder:
         own = write_wheel(Path(folder))
         brought, pip = [own, *wheels], ""
         if not board.uv:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +14,7 @@ from edge_tester.core.formats import FORMATS
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.options import state
 from edge_tester.core.registry import loadable, names
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array, TensorSpec
 
 
@@ -145,7 +145,7 @@ def compile_model(
     compiler.check_format(model)
     if compiler.calibrates:
         compiler.check_calibration(dataset)
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+    with TemporaryFolder() as folder:
         step = model
         for number, link in enumerate(links):
             path = Path(folder) / f"{model.model_path.stem}-{number}{suffix_of(link.output_format)}"

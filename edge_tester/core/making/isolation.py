@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from edge_tester.core.errors import EdgeTesterError, IsolationError
+from edge_tester.core.system.processes import end_with_parent
+from edge_tester.core.system.temporary import TemporaryFolder
 
 Result = TypeVar("Result")
 
@@ -31,11 +33,16 @@ class Helper:
     """
 
     def __init__(self, prepare: Callable[..., object] | None = None, *arguments: Any) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="edge_tester-")
+        self._folder = TemporaryFolder()
         self._answer = Path(self._folder.name) / "answer"
+        scratch = Path(self._folder.name) / "scratch"
+        scratch.mkdir()
         # Not multiprocessing, which runs the caller's main script again.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edge_tester.core.making.isolation"], stdin=subprocess.PIPE
+            [sys.executable, "-m", "edge_tester.core.making.isolation", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            # What others' code leaves there goes with the folder.
+            env={**os.environ, "TMPDIR": str(scratch)},
         )
         if prepare is not None:
             stream = cast(IO[bytes], self._process.stdin)
@@ -134,4 +141,5 @@ def _call(module: str, name: str, arguments: Any, answer: Path | None) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent(int(sys.argv[1]))
     _serve()

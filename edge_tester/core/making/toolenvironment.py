@@ -7,11 +7,12 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from edge_tester.core.errors import CompilationError
+from edge_tester.core.system.processes import ended_with_this
+from edge_tester.core.system.temporary import folder_beside
 
 _logger = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ def tool_python(name: str, requirements: Sequence[str], folder: Path) -> Path:
             ", ".join(requirements),
             place,
         )
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as temporary:
-            made = Path(temporary) / place.name
+        with folder_beside(place) as temporary:
+            made = temporary / place.name
             run_python(Path(sys.executable), ["-m", "venv", str(made)], name)
             # Most of what large tools bring is never imported; Python compiles the rest itself.
             pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
@@ -78,7 +79,13 @@ def run_python(python: Path, arguments: Sequence[str], name: str) -> str:
     # -I: neither PYTHONPATH nor the current folder may bring packages of another environment.
     command = [str(python), "-I", *arguments]
     try:
-        finished = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        finished = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            preexec_fn=ended_with_this(),
+        )
     except OSError as error:
         raise CompilationError(f"{name}: {python} cannot be run: {error.strerror}.") from error
     if finished.returncode:

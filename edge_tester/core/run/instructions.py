@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +30,9 @@ from edge_tester.core.run.deployment import deploy, fed
 from edge_tester.core.run.observer import Observer
 from edge_tester.core.run.plan import Plan
 from edge_tester.core.runtime import Runtime
+from edge_tester.core.system.processes import ended_with_this
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 
 _LIBRARY = """
@@ -119,7 +120,7 @@ def count_instructions(
     _require_one_thread(plan.runtime)
     valgrind = _found("valgrind", "apt install valgrind")
     told = subprocess.run([valgrind, "--version"], capture_output=True, text=True, check=True)
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+    with TemporaryFolder() as folder:
         scratch = Path(folder)
         wanted = _wanted(plan, artifact, inferences, scratch)
         observer.tell(
@@ -209,7 +210,14 @@ def _counted(valgrind: str, wanted: _Wanted, scratch: Path) -> int:
     ]
     # Where dictionaries put their keys is chance otherwise.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        preexec_fn=ended_with_this(),
+    )
     found = re.search(
         r"^totals: (\d+)", output.read_text() if output.exists() else "", re.MULTILINE
     )

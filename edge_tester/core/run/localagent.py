@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -18,9 +17,7 @@ from edge_tester.core.options import flags_of, path_of
 from edge_tester.core.runtime import Runtime
 from edge_tester.core.runtimeprotocol import RuntimeProtocol
 from edge_tester.core.system.interrupts import uninterrupted
-
-# Source: prctl(2), linux/prctl.h.
-_PR_SET_PDEATHSIG = 1
+from edge_tester.core.system.processes import ended_with_this
 
 
 @contextlib.contextmanager
@@ -61,7 +58,7 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[RuntimeProtocol]:
                     stdout=subprocess.PIPE,
                     stderr=errors,
                     start_new_session=True,
-                    preexec_fn=_ended_with_this_process(),
+                    preexec_fn=ended_with_this(signal.SIGTERM),
                 )
             _wait_for(process, log)
             yield protocol
@@ -69,14 +66,6 @@ def local_agent(runtimes: Sequence[Runtime]) -> Iterator[RuntimeProtocol]:
             if process is not None:
                 process.terminate()
                 process.communicate()
-
-
-def _ended_with_this_process() -> Callable[[], None] | None:
-    """Return what lets the kernel end a child with this process, even if that is killed."""
-    if sys.platform != "linux":
-        return None
-    set_option = ctypes.CDLL(None).prctl
-    return lambda: set_option(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait_for(process: subprocess.Popen[bytes], log: Path) -> None:

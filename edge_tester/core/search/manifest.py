@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from edge_tester.core.search.sweep import TRIALS, Sweep, read_trial
 from edge_tester.core.search.trial import Trial
 from edge_tester.core.system.files import sha256_of, write_atomically
 from edge_tester.core.system.machine import describe_machine
+from edge_tester.core.system.temporary import TemporaryFolder
 
 _MANIFEST = "manifest.json"
 _PACKAGES = (
@@ -188,7 +188,7 @@ def _compared(
     observer: Observer,
 ) -> Comparison:
     """Make one candidate anew in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="edge_tester-") as folder:
+    with TemporaryFolder() as folder:
         sweep = Sweep(plan.fresh(), settings, Path(folder), observer)
         try:
             made = sweep.made(trial)

@@ -8,7 +8,6 @@ import http.client
 import logging
 import sys
 import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ import msgspec
 from edge_tester.core.backends import available, backend
 from edge_tester.core.errors import DatasetError
 from edge_tester.core.system.files import CHUNK_BYTES, extract_data, hashed
+from edge_tester.core.system.temporary import folder_beside
 
 TIMEOUT_S = 30.0
 _REDRAW_S = 0.25
@@ -122,17 +122,17 @@ def unpack(archive: Path, folder: Path, names: tuple[str, ...], needed_by: objec
         The archive is corrupt, unsafe or lacks one of the names.
     """
     owner = type(needed_by).__name__
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{archive.stem}-") as temporary:
+    with folder_beside(folder / archive.name) as temporary:
         try:
             with tarfile.open(archive) as opened:
-                extract_data(opened, Path(temporary))
+                extract_data(opened, temporary)
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise DatasetError(f"{owner} cannot unpack {archive}: {error}") from error
-        missing = [name for name in names if not (Path(temporary) / name).exists()]
+        missing = [name for name in names if not (temporary / name).exists()]
         if missing:
             raise DatasetError(f"{owner}: archive {archive} does not hold {', '.join(missing)}.")
         for name in names:
-            (Path(temporary) / name).replace(folder / name)
+            (temporary / name).replace(folder / name)
 
 
 def _complete(part: Path, url: str) -> None:

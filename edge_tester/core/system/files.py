@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from edge_tester.core.errors import ModelError
+from edge_tester.core.system.temporary import folder_beside, lock, prefix_of, remove_abandoned
 from edge_tester.core.system.text import printable
 
 if TYPE_CHECKING:
@@ -43,9 +45,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         An existing empty file in the same folder, with the same suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    remove_abandoned(path)
+    handle, name = tempfile.mkstemp(prefix=prefix_of(path), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
+    held = lock(temporary)
     try:
         yield temporary
         # mkstemp makes files that only their owner can read; a report is to be shared.
@@ -55,6 +59,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(held)
 
 
 @contextlib.contextmanager
@@ -65,26 +70,58 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     that is not empty in one step: an earlier one steps aside first, for a moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent)
-    temporary, earlier = Path(place) / f"new{path.suffix}", Path(place) / "earlier"
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            path.rename(earlier)
-        temporary.rename(path)
-    finally:
-        if earlier.exists() and not path.exists():
-            earlier.rename(path)
-        shutil.rmtree(place)
+    with folder_beside(path) as place:
+        temporary, earlier = place / f"new{path.suffix}", place / "earlier"
+        temporary.mkdir()
+        try:
+            yield temporary
+            if path.exists():
+                path.rename(earlier)
+            temporary.rename(path)
+        finally:
+            if earlier.exists() and not path.exists():
+                earlier.rename(path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``; a reader sees all of it or none."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write ``content`` to ``path``; a reader sees all of it or none.
+
+    Where the system can, what is written has no name until it is whole: a process that is killed
+    meanwhile leaves nothing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _nameless(path.parent)
+    if descriptor is None:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            _write(file, content)
+        return
+    remove_abandoned(path)
+    with open(descriptor, "wb") as file:
+        _write(file, content)
+        # No file can be linked over another.
+        named = path.with_name(f"{prefix_of(path)}{os.urandom(4).hex()}{path.suffix}")
+        # Python follows a link there only where it is given a descriptor: linkat(2).
+        os.link(f"/proc/self/fd/{descriptor}", named, src_dir_fd=descriptor)
+        named.replace(path)
+
+
+def _nameless(folder: Path) -> int | None:
+    """Return a new file without a name, None where there is none (other than Linux, some disks)."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not os.path.exists("/proc/self/fd"):
+        return None
+    try:
+        return os.open(folder, flag | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            return None
+        raise
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def is_empty(path: Path) -> bool:

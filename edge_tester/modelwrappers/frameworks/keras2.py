@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from edge_tester.core.errors import CompilationError, ModelError
 from edge_tester.core.making.toolenvironment import default_tools_folder, run_python, tool_python
 from edge_tester.core.model import ModelWrapper
 from edge_tester.core.system.files import sha256_of
+from edge_tester.core.system.temporary import folder_beside
 from edge_tester.modelwrappers.frameworks import _tf_keras_tool
 from edge_tester.modelwrappers.frameworks.training import one_line
 
@@ -97,8 +97,8 @@ def _converted(model: ModelWrapper) -> Path:
             f"environment could be made for it: {error}"
         ) from error
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=place.parent) as scratch:
-        made = Path(scratch) / "model"
+    with folder_beside(place) as scratch:
+        made = scratch / "model"
         packages = Path(tensorflow.__file__).parent.parent
         source = str(model.model_path.resolve())
         try:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from edge_tester.core.inspects import Inspects, Tensor
 from edge_tester.core.model import ModelWrapper, TrainingPlan
 from edge_tester.core.options import state
 from edge_tester.core.system.files import atomic_path
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array, TensorSpec
 from edge_tester.modelwrappers.frameworks import keras2, keras_layers
 from edge_tester.modelwrappers.frameworks.training import (
@@ -154,7 +154,7 @@ class KerasModel(Inspects, ModelWrapper):
             )
         network = self.loaded(self.network)
         if self._format_of(path) == "savedmodel":
-            with tempfile.TemporaryDirectory() as folder:
+            with TemporaryFolder() as folder:
                 network.export(Path(folder) / "model", format="tf_saved_model", verbose=False)
                 shutil.copytree(Path(folder) / "model", path, dirs_exist_ok=True)
             return

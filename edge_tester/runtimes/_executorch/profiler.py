@@ -7,7 +7,6 @@ tells of its operators in whole microseconds, ExecuTorch of its own in nanosecon
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from edge_tester.core.backends import backend
 from edge_tester.core.profiles import OperatorTime, Profile, median_ns, told, unavailable
 from edge_tester.core.system.quiet import quiet
+from edge_tester.core.system.temporary import TemporaryFolder
 
 TOOL = "ExecuTorch's event tracer"
 _WARM_UP = 2
@@ -45,7 +45,7 @@ def profile(
     count : int
         Inferences.
     """
-    with quiet(), tempfile.TemporaryDirectory() as folder:
+    with quiet(), TemporaryFolder() as folder:
         events = Path(folder) / "events.etdp"
         program = library.Runtime.get().load_program(path, enable_etdump=True)
         method = program.load_method("forward")

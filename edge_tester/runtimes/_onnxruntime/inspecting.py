@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from edge_tester.core.errors import ModelError
 from edge_tester.core.inspects import INPUT, Tensor
+from edge_tester.core.system.temporary import TemporaryFolder
 from edge_tester.core.tensors import Array
 from edge_tester.runtimes._onnxruntime.graph import Graph, Port, Step, part, with_all_outputs
 
@@ -36,7 +36,7 @@ def inspect(
     """
     graph = Graph(onnx, onnx.load(str(file)))
     steps = graph.steps()
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         target = Path(folder) / "all.onnx"
         write(onnx, with_all_outputs(graph, steps), target)
         found = session_of(target).run(None, dict(feeds))

@@ -8,7 +8,6 @@ are whole microseconds, cut off.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from edge_tester.core.profiles import (
     told,
     unavailable,
 )
+from edge_tester.core.system.temporary import TemporaryFolder
 
 TOOL = "ONNX Runtime's session profiler"
 _STEP_NS = 1000
@@ -51,7 +51,7 @@ def profile(
     count : int
         Inferences.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         session = session_of(str(Path(folder) / "profile"))
         for _ in range(_WARM_UP + count):
             session.run(list(output_names), dict(feeds))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_tester.core.profiles import OperatorTime, Profile, told, unavailable
+from edge_tester.core.system.processes import ended_with_this
 
 PROGRAM = "benchmark_model"
 TOOL = "benchmark_model --enable_op_profiling"
@@ -67,7 +68,13 @@ def profile(
     command = [program, *(f"--{name}={value}" for name, value in flags.items())]
     try:
         ended = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LIMIT_S,
+            check=False,
+            preexec_fn=ended_with_this(),
         )
     except PermissionError as error:
         return unavailable(

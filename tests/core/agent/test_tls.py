@@ -1,9 +1,12 @@
 """Nobody gets in without a certificate, where an agent wants them; with real agents."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +15,14 @@ from edge_tester.core.errors import (
 )
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
-from tests.agents import SampleClient, echo_model, running_agent, sample, wait_until
+from tests.agents import (
+    PROJECT,
+    SampleClient,
+    echo_model,
+    running_agent,
+    sample,
+    wait_until,
+)
 from tests.core.agent.guarded import assert_runs, connected, parent_of
 
 
@@ -87,21 +97,92 @@ def test_the_process_that_ends_tls_is_replaced(lab, tmp_path):
         assert_runs(connected(port=port, tls_ca=lab / "ca.pem"), tmp_path)
 
 
-def test_what_keeps_the_process_of_tls_is_replaced_too(lab, tmp_path):
-    """Killed, as by a system that runs out of memory; no session that ends takes the new one."""
+def test_who_replaces_it_is_replaced_too(lab, tmp_path):
+    """Killed twice, with a client, in a session and beside one: nobody finds the agent deaf."""
     certificate = str(lab / "target-localhost.pem")
     words = ["--host", "127.0.0.1", "--port", "0", "--tls-certificate", certificate]
     with running_agent(tmp_path, *words) as agent:
         port = int(re.search(r":(\d+) ", agent.greeting)[1])
+        link = {"port": port, "tls_ca": lab / "ca.pem"}
+        descriptors = len(os.listdir(f"/proc/{agent.process.pid}/fd"))
+        for _ in range(2):
+            served = connected(**link)
+            (master,) = _children_named(agent.process.pid, "greeter")
+            os.kill(master, signal.SIGKILL)
+            with pytest.raises(UnreachableError):
+                assert_runs(served, tmp_path)
+            # Connections wait in line until there is somebody to accept them.
+            assert_runs(connected(**link), tmp_path)
+        # What ends a session must not take it for something that a model has left.
         (master,) = _children_named(agent.process.pid, "greeter")
-        os.kill(master, signal.SIGKILL)
-        wait_until(lambda: set(_children_named(agent.process.pid, "greeter")) - {master})
-        (following,) = set(_children_named(agent.process.pid, "greeter")) - {master}
-        for _ in range(3):
-            assert_runs(connected(port=port, tls_ca=lab / "ca.pem"), tmp_path)
-        assert [following] == _children_named(agent.process.pid, "greeter")
-        assert 1 == agent.log.count("what keeps the process of TLS has ended")
-        assert agent.log.count("could not be accepted") <= 1
+        assert_runs(connected(**link), tmp_path)
+        assert [master] == _children_named(agent.process.pid, "greeter")
+        wait_until(lambda: len(os.listdir(f"/proc/{agent.process.pid}/fd")) <= descriptors)
+        assert 2 == agent.log.count("the process that ends TLS has ended and is started again")
+
+
+def test_it_ends_with_an_agent_that_is_killed_while_it_starts(lab, tmp_path):
+    """Then the kernel was not asked yet to end it with the agent; it holds the port."""
+    script = (
+        "import os, socket, subprocess, sys\n"
+        "from pathlib import Path\n"
+        "from edge_tester.core.agent import greeter\n"
+        "start = subprocess.Popen\n"
+        "def killed(*words, **options):\n"
+        "    process = start(*words, **options)\n"
+        "    print(process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "greeter.subprocess.Popen = killed\n"
+        "listener = socket.create_server(('127.0.0.1', 0))\n"
+        f"greeter.TLSListener(listener, Path({str(lab / 'target-localhost.pem')!r}), None)\n"
+    )
+    command = [sys.executable, "-c", script]
+    agent = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
+    greeter = int(agent.stdout.readline())
+    agent.wait()
+    try:
+        wait_until(lambda: not parent_of(str(greeter)))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(greeter, signal.SIGKILL)
+        agent.stdout.close()
+
+
+def test_a_signal_when_its_worker_has_just_ended_is_no_error(lab):
+    script = (
+        "import json, os, signal, socket\n"
+        "from edge_tester.core.agent import greeter\n"
+        "wait = os.waitpid\n"
+        "def waited(*words):\n"
+        "    found = wait(*words)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return found\n"
+        "greeter.os.waitpid = waited\n"
+        "listener, (ours, theirs) = socket.create_server(('127.0.0.1', 0)), socket.socketpair()\n"
+        "ours.shutdown(socket.SHUT_RDWR)\n"
+        "settings = {'authority': None,\n"
+        "    'listener': listener.fileno(), 'control': theirs.fileno(),\n"
+        f"    'certificate': {str(lab / 'target-localhost.pem')!r}}}\n"
+        "greeter.main([json.dumps(settings)])\n"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert (0, "") == (ended.returncode, ended.stderr)
+
+
+def test_a_certificate_that_was_spoiled_shuts_nobody_out_once_it_is_mended(lab, tmp_path):
+    certificate = tmp_path / "target.pem"
+    good = (lab / "target-localhost.pem").read_bytes()
+    certificate.write_bytes(good)
+    words = ["--host", "127.0.0.1", "--port", "0", "--tls-certificate", str(certificate)]
+    with running_agent(tmp_path, *words) as agent:
+        port = int(re.search(r":(\d+) ", agent.greeting)[1])
+        certificate.write_text("none")
+        for pid in _children_named(agent.process.pid, "greeter"):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "target.pem cannot be used" in agent.log)
+        certificate.write_bytes(good)
+        assert_runs(connected(port=port, tls_ca=lab / "ca.pem"), tmp_path)
 
 
 def _children_named(pid: int, word: str) -> list[int]:

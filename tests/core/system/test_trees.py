@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from edge_tester.core.agent import trees
+from edge_tester.core.system import trees
 
 
 @pytest.fixture

@@ -180,4 +180,11 @@ ISOLATED = (
         "os.O_RDWR | os.O_CREAT",
         "a model writes to what all sessions share",
     ),
+    Mutation(
+        "edge_tester/core/agent/supervisor.py",
+        "            with contextlib.suppress(OSError):\n                peer.refuse(",
+        "            if True:\n                peer.refuse(",
+        "one who leaves in the wrong moment ends the agent",
+        ("tests/faults/test_sessions_attacked.py",),
+    ),
 )

@@ -86,8 +86,8 @@ ISOLATED = (
     ),
     _out(
         CONSUMPTION,
-        "        size_bytes += _deleted_bytes(",
-        "        _deleted_bytes(",
+        "            opened = _opened(self._place)\n",
+        "            opened: Sizes = {}\n",
         "files without a name have no limit",
     ),
     _out(CONSUMPTION, "if size_bytes > limit_bytes:", "if False:", "the disk has no limit"),

@@ -86,8 +86,8 @@ ISOLATED = (
     ),
     _out(
         CONSUMPTION,
-        "        size_bytes += _deleted_bytes(",
-        "        _deleted_bytes(",
+        "            opened = _opened(self._place)\n",
+        "            opened: Sizes = {}\n",
         "files without a name have no limit",
     ),
     _out(CONSUMPTION, "if size_bytes > limit_bytes:", "if False:", "the disk has no limit"),
@@ -179,5 +179,12 @@ ISOLATED = (
         "os.O_RDONLY | os.O_CREAT",
         "os.O_RDWR | os.O_CREAT",
         "a model writes to what all sessions share",
+    ),
+    Mutation(
+        "edge_tester/core/agent/supervisor.py",
+        "            with contextlib.suppress(OSError):\n                peer.refuse(",
+        "            if True:\n                peer.refuse(",
+        "one who leaves in the wrong moment ends the agent",
+        ("tests/faults/test_sessions_attacked.py",),
     ),
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_tester.core.errors import ProtocolError, TargetError
+from edge_tester.core.wire.frames import Type, encode_header
+from edge_tester.core.wire.payloads import Hello, encode
 from tests.agents import PROJECT, children_of, echo_model, running_agent, sample, wait_until
 from tests.core.agent.test_sessions import assert_answers
 from tests.faults.test_attacks import BAD, assert_serves, descriptors_of, linux, processes_of
@@ -39,7 +42,7 @@ FAULTS = (
 LACKING = {
     "nothing": "",
     "groups": "cgroup._MOUNTS = Path('/nowhere')\n",
-    "adoption": "cgroup._MOUNTS = Path('/nowhere')\ndescendants._prctl = lambda *words: False\n",
+    "adoption": "cgroup._MOUNTS = Path('/nowhere')\ndescendants.set_process_option = lambda *words: False\n",
 }
 
 
@@ -264,3 +267,39 @@ def test_an_agent_whose_first_processes_are_killed_starts_others_and_not_for_eve
     with running_agent(tmp_path, program=program) as running:
         assert_serves(running, tmp_path)
     assert 2 == running.log.count("Another one is started.")
+
+
+def test_one_who_has_left_when_the_last_process_ends_before_it_serves_ends_no_agent(
+    tmp_path, opened
+):
+    ending, left = tmp_path / "ending.py", tmp_path / "left"
+    ending.write_text(
+        "import os, pathlib, sys, time\n"
+        "from edge_tester.core.agent import session_process\n"
+        "def end(control):\n"
+        "    control.recv(1)\n"
+        "    number = os.environ['number']\n"
+        f"    pathlib.Path({str(tmp_path)!r}, 'has-' + number).touch()\n"
+        f"    while number == '4' and not os.path.exists({str(left)!r}):\n"
+        "        time.sleep(0.01)\n"
+        "    os._exit(7)\n"
+        "session_process.receive_client = end\n"
+        "session_process.main(sys.argv[1:])\n"
+    )
+    body = (
+        "options['env']['number'] = str(number)\n"
+        f"    if 1 < number <= 4: words = [sys.executable, {str(ending)!r}, words[-1]]"
+    )
+    words, program = ("--isolation", "none"), agent_that_starts(tmp_path, body)
+    with running_agent(tmp_path, *words, program=program) as running:
+        first = opened(running)
+        first.upload_model(echo_model(tmp_path))
+        hello = encode(Hello(client="a test", beside=first.ticket))
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(running.host)
+            connection.sendall(encode_header(Type.HELLO, 0, 0, len(hello)) + hello)
+            # The last one that it is tried with.
+            wait_until((tmp_path / "has-4").exists, 30)
+        left.touch()
+        wait_until(lambda: 3 == running.log.count("exit status 7 while it started"))
+        assert_answers(first)

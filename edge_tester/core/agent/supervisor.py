@@ -6,6 +6,7 @@ shares with the supervisor, and a client may stop in the middle of a word.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import selectors
 import signal
@@ -221,7 +222,9 @@ class Supervisor:
             if peer.attempts < _ATTEMPTS:
                 self._reception.put_back(peer, beside=self._sessions.in_use)
                 return
-            peer.refuse("crashed", reason or "The session process ended before it served.")
+            # It may have left meanwhile, or read nothing.
+            with contextlib.suppress(OSError):
+                peer.refuse("crashed", reason or "The session process ended before it served.")
         elif peer is not None and not self._sessions.in_use:
             self._desk.ended(lasting_s)
 

@@ -57,7 +57,8 @@ for one in "$(command -v uv)" "$HOME/.local/bin/uv" "$HOME/.cargo/bin/uv"; do
     if [ -x "$one" ]; then echo "uv $one"; break; fi
 done
 for one in python3 python3.13 python3.12 python3.11 python3.10 python3.14; do
-    command -v "$one" > /dev/null && "$one" -c "$1" 2> /dev/null
+    command -v "$one" > /dev/null || continue
+    "$one" -c "$1" 2> /dev/null || echo "broken $one"
 done
 exit 0
 """
@@ -154,14 +155,22 @@ def probe(shell: Shell) -> Board:
         machine=facts["machine"],
         free_bytes=free_bytes,
         uv=facts.get("uv", ""),
-        python=_chosen(shell, [msgspec.convert(one, Interpreter) for one in pythons]),
+        python=_chosen(
+            shell, [msgspec.convert(one, Interpreter) for one in pythons], facts.get("broken", "")
+        ),
     )
 
 
-def _chosen(shell: Shell, pythons: list[Interpreter]) -> Interpreter:
+def _chosen(shell: Shell, pythons: list[Interpreter], broken: str) -> Interpreter:
     """Return the first that is new enough and makes environments: what people mean by python3."""
     least = ".".join(map(str, LEAST_PYTHON))
     new = [one for one in pythons if tuple(one.version) >= LEAST_PYTHON]
+    if not pythons and broken:
+        raise UnreachableError(
+            f"{shell.place} has {broken}, which cannot be used; why, this says there: "
+            f"{broken} -c 'import json, sysconfig'. Python {least} or later is needed, such as by: "
+            "sudo apt install --reinstall python3"
+        )
     if not pythons:
         raise UnreachableError(
             f"{shell.place} has no python3: install Python {least} or later there, such as by: "

@@ -133,8 +133,18 @@ def _emptied(
 
 def _open_up(name: str, about: os.stat_result, folder: int | None) -> None:
     """Let this user into a folder that a model may have closed to itself."""
-    if about.st_mode & stat.S_IRWXU != stat.S_IRWXU:
-        os.chmod(name, stat.S_IRWXU, dir_fd=folder)
+    if about.st_mode & stat.S_IRWXU == stat.S_IRWXU:
+        return
+    if not hasattr(os, "O_PATH"):
+        os.chmod(name, stat.S_IRWXU, dir_fd=folder, follow_symlinks=False)
+        return
+    # Linux takes no name here that it does not follow, and by now this may be one of a link.
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, dir_fd=folder)
+    try:
+        os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IRWXU)
+    finally:
+        os.close(descriptor)
 
 
 def _entered(name: str | Path, folder: int | None = None) -> tuple[int, Any]:

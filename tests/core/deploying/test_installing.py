@@ -86,6 +86,12 @@ def old_python():
     return found[-1]
 
 
+def test_a_python_that_does_not_start_is_not_said_to_be_missing(shell, programs):
+    with_python(programs, shutil.which("false"))
+    with pytest.raises(UnreachableError, match="pi@here has python3, which cannot be used"):
+        probe(shell)
+
+
 def test_a_python_that_is_too_old_is_named_and_passed_over(shell, programs, old_python):
     with_python(programs, old_python)
     with pytest.raises(UnreachableError, match=r"has Python 3\.[6-9].*too old: 3.10 or later"):

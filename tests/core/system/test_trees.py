@@ -81,6 +81,20 @@ def test_folders_that_are_closed_are_opened_and_removed(filled):
     assert not filled.exists()
 
 
+def test_nothing_that_took_the_place_of_a_folder_is_opened(filled, tmp_path):
+    """By a process of the same user that is no session, while a root's agent removes it."""
+    kept = tmp_path / "kept-folder"
+    kept.mkdir(mode=0o500)
+    closed = filled / "closed"
+    closed.mkdir(mode=0)
+    about = closed.stat()
+    closed.rmdir()
+    closed.symlink_to(kept)
+    with pytest.raises(NotADirectoryError):
+        trees._open_up(str(closed), about, None)
+    assert 0o500 == stat.S_IMODE(kept.stat().st_mode)
+
+
 def test_what_is_no_folder_is_left(filled):
     kept = filled.parent / "kept"
     assert isinstance(trees.removed(kept), NotADirectoryError)

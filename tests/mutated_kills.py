@@ -101,4 +101,11 @@ KILLED = (
         "a process that is killed while it writes a record leaves half of it",
         TEMPORARY,
     ),
+    Mutation(
+        f"{AGENT}/descendants.py",
+        "            for _ in range(_REAPED_AT_ONCE):\n",
+        "            while True:\n",
+        "children that end without end keep an agent from ending what makes them",
+        ("tests/core/agent/test_descendants.py",),
+    ),
 )

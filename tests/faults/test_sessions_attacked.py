@@ -39,10 +39,11 @@ FAULTS = (
     "ignore signals",
 )
 # Of systems without control groups, and without adopted orphans.
+NO_GROUPS = "cgroup._MOUNTS = Path('/nowhere')\n"
 LACKING = {
     "nothing": "",
-    "groups": "cgroup._MOUNTS = Path('/nowhere')\n",
-    "adoption": "cgroup._MOUNTS = Path('/nowhere')\ndescendants.set_process_option = lambda *words: False\n",
+    "groups": NO_GROUPS,
+    "adoption": f"{NO_GROUPS}descendants.set_process_option = lambda *words: False\n",
 }
 
 

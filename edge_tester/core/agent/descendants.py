@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
 _LIST_BYTES = 1 << 16
+_REAPED_AT_ONCE = 256
 # In the environment of a session process and of all that it starts: the session's folder.
 MARK = "EDGE_TESTER_SESSION_FOLDER"
 
@@ -124,10 +125,12 @@ class Adopted:
         """Let those that have ended go; their number must not grow while a session lasts."""
         if self._list is None or not hasattr(os, "waitid"):
             return
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         with contextlib.suppress(ChildProcessError):
-            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-            while (ended := os.waitid(os.P_ALL, 0, options)) is not None:
-                if ended.si_pid in self._spared():
+            # What forks and ends without end may make them faster than they can be let go.
+            for _ in range(_REAPED_AT_ONCE):
+                ended = os.waitid(os.P_ALL, 0, options)
+                if ended is None or ended.si_pid in self._spared():
                     return
                 reap({ended.si_pid})
 

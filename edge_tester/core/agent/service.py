@@ -27,6 +27,8 @@ _LEFT_GRACE_S = 2.0
 _LEFT_MODEL_GRACE_S = 0.2
 # A killed process that does not end hangs in the kernel.
 _KILL_LIMIT_S = 10.0
+# For as long nobody else is looked after.
+_ATTEMPT_S = 0.02
 _WITH_MODEL = (Activity.LOADING, Activity.RUNNING)
 
 
@@ -224,7 +226,10 @@ class Service:
         """Tell whether the process and all that it started have ended; to be asked until then."""
         if not self.ending:
             return False
-        left = self._adopted.end(self.pid)
+        end_s = time.monotonic() + _ATTEMPT_S
+        # Again and again: what forks and ends at once is seldom met while it lives.
+        while (left := self._adopted.end(self.pid)) and time.monotonic() < end_s:
+            continue
         if self._process.has_ended() and not left:
             return True
         self._process.kill_again()

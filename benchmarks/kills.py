@@ -1,9 +1,9 @@
-"""Kill processes with SIGKILL at random moments, and see whether everything goes on.
+"""Kill processes with SIGKILL at random moments, and see whether everything goes on. Linux only.
 
 One of these is killed in each round: a client as a user types it, over TCP, TLS or a Unix socket;
 the session process of an agent, or one that ends its TLS; the agent itself, which is then started
 again by the same command; a run, a comparison or a matrix with an agent of their own; what is at
-the ends of a serial line. After each kill
+the ends of a serial line; a client of a board behind a real sshd. After each kill
 
 * the next client has the right answers, to the bit, in bounded time;
 * what a killed run has measured is in its record, or ``edge-tester recover`` makes one of its

@@ -65,9 +65,13 @@ COMMAND = Command(
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    recorded = [word for word in arguments if _is_recorded(word)]
-    described = [word for word in arguments if Path(word).suffix in (".yml", ".yaml")]
-    parsed = COMMAND.parse([word for word in arguments if word not in [*recorded, *described]])
+    places = _places(arguments)
+    recorded = [arguments[place] for place in places if _is_recorded(arguments[place])]
+    described = [
+        arguments[place] for place in places if Path(arguments[place]).suffix in (".yml", ".yaml")
+    ]
+    own = {place for place in places if arguments[place] in [*recorded, *described]}
+    parsed = COMMAND.parse([word for place, word in enumerate(arguments) if place not in own])
     parsed.extra(Logging).start()
     kinds = {"a record": recorded, "a scenario file": described, "a model": parsed.parts}
     several = [kind for kind, given in kinds.items() if given]
@@ -108,6 +112,23 @@ def _require_several(count: int) -> None:
         raise OptionError(
             f"edge-tester compare needs two or more models, scenario files or records, got {count}."
         )
+
+
+def _places(arguments: Sequence[str]) -> list[int]:
+    """Return where words stand that are no flags and no values of one."""
+    switches = {
+        flag
+        for cls in (Comparing, Measurement, Logging)
+        for action in cls.form_argparse()[0]._actions
+        if action.nargs == 0
+        for flag in action.option_strings
+    }
+    takes = [one.startswith("-") and "=" not in one and one not in switches for one in arguments]
+    return [
+        place
+        for place, word in enumerate(arguments)
+        if not word.startswith("-") and not (place and takes[place - 1])
+    ]
 
 
 def _is_recorded(word: str) -> bool:

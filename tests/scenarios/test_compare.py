@@ -49,6 +49,15 @@ def test_records_are_compared_as_they_are(user, compared):
     assert "copy was measured apart from m.tflite" in said
 
 
+def test_a_comparison_is_run_again_into_the_folder_of_its_records(user, compared):
+    """What is there is the value of a flag, and not what is to be compared."""
+    shutil.copytree(user.folder / "both", user.folder / "again and again")
+    words = ("m.tflite", "m.onnx", "data.npz", "--report-directory", "again and again")
+    assert "m.onnx is slower" in " ".join(user.does("compare", *words, *QUICK).split())
+    said = user.does("compare", "--report-directory", "again and again", "both")
+    assert "Report: again and again/report.html" in said
+
+
 @pytest.fixture(scope="module")
 def described(user):
     """Write scenario files of one model with one thread and with two."""

@@ -128,7 +128,9 @@ class TLSListener:
             raise ListenerEndedError("the process that ends TLS has ended")
         if not descriptors:
             # A worker that took another one's place, or why it cannot.
-            raise BlockingIOError if content == _READY else OSError(content.decode())
+            if content == _READY:
+                raise BlockingIOError
+            raise ListenerEndedError(f"the process that ends TLS has ended ({content.decode()})")
         host, port = json.loads(content)[:2]
         return socket.socket(fileno=descriptors[0]), (host, port)
 

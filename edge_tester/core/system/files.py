@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import tempfile
@@ -12,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from edge_tester.core.errors import ModelError
-from edge_tester.core.system.temporary import folder_beside, lock, prefix_of, remove_abandoned
+from edge_tester.core.system.temporary import (
+    folder_beside,
+    lock,
+    locked,
+    prefix_of,
+    remove_abandoned,
+)
 from edge_tester.core.system.text import printable
 
 if TYPE_CHECKING:
@@ -70,6 +77,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     that is not empty in one step: an earlier one steps aside first, for a moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _step_back(path)
     with folder_beside(path) as place:
         temporary, earlier = place / f"new{path.suffix}", place / "earlier"
         temporary.mkdir()
@@ -81,6 +89,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         finally:
             if earlier.exists() and not path.exists():
                 earlier.rename(path)
+
+
+def _step_back(path: Path) -> None:
+    """Return a folder to its place whose process was killed in that moment."""
+    for left in path.parent.glob(f"{glob.escape(prefix_of(path))}*/earlier"):
+        with contextlib.suppress(OSError), locked(left.parent):
+            if not path.exists():
+                left.rename(path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -141,3 +141,25 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     finally:
         os.umask(umask)
     assert 0o640 == (tmp_path / "file.bin").stat().st_mode & 0o777
+
+
+def test_a_folder_that_stepped_aside_when_its_process_was_killed_comes_back(tmp_path):
+    script = (
+        "import os; from pathlib import Path\n"
+        "from edge_tester.core.system.files import atomic_folder\n"
+        "rename = Path.rename\n"
+        "Path.rename = lambda *paths: (rename(*paths), os.kill(os.getpid(), 9))\n"
+        "with atomic_folder(Path('result')): pass\n"
+    )
+    result = tmp_path / "result"
+    result.mkdir()
+    (result / "file").write_text("earlier")
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-c", script]
+    assert -9 == subprocess.run(command, cwd=tmp_path, env=environment).returncode
+    assert not result.exists()
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    with pytest.raises(ValueError), atomic_folder(result):
+        raise ValueError
+    assert "earlier" == (result / "file").read_text()

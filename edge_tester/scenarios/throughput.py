@@ -107,7 +107,7 @@ def _told(probe: Probe) -> str:
     low, high = (100 * end for end in probe.interval)
     return (
         f"{_rate(probe.rate_hz)} queries/s: {100 * probe.late:.3g} % late (99 % interval {low:.3g} "
-        f"to {high:.3g} %): {probe.verdict}"
+        f"to {high:.3g} %): {probe.verdict}{', the queue grows' if probe.grows else ''}"
     )
 
 

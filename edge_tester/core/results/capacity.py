@@ -29,12 +29,16 @@ class Probe(NamedTuple):
         Of that share, 99 %: a search looks several times, and is to be right in 95 %.
     verdict : str
         ``kept``, ``exceeded``, or ``unknown``: the interval has the share that is allowed.
+    grows : bool
+        Whether queries came faster than they were served, so that later ones wait ever longer:
+        then the rate is exceeded, whatever the share was until then.
     """
 
     rate_hz: float
     late: float
     interval: Interval
     verdict: Literal["kept", "exceeded", "unknown"]
+    grows: bool = False
 
 
 class Capacity(NamedTuple):
@@ -73,11 +77,12 @@ def probed(rate_hz: float, replicates: Sequence[Replicate], bound_ns: int, allow
     counts = [len(one) for one in latencies_ns]
     share, (low, high) = sum(late) / sum(counts), shares_interval(late, counts, _CONFIDENCE)
     verdict: Literal["kept", "exceeded", "unknown"] = "unknown"
-    if overloaded(replicates) or low > allowed:
+    grows = overloaded(replicates)
+    if grows or low > allowed:
         verdict = "exceeded"
     elif high <= allowed:
         verdict = "kept"
-    return Probe(rate_hz, share, (low, high), verdict)
+    return Probe(rate_hz, share, (low, high), verdict, grows)
 
 
 def search(

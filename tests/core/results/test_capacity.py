@@ -50,6 +50,8 @@ def test_one_rate(utilisation, bound_ms, verdict):
     one = probed(1000 * utilisation, parts, round(bound_ms * MILLISECOND_NS), ALLOWED)
     assert verdict == one.verdict
     assert one.interval[0] <= one.late <= one.interval[1]
+    # A bound that nobody can miss is exceeded all the same where the queue grows.
+    assert (utilisation > 1) == one.grows
 
 
 def test_between_rates_of_which_nothing_is_known_nothing_is_searched():

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from edge_tester.core.errors import ModelError
 from edge_tester.core.system.temporary import (
     folder_beside,
-    lock,
     locked,
     prefix_of,
     remove_abandoned,
@@ -36,10 +35,10 @@ _HEAD_BYTES = 64
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that replaces it on success.
+    """Give a temporary path that replaces ``path`` on success.
 
-    Whatever goes wrong inside the block, an earlier file at ``path`` stays as
-    it was and the temporary file is removed.
+    Whatever goes wrong inside the block, an earlier file at ``path`` stays as it was, and what was
+    written is removed with all that lies beside it.
 
     Parameters
     ----------
@@ -49,24 +48,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        An existing empty file in the same folder, with the same suffix.
+        An existing empty file of the same name, in a folder of its own on the same disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path)
-    handle, name = tempfile.mkstemp(prefix=prefix_of(path), suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    held = lock(temporary)
-    try:
+    # The folder is locked and not the file: some libraries lock what they write themselves.
+    with folder_beside(path) as place:
+        temporary = place / path.name
+        temporary.touch()
         yield temporary
-        # mkstemp makes files that only their owner can read; a report is to be shared.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(held)
 
 
 @contextlib.contextmanager
@@ -107,18 +97,20 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _nameless(path.parent)
-    if descriptor is None:
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
+    if descriptor is not None:
+        remove_abandoned(path)
+        with open(descriptor, "wb") as file:
             _write(file, content)
-        return
-    remove_abandoned(path)
-    with open(descriptor, "wb") as file:
+            # No file can be linked over another.
+            named = path.with_name(f"{prefix_of(path)}{os.urandom(4).hex()}{path.suffix}")
+            # Some systems make files without names, and let nobody give them one.
+            with contextlib.suppress(OSError):
+                # Python follows a link there only where it is given a descriptor: linkat(2).
+                os.link(f"/proc/self/fd/{descriptor}", named, src_dir_fd=descriptor)
+                named.replace(path)
+                return
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         _write(file, content)
-        # No file can be linked over another.
-        named = path.with_name(f"{prefix_of(path)}{os.urandom(4).hex()}{path.suffix}")
-        # Python follows a link there only where it is given a descriptor: linkat(2).
-        os.link(f"/proc/self/fd/{descriptor}", named, src_dir_fd=descriptor)
-        named.replace(path)
 
 
 def _nameless(folder: Path) -> int | None:

@@ -22,7 +22,7 @@ from edge_tester.core.system.files import (
 def test_a_file_appears_whole(tmp_path):
     path = tmp_path / "new" / "folder" / "file.bin"
     with atomic_path(path) as temporary:
-        assert (path.parent, path.suffix) == (temporary.parent, temporary.suffix)
+        assert path.name == temporary.name and path.parent == temporary.parent.parent
         assert 0 == temporary.stat().st_size
         temporary.write_bytes(b"content")
         assert not path.exists()

@@ -1,5 +1,6 @@
 """Temporary folders and files of processes that were killed."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -132,6 +133,27 @@ def test_where_files_need_names_they_are_whole_too(tmp_path, monkeypatch):
         write_atomically(path, content)
         assert content == path.read_bytes()
     assert [path] == list(tmp_path.iterdir())
+
+
+def test_where_files_cannot_be_given_a_name_later_they_are_whole_too(tmp_path, monkeypatch):
+    def refuse(*words, **options):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    path = tmp_path / "file.bin"
+    for content in (b"content", b"another"):
+        write_atomically(path, content)
+        assert content == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_libraries_that_lock_what_they_write_can(tmp_path):
+    """As HDF5 does."""
+    path = tmp_path / "weights.h5"
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.write(b"content")
+    assert b"content" == path.read_bytes()
 
 
 def test_permissions_are_those_of_any_new_file(tmp_path):

@@ -12,6 +12,9 @@ for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREA
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Whoever starts the tests by nohup has it ignored, by all that tests start as well.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 import pytest  # noqa: E402
 
 from tests import small_models  # noqa: E402

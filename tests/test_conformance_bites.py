@@ -125,7 +125,7 @@ class LitteringCompiler(CopyCompiler):
 
     def convert(self, model, calibration, output):
         super().convert(model, calibration, output)
-        (output.parent / "log.txt").write_text("done")
+        (self.output_path().parent / "log.txt").write_text("done")
 
 
 class BoastingCompiler(CopyCompiler):

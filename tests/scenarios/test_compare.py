@@ -88,7 +88,7 @@ def test_settings_are_compared_by_scenario_files(user, described):
     assert records[0].together == records[1].together is not None
     runtimes = [p.options for one in records for p in one.components if p.role == "runtime"]
     assert [1, 2] == [one["num_threads"] for one in runtimes]
-    assert [5, 5] == [len(one.replicates) for one in records]
+    assert [3, 3] == [len(one.replicates) for one in records]
     assert "No difference in accuracy is shown between one and two" in said
 
 

@@ -57,8 +57,8 @@ def write_model(path: Path) -> None:
 
     draw = np.random.default_rng(0)
     weights = {
-        "patches": draw.normal(size=(176, 3, 8, 8)).astype(np.float32),
-        "classes": draw.normal(size=(10, 176)).astype(np.float32),
+        "patches": draw.normal(size=(272, 3, 8, 8)).astype(np.float32),
+        "classes": draw.normal(size=(10, 272)).astype(np.float32),
     }
     nodes = [
         helper.make_node("Conv", ["x", "patches"], ["a"], strides=[8, 8]),

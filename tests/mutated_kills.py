@@ -18,7 +18,7 @@ KILLED = (
     ),
     Mutation(
         f"{AGENT}/supervisor.py",
-        'Adopted(scratch.path, lambda: getattr(listener, "pids", set()))',
+        "Adopted(scratch.path, own)",
         "Adopted(scratch.path)",
         "the one that is started then is taken for something that a model has left",
         TLS,

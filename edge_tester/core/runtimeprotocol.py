@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from edge_tester.core.errors import OptionError
 from edge_tester.core.options import Configurable, state
@@ -33,6 +33,27 @@ class Listener(Protocol):
 
     def close(self) -> None:
         """Stop listening."""
+
+
+@runtime_checkable
+class ProcessListener(Listener, Protocol):
+    """A listener for which a process of its own accepts clients.
+
+    Its ``accept`` raises :class:`edge_tester.core.errors.ListenerEndedError` once that has ended.
+    """
+
+    @property
+    def pids(self) -> set[int]:
+        """The process that it has started."""
+
+    def renew(self) -> None:
+        """Start the process again that has ended; what is watched is another descriptor then.
+
+        Raises
+        ------
+        OSError
+            It cannot be started.
+        """
 
 
 class RuntimeProtocol(Configurable):

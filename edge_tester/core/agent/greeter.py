@@ -37,7 +37,7 @@ _READY = b"ready"
 
 
 class TLSListener:
-    """What a supervisor watches: each packet is a client whose TLS was agreed on.
+    """The ProcessListener of TLS: each packet is a client whose TLS was agreed on.
 
     Parameters
     ----------

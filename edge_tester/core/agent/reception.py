@@ -16,7 +16,7 @@ from edge_tester.core.agent.gate import Gate
 from edge_tester.core.agent.handshake import Peer
 from edge_tester.core.agent.sessions import Sessions
 from edge_tester.core.errors import EdgeTesterError, ListenerEndedError
-from edge_tester.core.runtimeprotocol import Listener
+from edge_tester.core.runtimeprotocol import Listener, ProcessListener
 
 logger = logging.getLogger(__name__)
 
@@ -180,10 +180,10 @@ class Reception:
         """Listen again, by another process if one has ended."""
         self._resume_s = None
         self._take_reserve()
-        if self._ended:
+        if self._ended and isinstance(self._listener, ProcessListener):
             self._renewed_s = now_s
             try:
-                self._listener.renew()  # type: ignore[attr-defined]
+                self._listener.renew()
             except OSError as error:
                 logger.error("no process of TLS can be started: %s", error)
                 self._resume_s = now_s + _PAUSE_S

@@ -23,7 +23,7 @@ from edge_tester.core.agent.scratch import Scratch
 from edge_tester.core.agent.service import Limits, Service
 from edge_tester.core.agent.sessions import TICKET_REFUSED, Sessions
 from edge_tester.core.errors import OptionError, RuntimeStateError
-from edge_tester.core.runtimeprotocol import Listener
+from edge_tester.core.runtimeprotocol import Listener, ProcessListener
 from edge_tester.core.system.interrupts import heed
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ class Supervisor:
         self._scratch = scratch
         self._on_ready: Callable[[], None] | None = on_ready
         self._selector = selectors.DefaultSelector()
-        self._adopted = Adopted(scratch.path, lambda: getattr(listener, "pids", set()))
+        own = (lambda: listener.pids) if isinstance(listener, ProcessListener) else set
+        self._adopted = Adopted(scratch.path, own)
         self._sessions = Sessions(
             start_session, self._selector, limits, self._adopted, several=several
         )

@@ -34,15 +34,18 @@ def somebody_between(agent, folder, change):
 
     def carry(source, sink, direction):
         with contextlib.suppress(OSError), source, sink:
-            for number in itertools.count():
-                head = source.recv(wire.HEADER_BYTES, socket.MSG_WAITALL)
-                if len(head) < wire.HEADER_BYTES:
-                    break
-                _, flags, _, length = wire.decode_header(head)
-                rest = length + (wire.MAC_BYTES if flags & Flag.MAC else 0)
-                found = head + (source.recv(rest, socket.MSG_WAITALL) if rest else b"")
-                sink.sendall(change(direction, number, found))
-            sink.shutdown(socket.SHUT_RDWR)
+            try:
+                for number in itertools.count():
+                    head = source.recv(wire.HEADER_BYTES, socket.MSG_WAITALL)
+                    if len(head) < wire.HEADER_BYTES:
+                        break
+                    _, flags, _, length = wire.decode_header(head)
+                    rest = length + (wire.MAC_BYTES if flags & Flag.MAC else 0)
+                    found = head + (source.recv(rest, socket.MSG_WAITALL) if rest else b"")
+                    sink.sendall(change(direction, number, found))
+            finally:
+                # Also where one side left with something unread, which resets the connection.
+                sink.shutdown(socket.SHUT_RDWR)
 
     def serve():
         with listener, contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ import random
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -98,9 +98,15 @@ class Checks:
             for pid in home.processes():
                 kill(pid)
 
-    def finished(self, run: Any, home: Home, name: str, **how: Any) -> None:
-        """See that a command that was not killed itself ends as it should."""
-        status = how.pop("status", None)
+    def finished(
+        self, run: Any, home: Home, name: str, *, status: int | None = None, **how: Any
+    ) -> None:
+        """See that a command that was not killed itself ends as it should, and what it leaves."""
+        self.through(run, {0, 2} if status is None else {status})
+        self.kept(home, name, complete=run.returncode == 0 or None, **how)
+
+    def through(self, run: Any, statuses: Collection[int]) -> None:
+        """See that a command ends with one of these."""
         try:
             errors = run.communicate(timeout=RUN_LIMIT_S)[1]
         except subprocess.TimeoutExpired:
@@ -108,11 +114,10 @@ class Checks:
             kill(run.pid)
             errors = run.communicate()[1]
         last = (errors.strip().splitlines() or [""])[-1]
-        if "Traceback" in errors or run.returncode not in ({0, 2} if status is None else {status}):
+        if "Traceback" in errors or run.returncode not in statuses:
             self.complain(f"a command ended with {run.returncode}: {errors[-600:]}")
         said = f": {last[:150]}" if run.returncode else ""
         self.outcomes[f"{self.name}: the other ended with {run.returncode}{said}"] += 1
-        self.kept(home, name, complete=run.returncode == 0 or None, **how)
 
     def kept(
         self,
@@ -152,9 +157,11 @@ class Checks:
             # The first line says what is measured.
             lines = journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
             if lines > 0:
+                # It may be killed between the two: its record is whole then.
+                whole = None if path.exists() else False
                 found = recover(journal)
                 self.outcomes["recovered"] += 1
-                if problem := self.lab.wrong_in(found, outputs, which, complete=False):
+                if problem := self.lab.wrong_in(found, outputs, which, complete=whole):
                     self.complain(f"recovered: {problem}")
                 if len(read_record(found).blocks) < lines:
                     self.complain(f"{lines} lines, {len(read_record(found).blocks)} blocks")

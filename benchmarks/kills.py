@@ -2,8 +2,9 @@
 
 One of these is killed in each round: a client as a user types it, over TCP, TLS or a Unix socket;
 the session process of an agent, or one that ends its TLS; the agent itself, which is then started
-again by the same command; a run, a comparison or a matrix with an agent of their own; what is at
-the ends of a serial line; a client of a board behind a real sshd. After each kill
+again by the same command; a run, a comparison, a matrix, a sweep or a pipeline with an agent of
+their own; what is at the ends of a serial line; a client of a board behind a real sshd. After each
+kill
 
 * the next client has the right answers, to the bit, in bounded time;
 * what a killed run has measured is in its record, or ``edge-tester recover`` makes one of its
@@ -33,7 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _killed import Home, kill
-from _killed_alone import Alone
+from _killed_long import Long
 from _killed_network import PYTHON, Lab, Network, outputs_in
 
 from edge_tester.core.artifact import Artifact
@@ -43,11 +44,11 @@ from tests.sshd import MISSING
 
 LARGE_BYTES = 30_000_000
 # A socket of TCP, with TLS, of Unix; one whose sessions are another user's, which takes root; a
-# serial line; commands with agents of their own; a board behind sshd.
-HOUSES = ("tcp", "tls", "unix", "user", "serial", "local", "ssh")
+# serial line; commands with agents of their own, and those that take long; a board behind sshd.
+HOUSES = ("tcp", "tls", "unix", "user", "serial", "local", "long", "ssh")
 
 
-class Kills(Alone):
+class Kills(Long):
     """The rounds of agents that are reached over sockets, and all others."""
 
     def network_kinds(self, net: Network) -> dict[str, Callable[[], None]]:
@@ -261,6 +262,8 @@ class Kills(Alone):
                 print(f"{self.number} rounds, {len(self.wrong)} wrong; now {kind}", flush=True)
                 if kind == "local":
                     self.local(Home(folder), rounds // 2, end_s)
+                elif kind == "long":
+                    self.long(Home(folder), rounds // 8, end_s)
                 elif kind == "ssh":
                     self.board(Home(folder), rounds // 3, end_s)
                 elif kind == "serial":

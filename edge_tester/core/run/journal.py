@@ -26,6 +26,7 @@ from edge_tester.core.record import (
     Predictions,
     Replicate,
     RunRecord,
+    read_record,
     write_record,
 )
 from edge_tester.core.run.recording import closed
@@ -148,8 +149,9 @@ def open_journal(record: Path, tell: Callable[[str], None]) -> Iterator[Journal]
     descriptor = _locked(path, os.O_RDWR | os.O_CREAT)
     try:
         if os.fstat(descriptor).st_size:
-            found = _recovered(path, descriptor, record)
+            found = _recovered(path, record)
             told = f"recovered into {found}" if found else "it had measured nothing"
+            told = "its record holds all of it" if found == record else told
             tell(f"An earlier run of {record} did not end by itself: {told}")
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -174,7 +176,8 @@ def recover(path: Path) -> Path:
     Returns
     -------
     Path
-        The record: the one that the run was to write if there is none, else one beside it.
+        The record: the one that the run was to write if there is none or it is this run's, else
+        one beside it.
 
     Raises
     ------
@@ -186,7 +189,7 @@ def recover(path: Path) -> Path:
         raise RecordError(f"There is no journal {journal}: nothing is to be recovered.")
     descriptor = _locked(journal, os.O_RDWR)
     try:
-        found = _recovered(journal, descriptor, journal.with_name(journal.name[: -len(SUFFIX)]))
+        found = _recovered(journal, journal.with_name(journal.name[: -len(SUFFIX)]))
         if found is None:
             raise RecordError(f"The journal {journal} has no measured block.")
         journal.unlink()
@@ -271,13 +274,25 @@ def _replicates(kept: Sequence[Kept]) -> list[Replicate]:
     return found
 
 
-def _recovered(journal: Path, descriptor: int, record: Path) -> Path | None:
+def _recovered(journal: Path, record: Path) -> Path | None:
+    """Return the record of what a journal holds, which is written unless there is one."""
     found = read_journal(journal)
     if found is None:
         return None
+    if _is_written(found, record):
+        return record
     path = _free(record)
     write_record(msgspec.structs.replace(found, name=path.stem), path)
     return path
+
+
+def _is_written(found: RunRecord, path: Path) -> bool:
+    """Tell whether a run was killed after it had written its record: same blocks, same times."""
+    try:
+        written = read_record(path)
+    except RecordError:
+        return False
+    return [one.blocks for one in written.replicates] == [one.blocks for one in found.replicates]
 
 
 def _free(record: Path) -> Path:

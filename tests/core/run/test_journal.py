@@ -114,16 +114,43 @@ def test_a_journal_is_named_by_itself_its_record_or_its_folder(killed, named):
 def test_no_record_is_overwritten(killed, tmp_path):
     path, made = killed
     journal = journal_of(path).read_bytes()
-    for name in ("r", "r-recovered", "r-recovered-2"):
+    assert_recovered(recover(path), made)
+    other = run(plan(tmp_path), path=path)
+    for name in ("r-recovered", "r-recovered-2"):
         journal_of(path).write_bytes(journal)
         found = recover(path)
         assert f"{name}.json" == found.name
         assert_recovered(found, made)
+    assert other == read_record(path)
+
+
+def test_a_run_that_was_killed_after_its_record_was_written_is_not_recovered_twice(killed):
+    path, made = killed
+    journal = journal_of(path).read_bytes()
+    write_record(made, path)
+    assert path == recover(path)
+    assert made == read_record(path)
+    assert [path] == sorted(path.parent.glob("r*"))
+    told = Told()
+    journal_of(path).write_bytes(journal)
+    run(plan(path.parent), told, path)
+    assert (
+        f"An earlier run of {path} did not end by itself: its record holds all of it"
+        == told.texts[0]
+    )
+    assert [path] == sorted(path.parent.glob("r*"))
+
+
+def test_what_is_no_record_is_no_reason_to_remove_a_journal(killed):
+    path, made = killed
+    path.write_bytes(b"{}")
+    assert_recovered(recover(path), made)
+    assert b"{}" == path.read_bytes()
 
 
 def test_the_next_run_recovers_first_and_says_so(killed, tmp_path):
     path, made = killed
-    write_record(made, path)
+    write_record(msgspec.structs.replace(made, replicates=[]), path)
     told = Told()
     again = run(plan(tmp_path), told, path)
     recovered = path.with_name("r-recovered.json")

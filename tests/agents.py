@@ -124,11 +124,11 @@ def running_agent(
         yield RunningAgent(process, host, log, greeting)
     finally:
         process.terminate()
-        assert process.wait(10) == status or status is None
+        assert process.wait(30) == status or status is None
         process.stdout.close()
 
 
-def wait_until(holds: Callable[[], object], limit_s: float = 10) -> None:
+def wait_until(holds: Callable[[], object], limit_s: float = 30) -> None:
     """Wait for something to come true; fail where it does not."""
     end_s = time.monotonic() + limit_s
     while not holds():

@@ -142,7 +142,7 @@ def test_every_block_runs(folder, environment):
     finally:
         for server in servers:
             server.terminate()
-            server.wait(10)
+            server.wait(30)
     assert 6 <= kinds.count("sh")
     assert {"sh", "yaml", "python"} == set(kinds)
     accuracies = {

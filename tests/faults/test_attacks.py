@@ -258,7 +258,7 @@ def test_a_full_disk_for_temporary_files_kills_nothing(tmp_path, monkeypatch):
             client.disconnect()
     finally:
         process.terminate()
-        assert 0 == process.wait(10)
+        assert 0 == process.wait(30)
         process.stdout.close()
 
 

@@ -94,7 +94,7 @@ class SerialAgent:
 
     def __exit__(self, *problem):
         self.process.terminate()
-        assert 0 == self.process.wait(10)
+        assert 0 == self.process.wait(30)
         self.process.stdout.close()
         self.process.stderr.close()
 

@@ -113,7 +113,7 @@ def test_nothing_is_left_running(client):
     running = client("echo")
     process = running.protocol._process
     running.disconnect()
-    assert 0 == process.wait(10)
+    assert 0 == process.wait(30)
 
 
 def test_an_agent_ends_with_its_client(monkeypatch, tmp_path):

@@ -347,7 +347,7 @@ def test_a_stopped_agent_leaves_no_process_and_no_socket(tmp_path):
         children = open(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read()
         session = int(children.split()[0])
         running.process.send_signal(signal.SIGINT)
-        assert 0 == running.process.wait(10)
+        assert 0 == running.process.wait(30)
     wait_for_end(session)
 
 

@@ -120,10 +120,10 @@ def test_who_waits_in_line_hears_his_place(agent):
         thread.start()
         wait_until(lambda number=number: asked(link(agent), "status").waiting == number + 1)
     first.disconnect()
-    threads[0].join(10)
+    threads[0].join(30)
     wait_until(lambda: len(told[1]) == 2)
     clients[0].disconnect()
-    threads[1].join(10)
+    threads[1].join(30)
     clients[1].disconnect()
     assert 1 == len(told[0]) and told[0][0].endswith("Number 1 in line.")
     assert "Number 2 in line." in told[1][0]
@@ -157,11 +157,11 @@ def test_asked_to_leave_it_lets_the_session_end(agent, tmp_path):
     assert [[4, 3, 2, 1]] == client.run_sample(sample(4, 3, 2, 1)).outputs[0].tolist()
     assert agent.process.poll() is None
     client.disconnect()
-    assert 0 == agent.process.wait(10)
+    assert 0 == agent.process.wait(30)
 
 
 def test_asked_to_leave_with_nobody_there_it_leaves(agent):
     agent.process.send_signal(signal.SIGQUIT)
-    assert 0 == agent.process.wait(10)
+    assert 0 == agent.process.wait(30)
     with pytest.raises(UnreachableError):
         served(agent)

@@ -160,7 +160,7 @@ def test_a_target_without_the_token_is_found_out(lab, tmp_path):
     thread.start()
     with pytest.raises(RemoteProtocolError, match="does not have the token"):
         connected(str(tmp_path / "agent"), token_file=lab / "token")
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
 
 

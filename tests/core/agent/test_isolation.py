@@ -191,7 +191,7 @@ def test_a_runtime_of_the_owner_s_own_is_found_where_the_agent_is_started(tmp_pa
         client.disconnect()
     finally:
         process.terminate()
-        assert 0 == process.wait(10)
+        assert 0 == process.wait(30)
         process.stdout.close()
 
 

@@ -68,7 +68,7 @@ def test_who_is_alone_keeps_the_turn_until_there_are_others(path, shared):
 
     with shared(say):
         assert [Activity.IN_LINE, Activity.WAITING] == said
-    assert done.wait(10)
+    assert done.wait(30)
     with alone:
         pass
     with shared(pytest.fail):
@@ -91,7 +91,7 @@ def test_a_block_is_not_shared_before_its_end(path, shared):
         waiting.join(0.5)
         order.append("the end")
     for thread in (sharing, waiting):
-        thread.join(10)
+        thread.join(30)
     assert [Activity.IN_LINE, "the end", Activity.WAITING, "the other"] == order
 
 

@@ -78,5 +78,5 @@ def test_it_really_reads_ahead():
 
     items = read_ahead(source())
     assert 0 == next(items)
-    assert made.wait(10)
+    assert made.wait(30)
     assert [1] == list(items)

@@ -33,7 +33,8 @@ _PIECE_BYTES = 1 << 18
 _PAUSE_S = 0.5
 _START_LIMIT_S = 30.0
 _PACKET_BYTES = 1 << 12
-_READY = b"ready"
+_REASON_BYTES = 200
+_READY, _REFUSED = b"ready", b"refused "
 
 
 class TLSListener:
@@ -116,7 +117,7 @@ class TLSListener:
         Raises
         ------
         OSError
-            There is none.
+            There is none, or it was turned away, which the error tells.
         ListenerEndedError
             Nobody accepts clients any more.
         """
@@ -130,6 +131,8 @@ class TLSListener:
             # A worker that took another one's place, or why it cannot.
             if content == _READY:
                 raise BlockingIOError
+            if content.startswith(_REFUSED):
+                raise ConnectionAbortedError(content.removeprefix(_REFUSED).decode())
             raise ListenerEndedError(f"the process that ends TLS has ended ({content.decode()})")
         host, port = json.loads(content)[:2]
         return socket.socket(fileno=descriptors[0]), (host, port)
@@ -283,7 +286,9 @@ class _Greeter:
                 ssl_handshake_timeout=_HANDSHAKE_LIMIT_S,
             )
         except (OSError, ssl.SSLError) as error:
-            logger.info("%s was turned away: %s", address[0], error)
+            # For the log; a supervisor that has no time for it has others to think of.
+            with contextlib.suppress(OSError):
+                self._control.send(_REFUSED + f"{address[0]}: {error}".encode()[:_REASON_BYTES])
             client.close()
             return
         except asyncio.CancelledError:

@@ -15,7 +15,7 @@ _PIECE_BYTES = 1 << 18
 _SMALL_BYTES = 1 << 14
 _WANTED = (
     "it wants a certificate of its own authority: --tls-certificate, as `edge-tester keys` makes "
-    "it for a host"
+    "it for a host, and not one that has expired (openssl x509 -noout -enddate -in FILE)"
 )
 
 

@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from edge_tester.core.errors import (
-    UnreachableError,
-)
+from edge_tester.core.errors import UnreachableError
+from edge_tester.core.system import certificates
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
+from edge_tester.scenarios import keys
 from tests.agents import (
     PROJECT,
     SampleClient,
@@ -65,6 +65,22 @@ def test_who_has_none_that_fits_is_told_why(mutual, lab, options, message):
     found = {k: lab / v if v and k in paths else v for k, v in options.items()}
     with pytest.raises(UnreachableError, match=message):
         connected(port=mutual.port, **tls(lab, **found))
+
+
+def test_what_has_expired_is_said_on_both_sides(mutual, lab, tmp_path, monkeypatch):
+    monkeypatch.setattr(certificates, "_DAYS_OF_CERTIFICATE", -0.5)
+    keys.main(["certificates", str(lab), "--target", "127.0.0.1", "--host", "late"])
+    with pytest.raises(UnreachableError, match="not one that has expired"):
+        connected(port=mutual.port, **tls(lab, tls_certificate=lab / "host-late.pem"))
+    wait_until(lambda: re.search(r"127\.0\.0\.1: .*certificate has expired", mutual.log))
+    words = ["--host", "127.0.0.1", "--port", "0"]
+    words += ["--tls-certificate", str(lab / "target-127.0.0.1.pem")]
+    with running_agent(tmp_path, *words) as agent:
+        port = int(re.search(r":(\d+) ", agent.greeting)[1])
+        with pytest.raises(UnreachableError, match="refused for .*: certificate has expired"):
+            connected(port=port, tls_ca=lab / "ca.pem")
+        # As the host has told it.
+        wait_until(lambda: "127.0.0.1: [SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED]" in agent.log)
 
 
 def test_without_tls_nobody_is_understood(mutual, lab, tmp_path):

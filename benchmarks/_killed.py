@@ -22,6 +22,8 @@ EDGE_TESTER = (sys.executable, "-m", "edge_tester")
 # What a living agent has in its folder beside the folders of sessions.
 STANDING = {"lock", "turn", "store"}
 START_LIMIT_S = 30.0
+# What libraries keep for the next process, whether somebody is killed or not.
+KEPT = re.compile(r"\.ses|torchinductor_.*")
 # Names of what is not whole yet, beside what it is to be.
 HALF = re.compile(r"\..*[-.][a-z0-9_]{8}(\..*)?")
 
@@ -72,7 +74,8 @@ class Home:
 
     def leftovers(self) -> list[str]:
         """Return what lies in the folders for temporary files, and half-written files elsewhere."""
-        found = [f"temporary/{path.name}" for path in self.temporary.iterdir()]
+        names = [path.name for path in self.temporary.iterdir()]
+        found = [f"temporary/{name}" for name in names if not KEPT.fullmatch(name)]
         for path in self.folder.rglob(".*"):
             if HALF.fullmatch(path.name) and self.temporary not in path.parents:
                 found.append(str(path.relative_to(self.folder)))

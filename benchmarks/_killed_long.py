@@ -97,7 +97,7 @@ def answers_in(folder: Path) -> dict[str, Any]:
     """Return the answers of all records, by their names."""
     found = {}
     for path in folder.rglob("*.json"):
-        if "replicates" in json.loads(path.read_text()):
+        if {"replicates", "predictions"} <= json.loads(path.read_text()).keys():
             record = read_record(path)
             found[path.name] = (record.complete, record.predictions.predicted)
     return found

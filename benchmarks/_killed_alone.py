@@ -1,5 +1,7 @@
 """Rounds of commands that have an agent of their own, and of both ends of a serial line."""
 
+import contextlib
+import os
 import pwd
 import shutil
 import time
@@ -165,6 +167,8 @@ class Alone(Checks):
 
     def on_board(self, home: Home, board: Board, words: tuple[object, ...]) -> None:
         """Kill a client; the next one has all answers, and nothing stays on the board."""
+        # An earlier user may have had its number.
+        before = _temporary_of(board.user)
         if self.random.random() < 0.3:
             board.forget()
         run = home.start(*words)
@@ -178,7 +182,17 @@ class Alone(Checks):
         self.waits_s[f"{self.name} (a whole client)"].append(time.monotonic() - begin_s)
         if not becomes_true(lambda: not board.processes(), END_S):
             self.complain(f"on the board still run: {board.processes()}")
-        places = [board.home.glob(".cache/edge_tester/*.part*"), Path("/tmp").glob("edge_tester-*")]
-        user = pwd.getpwnam(board.user).pw_uid
-        if left := [str(p) for one in places for p in one if p.lstat().st_uid == user]:
-            self.complain(f"left on the board: {left}")
+        parts = {str(path) for path in board.home.glob(".cache/edge_tester/*.part*")}
+        if left := parts | _temporary_of(board.user) - before:
+            self.complain(f"left on the board: {sorted(left)}")
+
+
+def _temporary_of(user: str) -> set[str]:
+    """Return what lies in the system's folder for temporary files and is this user's."""
+    number, found = pwd.getpwnam(user).pw_uid, set()
+    for entry in os.scandir("/tmp"):
+        # They come and go.
+        with contextlib.suppress(FileNotFoundError):
+            if entry.stat(follow_symlinks=False).st_uid == number:
+                found.add(entry.path)
+    return found

@@ -39,7 +39,7 @@ done
 part="$PWD/$0.part.$$"
 trap 'cd /; rm -rf "$part"' EXIT
 trap 'exit 1' HUP INT TERM
-mkdir -p "$part/wheels" || exit
+mkdir -p "$part/wheels" "$part/temporary" || exit
 exec 3<&0
 head -c "$1" <&3 | tar -xf - -C "$part/wheels" || exit
 (cat <&3; kill -TERM 0) > /dev/null 2>&1 &
@@ -48,6 +48,8 @@ exec 3<&- < /dev/null
 key=$0 python=$2 uv=$3 pip=$4 flags=$5 modules=$6
 shift 6
 unset PYTHONPATH PYTHONHOME
+# What a pip has left that was killed goes with the rest, and /tmp may be small.
+export TMPDIR="$part/temporary"
 environment="$part/environment"
 cd "$part/wheels" || exit
 if [ -n "$uv" ]; then

@@ -1,6 +1,7 @@
 """What another machine has, what it lacks, and what is said of it."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -193,6 +194,7 @@ def bare(shell):
 def test_it_is_installed_once_and_found_again(shell, programs, tmp_path):
     with_python(programs)
     environment, told = bare(shell), []
+    shell.environment["PIP_LOG"] = str(tmp_path / "log")
     assert "" == newest(shell)
     for _ in range(2):
         ensure(shell, environment, told.append)
@@ -204,6 +206,10 @@ def test_it_is_installed_once_and_found_again(shell, programs, tmp_path):
     command = tmp_path / ".cache/edge_tester" / environment.key / "bin" / "edge-tester"
     told = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert answer.output == told.stdout
+    # Where they go with all else if it is killed.
+    folders = re.findall(r"Created temporary directory: (.*)", (tmp_path / "log").read_text())
+    parts = str(tmp_path / ".cache" / "edge_tester" / f"{environment.key}.part.")
+    assert folders and all(one.startswith(parts) for one in folders)
 
 
 @pytest.mark.parametrize("script", [START, STAY])

@@ -108,21 +108,22 @@ class Kills(Long):
 
     def upload(self, net: Network) -> None:
         """Kill a client while it uploads a model that nobody has."""
-        path = self.large(net)
-        run = net.user.start("client", path, self.lab.data, "network", "r", "it", *net.words)
-        while run.poll() is None and not any(net.store.glob("*.part")):
-            time.sleep(0.001)
-        self.moment(0.2)
+        run, path = self.uploading(net)
         kill(run.pid)
         self.ended(net.user, run)
         self.kept(net.user, "it", raw=False)
         self.uploaded(net, path)
 
-    def large(self, net: Network) -> Path:
-        """Write a large model that is new: bytes behind the end of a file count for nothing."""
+    def uploading(self, net: Network) -> tuple[Any, Path]:
+        """Let a client be in the middle of uploading a large model that nobody has."""
         path = net.user.folder / "large.tflite"
+        # Bytes behind the end of a file count for nothing.
         path.write_bytes(self.lab.model.read_bytes() + self.random.randbytes(LARGE_BYTES))
-        return path
+        run = net.user.start("client", path, self.lab.data, "network", "r", "it", *net.words)
+        while run.poll() is None and not any(net.store.glob("*.part")):
+            time.sleep(0.001)
+        self.moment(0.2)
+        return run, path
 
     def uploaded(self, net: Network, path: Path) -> None:
         """See that a model whose upload was cut off can be sent, and answers as it should."""
@@ -196,11 +197,7 @@ class Kills(Long):
 
     def agent_that_stores(self, net: Network) -> None:
         """Kill the agent while it receives a model."""
-        path = self.large(net)
-        run = net.user.start("client", path, self.lab.data, "network", "r", "it", *net.words)
-        while run.poll() is None and not any(net.store.glob("*.part")):
-            time.sleep(0.001)
-        self.moment(0.2)
+        run, path = self.uploading(net)
         self.again(net)
         self.finished(run, net.user, "it", raw=False)
         self.uploaded(net, path)

@@ -15,6 +15,7 @@ import msgspec
 
 from edge_tester.core.backends import backend
 from edge_tester.core.errors import ModelError
+from edge_tester.core.system.processes import ended_with_this
 
 _PACKAGE = "tflite_micro.python.tflite_micro.runtime"
 _FOUND = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
@@ -54,6 +55,7 @@ def arena_of(path: Path, needed_by: object) -> Arena:
             errors="replace",
             timeout=_LIMIT_S,
             check=False,
+            preexec_fn=ended_with_this(),
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"tflite-micro took more than {_LIMIT_S} s to load {path}.") from error

@@ -19,6 +19,7 @@ import numpy as np
 
 from edge_tester.core.errors import IsolationError
 from edge_tester.core.system.machine import usable_processors
+from edge_tester.core.system.processes import ended_with_this
 
 # Large enough that the product is bound by arithmetic: about 2 ms to 50 ms.
 _MATRIX = 768
@@ -96,6 +97,7 @@ def _in_own_process(threads: int) -> Machine:
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=ended_with_this(),
     )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]

@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_tester.core.deploying.probing import Board
 from edge_tester.core.errors import UnreachableError
 from edge_tester.core.system.files import atomic_folder
+from edge_tester.core.system.processes import ended_with_this
 
 # What wheels for Linux may ask at least of the C library: manylinux2014 of PEP 599, musllinux_1_1.
 _LEAST_GLIBC_MINOR, _LEAST_MUSL_MINOR, _MUSL_MINOR = 17, 1, 2
@@ -97,7 +98,12 @@ def _fetch(
     ]
     try:
         run = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_FETCH_LIMIT_S
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_FETCH_LIMIT_S,
+            preexec_fn=ended_with_this(),
         )
     except subprocess.TimeoutExpired as error:
         raise UnreachableError(

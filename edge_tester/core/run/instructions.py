@@ -119,7 +119,13 @@ def count_instructions(
     """
     _require_one_thread(plan.runtime)
     valgrind = _found("valgrind", "apt install valgrind")
-    told = subprocess.run([valgrind, "--version"], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [valgrind, "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=ended_with_this(),
+    )
     with TemporaryFolder() as folder:
         scratch = Path(folder)
         wanted = _wanted(plan, artifact, inferences, scratch)
@@ -184,6 +190,7 @@ def _wanted(plan: Plan, artifact: Artifact, inferences: int, scratch: Path) -> _
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=ended_with_this(),
     )
     if made.returncode:
         raise RuntimeStateError(

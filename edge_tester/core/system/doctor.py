@@ -21,6 +21,7 @@ from edge_tester.core.system.machine import (
     cpu_features,
     describe_machine,
 )
+from edge_tester.core.system.processes import ended_with_this
 from edge_tester.core.system.throttling import throttling
 
 # Import name -> distribution, where they differ.
@@ -180,7 +181,13 @@ def _package(name: str, tell: Callable[[str], None]) -> Package:
     found = version(_DISTRIBUTIONS.get(name, name)) or version(name)
     command = [sys.executable, "-c", _IMPORT, name]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=_IMPORT_LIMIT_S)
+        run = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_IMPORT_LIMIT_S,
+            preexec_fn=ended_with_this(),
+        )
     except subprocess.TimeoutExpired:
         reason = f"importing it took more than {_IMPORT_LIMIT_S:g} s"
         return Package(name=name, status="broken", version=found, advice=reason)

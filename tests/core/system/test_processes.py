@@ -1,5 +1,6 @@
 """Processes whose parent is killed."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,6 +10,17 @@ import pytest
 
 from tests.agents import PROJECT, wait_until
 
+# What ends with its parent without being asked to, and why.
+BY_THEMSELVES = {
+    "core/agent/greeter.py": "asks the kernel itself",
+    "core/agent/process.py": "asks the kernel itself",
+    "core/making/isolation.py": "asks the kernel itself",
+    "core/system/throttling.py": "has five seconds",
+    "runtimeprotocols/_ssh.py": "ends with its input, and so does what it has started on a board",
+    "runtimeprotocols/adb.py": "starts a server that others use too",
+    "runtimeprotocols/stdio.py": "ends with its input",
+}
+STARTS = {f"subprocess.{name}" for name in ("run", "Popen", "call", "check_output", "check_call")}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
 
 
@@ -63,3 +75,14 @@ def test_a_child_ends_with_its_parent_whenever_that_is_killed(moment):
     child = int(parent.stdout.readline())
     parent.wait()
     wait_until(lambda: not lives(child))
+
+
+def test_no_program_is_started_that_would_outlive_this_process():
+    found = set()
+    package = PROJECT / "edge_tester"
+    for path in sorted({*package.rglob("*.py")} - {*package.glob("testing/*.py")}):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTS:
+                if "preexec_fn" not in [one.arg for one in node.keywords]:
+                    found.add(str(path.relative_to(package)))
+    assert set(BY_THEMSELVES) == found

@@ -61,7 +61,6 @@ def asked(link: RuntimeProtocol, what: str, lasting_s: float = 0.0) -> Standing 
         reservation=reservations.ticket_for(link.address),
     )
     try:
-        conversation.begin()
         answer = ask(conversation, hello)
     finally:
         conversation.end()

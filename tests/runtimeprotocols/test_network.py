@@ -11,6 +11,7 @@ from edge_tester.core.wire.client import Client
 from edge_tester.core.wire.payloads import Hello
 from edge_tester.runtimeprotocols.network import NetworkProtocol
 from edge_tester.testing import RuntimeProtocolConformance
+from tests.agents import running_agent
 
 
 def _has_ipv6() -> bool:
@@ -214,27 +215,55 @@ def test_a_descriptor_can_be_attached(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "connections", "said"),
     [
-        (None, "said nothing for too long"),
-        (b"", "connection"),
-        (b"HTTP/1.1 400 Bad", "it sent b'HTTP"),
+        (None, 1, "said nothing for too long"),
+        # It might have been a process that was just ending.
+        (b"", 2, "connection"),
+        (b"HTTP/1.1 400 Bad", 1, "it sent b'HTTP"),
     ],
 )
-def test_what_listens_but_is_no_agent_is_named_in_time(monkeypatch, answer, said):
+def test_what_listens_but_is_no_agent_is_named_in_time(monkeypatch, answer, connections, said):
     monkeypatch.setattr(greeting, "HELLO_LIMIT_S", 0.2)
+    if answer is None:
+        monkeypatch.setattr(greeting, "_AT_ONCE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        kept = []
 
         def answered():
-            connection, _ = listener.accept()
-            if answer is not None:
-                connection.sendall(answer.ljust(24 if answer else 0))
-                connection.close()
-            return connection
+            for _ in range(connections):
+                connection, _ = listener.accept()
+                kept.append(connection)
+                if answer is not None:
+                    connection.sendall(answer.ljust(24 if answer else 0))
+                    connection.close()
 
-        kept = pool.submit(answered)
+        done = pool.submit(answered)
         client = Client(NetworkProtocol(port=listener.getsockname()[1]))
         with pytest.raises(ProtocolError, match="no agent of edge_tester answers") as caught:
             client.connect(Hello(client="a test"))
         assert said in str(caught.value)
-        kept.result().close()
+        done.result()
+        for connection in kept:
+            connection.close()
+
+
+def test_a_connection_that_a_process_took_along_which_ended_is_made_once_more(tmp_path):
+    """As when what ends TLS was killed a moment before: another process has its place already."""
+    place = tmp_path / "place"
+    with running_agent(tmp_path) as agent, socket.socket(socket.AF_UNIX) as ending:
+        ending.bind(str(place))
+        ending.listen()
+
+        def end():
+            connection, _ = ending.accept()
+            (tmp_path / "next").symlink_to(agent.host)
+            (tmp_path / "next").replace(place)
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(end)
+            client = Client(NetworkProtocol(host=str(place)))
+            assert "echo" == client.connect(Hello(client="a test")).runtime
+            client.disconnect()
+            done.result()

@@ -110,7 +110,6 @@ class Client:
         ------
         UnreachableError, RemoteProtocolError, TargetError
         """
-        self.conversation.begin()
         try:
             welcome, self.ticket = greet(self.conversation, hello, on_queued, answer_limit_s)
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -18,6 +19,8 @@ _Answer = Challenge | Queued | Welcome | Standing | Reserved
 _KNOWN_UNTIL = "by the version of edge_tester there, which may be an older one"
 # Whoever answers within this time may take longer for what it then does.
 HELLO_LIMIT_S = 10.0
+# A connection that ends sooner, with nothing heard, is made once more.
+_AT_ONCE_S = 1.0
 _QUEUE_LIMIT_S = 86400.0
 # Named by those alone who mean to use them, since the target prepares for it.
 _ON_REQUEST = ("beside", "mac")
@@ -29,7 +32,7 @@ def greet(
     on_queued: Callable[[str], None],
     answer_limit_s: float,
 ) -> tuple[Welcome, str]:
-    """Say HELLO over a connection that was just made, and wait for the welcome.
+    """Connect, say HELLO, and wait for the welcome.
 
     Parameters
     ----------
@@ -75,7 +78,7 @@ def greet(
 
 
 def ask(conversation: Conversation, hello: Hello) -> Standing | Reserved:
-    """Ask a target for something else than a session, over a connection that was just made.
+    """Connect, and ask a target for something else than a session.
 
     Raises
     ------
@@ -91,10 +94,17 @@ def ask(conversation: Conversation, hello: Hello) -> Standing | Reserved:
 
 
 def _introduced(conversation: Conversation, hello: Hello) -> tuple[int, _Answer]:
-    """Say HELLO, prove to have the token if that is asked for; return what comes then."""
-    conversation.wait_up_to(HELLO_LIMIT_S)
+    """Connect, say HELLO, prove to have the token if that is asked for; return what comes then."""
     said = payloads.encode(replace(hello, nonce=tokens.new_nonce()))
-    sequence, answer = _first_answer(conversation, said)
+    begin_s = time.monotonic()
+    try:
+        sequence, answer = _first_answer(conversation, said)
+    except UnreachableError:
+        if not conversation.protocol.several or time.monotonic() - begin_s > _AT_ONCE_S:
+            raise
+        # It may have been accepted by a process that was just ending, and has been replaced.
+        conversation.end()
+        sequence, answer = _first_answer(conversation, said)
     return sequence, _authenticated(conversation, said, sequence, answer)
 
 
@@ -153,7 +163,9 @@ def _authenticated(
 
 
 def _first_answer(conversation: Conversation, hello: bytes) -> tuple[int, _Answer]:
-    """Say HELLO and return the first answer; what it is not says what listens there."""
+    """Connect, say HELLO and return the first answer; what it is not says what listens there."""
+    conversation.begin()
+    conversation.wait_up_to(HELLO_LIMIT_S)
     try:
         sequence = conversation.request(Type.HELLO, [hello])
         return sequence, _answer(conversation, sequence)

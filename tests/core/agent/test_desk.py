@@ -56,7 +56,6 @@ def test_it_tells_who_is_served_while_it_serves(agent, tmp_path):
 
 def test_who_has_no_token_learns_nothing(guarded, lab):
     conversation = Conversation(link(guarded))
-    conversation.begin()
     with pytest.raises(Exception, match="asks for a token"):
         ask(conversation, Hello(client="a stranger", ask="status"))
     conversation.end()

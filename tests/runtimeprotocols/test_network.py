@@ -229,6 +229,7 @@ def test_what_listens_but_is_no_agent_is_named_in_time(monkeypatch, answer, conn
         monkeypatch.setattr(greeting, "_AT_ONCE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         kept = []
+        listener.settimeout(10)
 
         def answered():
             for _ in range(connections):

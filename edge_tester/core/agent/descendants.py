@@ -105,8 +105,9 @@ class Adopted:
         del self._sessions[pid]
 
     def end(self, pid: int) -> set[int]:
-        """Kill and reap once what a session has left; return what of that still lives.
+        """Kill and reap once what a session has left; return what was found of that.
 
+        Until nothing is found something may live: what was killed may have forked right before.
         What carries the mark of another session is that one's, and what carries none is nobody's.
         """
         others = {folder for session, folder in self._sessions.items() if session != pid}
@@ -119,7 +120,9 @@ class Adopted:
             # At once: what forks and ends is gone when the next one was looked at.
             kill({one})
             found.add(one)
-        return found if self._list is None else reap(found)
+        if self._list is not None:
+            reap(found)
+        return found
 
     def reap(self) -> None:
         """Let those that have ended go; their number must not grow while a session lasts."""

@@ -26,3 +26,44 @@ def test_children_that_never_cease_to_end_hold_nobody_up():
     command = [sys.executable, "-c", ENDLESS]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert (0, "over\n", "") == (ended.returncode, ended.stdout, ended.stderr)
+
+
+FORKS = """
+import os
+from pathlib import Path
+from edge_tester.core.agent import descendants
+
+adopted = descendants.Adopted(Path("/nowhere"))
+(asked, ask), (told, tell) = os.pipe(), os.pipe()
+if os.fork() == 0:
+    os.read(asked, 1)
+    if child := os.fork():
+        os.write(tell, b"%d" % child)
+    os.read(asked, 1)
+kill, forked = descendants.kill, []
+
+def kill_late(pids):
+    if not forked:
+        os.write(ask, b"-")
+        forked.append(int(os.read(told, 20)))
+    kill(pids)
+    for pid in pids:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+descendants.kill = kill_late
+found = adopted.end(0)
+assert found and forked[0] not in found
+while adopted.end(0):
+    pass
+try:
+    os.kill(forked[0], 0)
+except ProcessLookupError:
+    print("over")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans")
+def test_what_forks_right_before_it_is_killed_leaves_nobody():
+    command = [sys.executable, "-c", FORKS]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert (0, "over\n", "") == (ended.returncode, ended.stdout, ended.stderr)

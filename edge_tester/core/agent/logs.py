@@ -47,7 +47,8 @@ class PatientHandler(logging.Handler):
         """Put a line where the thread finds it."""
         line = f"{self.format(record)}\n".encode(errors="replace")
         with self._changed:
-            if len(self._lines) >= _WAITING_LINES:
+            # That some were dropped is a line too.
+            if len(self._lines) + bool(self._dropped) >= _WAITING_LINES:
                 self._dropped += 1
                 return
             if self._dropped:

@@ -20,14 +20,7 @@ adopted.reap()
 print("over")
 """
 
-
-@pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans")
-def test_children_that_never_cease_to_end_hold_nobody_up():
-    command = [sys.executable, "-c", ENDLESS]
-    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
-    assert (0, "over\n", "") == (ended.returncode, ended.stdout, ended.stderr)
-
-
+# Who is killed forks a moment before, and has ended when it is looked at again.
 FORKS = """
 import os
 from pathlib import Path
@@ -63,7 +56,8 @@ except ProcessLookupError:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans")
-def test_what_forks_right_before_it_is_killed_leaves_nobody():
-    command = [sys.executable, "-c", FORKS]
+@pytest.mark.parametrize("script", [ENDLESS, FORKS], ids=["ends without end", "forks"])
+def test_what_a_model_leaves_holds_nobody_up_and_is_gone(script):
+    command = [sys.executable, "-c", script]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert (0, "over\n", "") == (ended.returncode, ended.stdout, ended.stderr)
